@@ -1,0 +1,171 @@
+/* The IR: a module of parameters, configuration and functions in SSA form.
+ *
+ * Everything in a module lives in module->arena. Values form a doubly linked list per function, in order of execution.
+ * Every value knows where it came from: span (the user's file) and path (structure: "stage2.0"). */
+#ifndef ZN_IR_MODULE_H
+#define ZN_IR_MODULE_H
+
+#include "ir/op.h"
+#include "support/arena.h"
+#include "support/buf.h"
+#include "support/diag.h"
+#include "support/formula.h"
+
+#define ZN_MAX_RANK 4
+typedef enum zn_dtype { ZN_F32, ZN_I32 } zn_dtype;
+typedef struct zn_type {
+    zn_dtype dtype;
+    int rank; /* 0 is a scalar */
+    int64_t dim[ZN_MAX_RANK];
+} zn_type;
+
+zn_type zn_type_make(zn_dtype dtype, int rank, const int64_t *dim);
+bool zn_type_equal(const zn_type *a, const zn_type *b);
+/* Elements; the verifier has made sure that it fits. */
+int64_t zn_type_count(const zn_type *t);
+/* Last dimension; 1 for scalars. */
+int64_t zn_type_channels(const zn_type *t);
+/* "f32[128, 32, 32, 16]" */
+void zn_type_print(const zn_type *t, zn_buf *out);
+/* False if the number of bytes does not fit in 2^46 or a dimension is < 1. */
+bool zn_type_valid(const zn_type *t);
+
+/* ir/roles.def is short enough to stand here: what a parameter is. Values are part of the ABI (runtime/abi.h). */
+#define ZN_ROLES(X)                                                                                                    \
+    X(WEIGHT, "weight")                                                                                                \
+    X(BIAS, "bias")                                                                                                    \
+    X(NORM_SCALE, "norm_scale")                                                                                        \
+    X(NORM_BIAS, "norm_bias")                                                                                          \
+    X(RUNNING_MEAN, "running_mean")                                                                                    \
+    X(RUNNING_VAR, "running_var")                                                                                      \
+    X(SCALAR, "scalar")                                                                                                \
+    X(MOMENTUM, "momentum") /* optimizer state: not in the weights file */
+typedef enum zn_role {
+#define X(ID, text) ZN_ROLE_##ID,
+    ZN_ROLES(X)
+#undef X
+        ZN_ROLE_COUNT
+} zn_role;
+extern const char *const zn_role_names[ZN_ROLE_COUNT];
+bool zn_role_trained(zn_role r); /* gets a gradient */
+bool zn_role_saved(zn_role r);   /* stands in the weights file */
+
+typedef struct zn_value zn_value;
+typedef struct zn_param {
+    const char *name; /* structural path with its leaf: "stage2.0.conv1.weight" */
+    zn_type type;     /* convolution weights are [kh, kw, in, out], linear weights [in, out] */
+    zn_role role;
+    zn_formula init;
+    float decay; /* weight decay */
+    zn_span span;
+    struct zn_param *next;
+} zn_param;
+
+struct zn_value {
+    zn_op op;
+    zn_type type;
+    int noperands;
+    zn_value **operand;
+    zn_attr *attr;    /* zn_op_attr_count(op) */
+    const char *name; /* the user's name for it, or NULL */
+    const char *path; /* "" at the top */
+    zn_span span;
+    int group;  /* kernel it was fused into, by pass fuse; -1 before */
+    int id;     /* number in text; valid after zn_func_number */
+    zn_value *prev, *next;
+    void *note; /* scratch of the pass that runs */
+};
+
+typedef struct zn_func {
+    const char *name; /* "forward", "train_step", "eval_step" */
+    zn_value *first, *last;
+    ZN_VEC(zn_value *) args;    /* also in the list */
+    ZN_VEC(zn_value *) results; /* what the function returns */
+    struct zn_func *next;
+} zn_func;
+
+/* Configuration: everything of the file that is not the network, as sorted keys ("train.lr", "data.source"). */
+typedef enum zn_conf_kind { ZN_CONF_INT, ZN_CONF_FLOAT, ZN_CONF_BOOL, ZN_CONF_STR, ZN_CONF_FLOATS } zn_conf_kind;
+typedef struct zn_conf {
+    const char *key;
+    zn_conf_kind kind;
+    int64_t i; /* INT, BOOL */
+    double f;
+    const char *s;
+    size_t n; /* FLOATS */
+    const double *v;
+    zn_span span;
+    struct zn_conf *next;
+} zn_conf;
+
+typedef struct zn_module {
+    zn_arena arena;
+    const char *name;
+    zn_param *params, *last_param; /* in order of creation: also the order in memory and files */
+    zn_conf *conf;                 /* sorted by key */
+    zn_func *funcs;
+} zn_module;
+
+zn_module *zn_module_new(const char *name);
+void zn_module_free(zn_module *m);
+
+zn_func *zn_func_new(zn_module *m, const char *name);
+zn_func *zn_func_find(const zn_module *m, const char *name);
+void zn_func_remove(zn_module *m, zn_func *f);
+/* Gives values dense numbers in order. */
+void zn_func_number(zn_func *f);
+
+/* NULL if there is none. */
+zn_param *zn_param_find(const zn_module *m, const char *name);
+zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role role, zn_formula init, zn_span span);
+
+/* Setting a key twice replaces it. */
+void zn_conf_set_int(zn_module *m, const char *key, int64_t x, zn_span at);
+void zn_conf_set_float(zn_module *m, const char *key, double x, zn_span at);
+void zn_conf_set_bool(zn_module *m, const char *key, bool x, zn_span at);
+void zn_conf_set_str(zn_module *m, const char *key, const char *x, zn_span at);
+void zn_conf_set_floats(zn_module *m, const char *key, size_t n, const double *v, zn_span at);
+const zn_conf *zn_conf_get(const zn_module *m, const char *key); /* NULL if absent */
+int64_t zn_conf_int(const zn_module *m, const char *key, int64_t otherwise);
+double zn_conf_float(const zn_module *m, const char *key, double otherwise); /* an INT counts as a float */
+bool zn_conf_bool(const zn_module *m, const char *key, bool otherwise);
+const char *zn_conf_str(const zn_module *m, const char *key, const char *otherwise);
+
+/* Building. Attributes start at their defaults; set them, then call zn_value_infer, which sets type.
+ * The value is put in front of `before`, or at the end of f if that is NULL. operands are copied. */
+zn_value *zn_value_new(zn_module *m, zn_func *f, zn_value *before, zn_op op, int n, zn_value *const *operand,
+                       zn_span span, const char *path);
+/* Computes v->type from operands and attributes; reports to d (may be NULL) and returns false if they do not fit. */
+bool zn_value_infer(zn_module *m, zn_value *v, zn_diags *d);
+/* An argument of f. */
+zn_value *zn_arg_new(zn_module *m, zn_func *f, zn_type type, const char *name);
+/* Reads parameter p. */
+zn_value *zn_param_read(zn_module *m, zn_func *f, zn_value *before, const zn_param *p, const char *path);
+void zn_func_return(zn_module *m, zn_func *f, zn_value *v);
+
+void zn_value_remove(zn_func *f, zn_value *v);
+/* Every use of `old` in f, results included, becomes a use of `by`. */
+void zn_value_replace(zn_func *f, zn_value *old, zn_value *by);
+/* How many operands and results of f are v. */
+int zn_value_uses(const zn_func *f, const zn_value *v);
+
+/* Attribute `name` of a value of op OP: zn_attr_of(v, CONV, stride)->v[0]. The op must be right. */
+#define zn_attr_of(v, OP, name)                                                                                        \
+    (&(v)->attr[ZN_ATTR_ALL_##OP##_##name - zn_op_attr_first(ZN_OP_##OP)])
+
+/* Text. Reading what was printed and printing it again gives the same bytes. */
+void zn_module_print(zn_module *m, zn_buf *out);
+/* NULL after reporting to d. */
+zn_module *zn_module_parse(const char *text, size_t n, zn_diags *d);
+/* Structure, arity, attributes, types (inferred again), order of definition and use, names of parameters.
+ * Reports to d; false if anything is wrong. */
+bool zn_module_verify(zn_module *m, zn_diags *d);
+
+/* How many shards a reduction over a batch of n images is cut into: the largest power of two <= min(n, 16).
+ * Shard s holds images s * n / shards up to (s + 1) * n / shards. */
+int64_t zn_shard_count(int64_t n);
+/* Shards of statistics and channel sums of an [n, ..., c] tensor with `spatial` positions an image: images in a shard
+ * are as few as give it at least 64 positions (and divide n). */
+int64_t zn_stats_shards(int64_t n, int64_t spatial);
+
+#endif

@@ -1,0 +1,43 @@
+/* Initial values of parameters as formulas: the one evaluator used by compiler, runtime and interpreter.
+ *
+ * Weights of a convolution are [kh, kw, in, out], of a linear layer [in, out] (as kh = kw = 1).
+ * identity and hadamard fill the centre tap only: ZerO, algorithms 1 and 2 (arXiv 2110.12661 v3);
+ *   identity  W[c][c, o] = 1 where c == o                                   (partial identity I*)
+ *   hadamard  W[c][i, o] = a (-1)^popcount(o & J_i), J_i = i, or the spanning order if spanning is set
+ *             (1, 2, 4, ..., 2^(m-1), then the other numbers ascending; m = ceil(log2 out))
+ *   spanning identity: input i goes to output J_i
+ * Random formulas use Philox4x32-10 keyed by (seed, name): element e of a tensor is word e % 4 of counter e / 4.
+ *   normal    mean 0, deviation a       (Box-Muller with support/math.h)
+ *   uniform   [-a, a) */
+#ifndef ZN_SUPPORT_FORMULA_H
+#define ZN_SUPPORT_FORMULA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ZN_FORMULAS(X)                                                                                                 \
+    X(CONST, "const") /* every element a; printed as zeros and ones where it is 0 and 1 */                             \
+    X(IDENTITY, "identity")                                                                                            \
+    X(HADAMARD, "hadamard")                                                                                            \
+    X(NORMAL, "normal")                                                                                                \
+    X(UNIFORM, "uniform")
+typedef enum zn_formula_kind {
+#define X(ID, text) ZN_FORMULA_##ID,
+    ZN_FORMULAS(X)
+#undef X
+        ZN_FORMULA_COUNT
+} zn_formula_kind;
+extern const char *const zn_formula_names[ZN_FORMULA_COUNT];
+
+typedef struct zn_formula {
+    zn_formula_kind kind;
+    float a;
+    bool spanning;
+} zn_formula;
+
+static inline zn_formula zn_formula_const(float a) { return (zn_formula){ZN_FORMULA_CONST, a, false}; }
+
+/* Fills out[] (the product of dim[0..rank)). name keys random formulas. */
+void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);
+
+#endif
