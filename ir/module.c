@@ -1,0 +1,270 @@
+/* Modules, functions and values: making, finding, changing. See module.h. */
+#include "ir/module.h"
+
+#include <string.h>
+
+#include "ir/text.h"
+#include "support/ice.h"
+
+const char *const zn_role_names[ZN_ROLE_COUNT] = {
+#define X(ID, text) text,
+    ZN_ROLES(X)
+#undef X
+};
+
+bool zn_role_trained(zn_role r) {
+    return r == ZN_ROLE_WEIGHT || r == ZN_ROLE_BIAS || r == ZN_ROLE_NORM_SCALE || r == ZN_ROLE_NORM_BIAS ||
+           r == ZN_ROLE_SCALAR;
+}
+
+bool zn_role_saved(zn_role r) { return r != ZN_ROLE_MOMENTUM; }
+
+zn_type zn_type_make(zn_dtype dtype, int rank, const int64_t *dim) {
+    zn_type t = {.dtype = dtype, .rank = rank};
+    ZN_ASSERT(rank >= 0 && rank <= ZN_MAX_RANK);
+    for (int i = 0; i < rank; i++)
+        t.dim[i] = dim[i];
+    return t;
+}
+
+bool zn_type_equal(const zn_type *a, const zn_type *b) {
+    if (a->dtype != b->dtype || a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i])
+            return false;
+    return true;
+}
+
+int64_t zn_type_count(const zn_type *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        n *= t->dim[i];
+    return n;
+}
+
+int64_t zn_type_channels(const zn_type *t) { return t->rank ? t->dim[t->rank - 1] : 1; }
+
+bool zn_type_valid(const zn_type *t) {
+    int64_t n = 4;
+    for (int i = 0; i < t->rank; i++)
+        if (t->dim[i] < 1 || __builtin_mul_overflow(n, t->dim[i], &n) || n > (int64_t)1 << 46)
+            return false;
+    return true;
+}
+
+void zn_type_print(const zn_type *t, zn_buf *out) {
+    zn_buf_puts(out, t->dtype == ZN_F32 ? "f32[" : "i32[");
+    for (int i = 0; i < t->rank; i++)
+        zn_buf_printf(out, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
+    zn_buf_putc(out, ']');
+}
+
+zn_module *zn_module_new(const char *name) {
+    zn_arena arena = {0};
+    zn_module *m = zn_new(&arena, zn_module);
+    m->arena = arena;
+    m->name = zn_arena_strdup(&m->arena, name);
+    return m;
+}
+
+void zn_module_free(zn_module *m) {
+    if (!m)
+        return;
+    zn_arena arena = m->arena; /* m lies inside */
+    zn_arena_free(&arena);
+}
+
+zn_func *zn_func_new(zn_module *m, const char *name) {
+    zn_func *f = zn_new(&m->arena, zn_func), **at = &m->funcs;
+    f->name = zn_arena_strdup(&m->arena, name);
+    while (*at)
+        at = &(*at)->next;
+    return *at = f;
+}
+
+zn_func *zn_func_find(const zn_module *m, const char *name) {
+    for (zn_func *f = m->funcs; f; f = f->next)
+        if (!strcmp(f->name, name))
+            return f;
+    return NULL;
+}
+
+void zn_func_remove(zn_module *m, zn_func *f) {
+    for (zn_func **at = &m->funcs; *at; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            return;
+        }
+}
+
+void zn_func_number(zn_func *f) {
+    int n = 0;
+    for (zn_value *v = f->first; v; v = v->next)
+        v->id = n++;
+}
+
+zn_param *zn_param_find(const zn_module *m, const char *name) {
+    for (zn_param *p = m->params; p; p = p->next)
+        if (!strcmp(p->name, name))
+            return p;
+    return NULL;
+}
+
+zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role role, zn_formula init, zn_span span) {
+    zn_param *p = zn_new(&m->arena, zn_param);
+    *p = (zn_param){.name = zn_arena_strdup(&m->arena, name), .type = type, .role = role, .init = init, .span = span};
+    if (m->last_param)
+        m->last_param->next = p;
+    else
+        m->params = p;
+    return m->last_param = p;
+}
+
+static zn_conf *conf_slot(zn_module *m, const char *key, zn_conf_kind kind, zn_span at) {
+    zn_conf **pos = &m->conf;
+    while (*pos && strcmp((*pos)->key, key) < 0)
+        pos = &(*pos)->next;
+    zn_conf *c = *pos;
+    if (!c || strcmp(c->key, key)) {
+        c = zn_new(&m->arena, zn_conf);
+        c->key = zn_arena_strdup(&m->arena, key);
+        c->next = *pos;
+        *pos = c;
+    }
+    c->kind = kind;
+    c->span = at;
+    return c;
+}
+
+void zn_conf_set_int(zn_module *m, const char *key, int64_t x, zn_span at) {
+    conf_slot(m, key, ZN_CONF_INT, at)->i = x;
+}
+void zn_conf_set_float(zn_module *m, const char *key, double x, zn_span at) {
+    conf_slot(m, key, ZN_CONF_FLOAT, at)->f = x;
+}
+void zn_conf_set_bool(zn_module *m, const char *key, bool x, zn_span at) {
+    conf_slot(m, key, ZN_CONF_BOOL, at)->i = x;
+}
+void zn_conf_set_str(zn_module *m, const char *key, const char *x, zn_span at) {
+    conf_slot(m, key, ZN_CONF_STR, at)->s = zn_arena_strdup(&m->arena, x);
+}
+void zn_conf_set_floats(zn_module *m, const char *key, size_t n, const double *v, zn_span at) {
+    double *copy = zn_new_n(&m->arena, double, n ? n : 1);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = v[i];
+    zn_conf *c = conf_slot(m, key, ZN_CONF_FLOATS, at);
+    c->n = n;
+    c->v = copy;
+}
+
+const zn_conf *zn_conf_get(const zn_module *m, const char *key) {
+    for (const zn_conf *c = m->conf; c; c = c->next)
+        if (!strcmp(c->key, key))
+            return c;
+    return NULL;
+}
+int64_t zn_conf_int(const zn_module *m, const char *key, int64_t otherwise) {
+    const zn_conf *c = zn_conf_get(m, key);
+    return c && c->kind == ZN_CONF_INT ? c->i : otherwise;
+}
+double zn_conf_float(const zn_module *m, const char *key, double otherwise) {
+    const zn_conf *c = zn_conf_get(m, key);
+    return !c ? otherwise : c->kind == ZN_CONF_FLOAT ? c->f : c->kind == ZN_CONF_INT ? (double)c->i : otherwise;
+}
+bool zn_conf_bool(const zn_module *m, const char *key, bool otherwise) {
+    const zn_conf *c = zn_conf_get(m, key);
+    return c && c->kind == ZN_CONF_BOOL ? c->i != 0 : otherwise;
+}
+const char *zn_conf_str(const zn_module *m, const char *key, const char *otherwise) {
+    const zn_conf *c = zn_conf_get(m, key);
+    return c && c->kind == ZN_CONF_STR ? c->s : otherwise;
+}
+
+static void link_before(zn_func *f, zn_value *before, zn_value *v) {
+    v->next = before;
+    v->prev = before ? before->prev : f->last;
+    *(v->prev ? &v->prev->next : &f->first) = v;
+    *(before ? &before->prev : &f->last) = v;
+}
+
+zn_value *zn_value_new(zn_module *m, zn_func *f, zn_value *before, zn_op op, int n, zn_value *const *operand,
+                       zn_span span, const char *path) {
+    zn_value *v = zn_new(&m->arena, zn_value);
+    int first = zn_op_attr_first(op), nattr = zn_op_attr_count(op);
+    v->op = op;
+    v->noperands = n;
+    v->operand = zn_new_n(&m->arena, zn_value *, (size_t)n);
+    for (int i = 0; i < n; i++)
+        v->operand[i] = operand[i];
+    v->attr = zn_new_n(&m->arena, zn_attr, (size_t)nattr);
+    for (int i = 0; i < nattr; i++)
+        if (zn_attr_table[first + i].def[0])
+            ZN_ASSERT(zn_attr_read(m, zn_attr_table[first + i].kind, zn_attr_table[first + i].def, &v->attr[i]));
+    v->span = span;
+    v->path = path ? path : "";
+    v->group = -1;
+    link_before(f, before, v);
+    return v;
+}
+
+zn_value *zn_arg_new(zn_module *m, zn_func *f, zn_type type, const char *name) {
+    zn_value *before = f->first;
+    while (before && before->op == ZN_OP_ARG)
+        before = before->next;
+    zn_value *v = zn_value_new(m, f, before, ZN_OP_ARG, 0, NULL, (zn_span){0}, "");
+    zn_attr_of(v, ARG, index)->i = (int64_t)f->args.n;
+    v->type = type;
+    v->name = zn_arena_strdup(&m->arena, name);
+    zn_vec_push(&m->arena, &f->args, v);
+    return v;
+}
+
+zn_value *zn_param_read(zn_module *m, zn_func *f, zn_value *before, const zn_param *p, const char *path) {
+    zn_value *v = zn_value_new(m, f, before, ZN_OP_PARAM, 0, NULL, p->span, path);
+    zn_attr_of(v, PARAM, name)->s = p->name;
+    v->type = p->type;
+    return v;
+}
+
+void zn_func_return(zn_module *m, zn_func *f, zn_value *v) { zn_vec_push(&m->arena, &f->results, v); }
+
+void zn_value_remove(zn_func *f, zn_value *v) {
+    *(v->prev ? &v->prev->next : &f->first) = v->next;
+    *(v->next ? &v->next->prev : &f->last) = v->prev;
+    v->prev = v->next = NULL;
+}
+
+void zn_value_replace(zn_func *f, zn_value *old, zn_value *by) {
+    for (zn_value *v = f->first; v; v = v->next)
+        for (int i = 0; i < v->noperands; i++)
+            if (v->operand[i] == old)
+                v->operand[i] = by;
+    for (size_t i = 0; i < f->results.n; i++)
+        if (f->results.at[i] == old)
+            f->results.at[i] = by;
+}
+
+int zn_value_uses(const zn_func *f, const zn_value *v) {
+    int n = 0;
+    for (const zn_value *u = f->first; u; u = u->next)
+        for (int i = 0; i < u->noperands; i++)
+            n += u->operand[i] == v;
+    for (size_t i = 0; i < f->results.n; i++)
+        n += f->results.at[i] == v;
+    return n;
+}
+
+int64_t zn_shard_count(int64_t n) {
+    int64_t s = 1;
+    while (s < 16 && s * 2 <= n)
+        s *= 2;
+    return s;
+}
+
+int64_t zn_stats_shards(int64_t n, int64_t spatial) {
+    int64_t images = (63 + spatial) / spatial;
+    while (images < n && n % images)
+        images++;
+    return images >= n ? 1 : n / images;
+}

@@ -1,0 +1,38 @@
+/* Tables of operations and attributes, expanded from their lists. */
+#include "ir/op.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const zn_op_info zn_op_table[ZN_OP_COUNT] = {
+#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc)                                                     \
+    [ZN_OP_##ID] = {text, n, traits, ZN_KERNEL_##kernel, #infer, #grad, doc},
+#include "ir/ops.def"
+};
+
+const zn_attr_info zn_attr_table[ZN_ATTR_ALL_COUNT] = {
+#define ZN_ATTR(OP, name, kind, def) [ZN_ATTR_ALL_##OP##_##name] = {ZN_OP_##OP, #name, ZN_ATTR_##kind, def},
+#include "ir/attrs.def"
+};
+
+/* The table is short and the attributes of an op stand together. */
+int zn_op_attr_first(zn_op op) {
+    for (int i = 0; i < ZN_ATTR_ALL_COUNT; i++)
+        if (zn_attr_table[i].op == op)
+            return i;
+    return 0;
+}
+
+int zn_op_attr_count(zn_op op) {
+    int n = 0;
+    for (int i = 0; i < ZN_ATTR_ALL_COUNT; i++)
+        n += zn_attr_table[i].op == op;
+    return n;
+}
+
+zn_op zn_op_from_text(const char *text) {
+    for (int i = 0; i < ZN_OP_COUNT; i++)
+        if (!strcmp(zn_op_table[i].text, text))
+            return (zn_op)i;
+    return ZN_OP_COUNT;
+}

@@ -1,0 +1,15 @@
+/* Pieces of IR text shared by builder, printer and reader. */
+#ifndef ZN_IR_TEXT_H
+#define ZN_IR_TEXT_H
+
+#include "ir/module.h"
+
+/* Reads one attribute value in the notation of IR text: 3, 1e-05, true, [1, 2], "text". Strings go to m's arena. */
+bool zn_attr_read(zn_module *m, zn_attr_kind kind, const char *text, zn_attr *out);
+void zn_attr_print(zn_attr_kind kind, const zn_attr *a, zn_buf *out);
+bool zn_attr_equal(zn_attr_kind kind, const zn_attr *a, const zn_attr *b);
+/* "text" with \" \\ \n \t and \xNN. */
+void zn_text_quote(const char *s, zn_buf *out);
+void zn_formula_print(const zn_formula *f, zn_buf *out);
+
+#endif

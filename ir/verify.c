@@ -1,0 +1,65 @@
+/* The verifier: what every module keeps true between passes. */
+#include <string.h>
+
+#include "ir/module.h"
+#include "support/ice.h"
+
+static bool complain(zn_diags *d, const zn_value *v, const zn_func *f, const char *what) {
+    if (d)
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, v->span, "@%s, %%%d `%s`: %s", f->name, v->id, zn_op_table[v->op].text, what);
+    return false;
+}
+
+/* note == f marks values seen so far: definition before use, by the order of the list. */
+static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
+    bool ok = true, body = false;
+    size_t args = 0;
+    zn_func_number(f);
+    for (zn_value *v = f->first; v; v = v->next)
+        v->note = NULL;
+    for (zn_value *v = f->first; v; v = v->next) {
+        if (v->op >= ZN_OP_COUNT)
+            return complain(d, f->first, f, "a value has no operation");
+        if (v->prev ? v->prev->next != v : f->first != v)
+            return complain(d, v, f, "the list of values is broken");
+        if (v->op == ZN_OP_ARG) {
+            if (body || args >= f->args.n || f->args.at[args] != v || zn_attr_of(v, ARG, index)->i != (int64_t)args)
+                ok = complain(d, v, f, "arguments are not first and in order");
+            args++;
+        } else {
+            body = true;
+        }
+        for (int i = 0; i < v->noperands; i++) {
+            if (!v->operand[i] || v->operand[i]->note != f)
+                return complain(d, v, f, "an operand is not defined before its use");
+            if (zn_op_table[v->operand[i]->op].traits & ZN_T_EFFECT)
+                ok = complain(d, v, f, "an operand has no value");
+        }
+        zn_type declared = v->type;
+        if (!zn_value_infer(m, v, d))
+            ok = false;
+        else if (!zn_type_equal(&declared, &v->type))
+            ok = complain(d, v, f, "the type is not what the operation gives");
+        v->note = f;
+    }
+    for (size_t i = 0; i < f->results.n; i++)
+        if (f->results.at[i]->note != f)
+            ok = complain(d, f->results.at[i], f, "a result is not a value of the function");
+    for (zn_value *v = f->first; v; v = v->next)
+        v->note = NULL;
+    return ok;
+}
+
+bool zn_module_verify(zn_module *m, zn_diags *d) {
+    bool ok = true;
+    for (zn_param *p = m->params; p; p = p->next)
+        if (!zn_type_valid(&p->type) || p->type.dtype != ZN_F32 || zn_param_find(m, p->name) != p) {
+            if (d)
+                zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` has no valid type or no name of its own",
+                            p->name);
+            ok = false;
+        }
+    for (zn_func *f = m->funcs; f; f = f->next)
+        ok = verify_func(m, f, d) && ok;
+    return ok;
+}
