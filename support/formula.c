@@ -1,0 +1,107 @@
+/* Initial values from formulas (see support/formula.h); allocation-free.
+ *
+ * Element e of a random tensor depends on e alone: word e % 4 of counter (low e / 4, high e / 4, 0, 0). Normal deviates
+ * are Box-Muller pairs (w0, w1) and (w2, w3): radius from the first word, angle from the second; the even element is
+ * the cosine, the odd one the sine. The radius uses a number in (0, 1], so its logarithm is finite (at most 5.8
+ * deviations). */
+#include "support/formula.h"
+
+#include "support/math.h"
+#include "support/philox.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const zn_formula_names[ZN_FORMULA_COUNT] = {
+#define X(ID, text) text,
+    ZN_FORMULAS(X)
+#undef X
+};
+
+/* J_i of the spanning order: 1, 2, 4, ..., 2^(m-1), then the numbers that are no such power, ascending. */
+static int64_t spanning_order(int64_t i, int m) {
+    if (i < m)
+        return INT64_C(1) << i;
+    /* i - m numbers that are no power come before the answer; add the powers at or below it. */
+    int64_t j = i - m;
+    for (int k = 0; k < m; k++)
+        if (INT64_C(1) << k <= j)
+            j++;
+    return j;
+}
+
+static int ceil_log2(int64_t n) {
+    int m = 0;
+    while (m < 62 && INT64_C(1) << m < n)
+        m++;
+    return m;
+}
+
+/* w[in][out] of the centre tap. */
+static void fill_tap(const zn_formula *f, int64_t in, int64_t out, float *w) {
+    int m = ceil_log2(out);
+    for (int64_t i = 0; i < in; i++) {
+        int64_t j = f->spanning ? spanning_order(i, m) : i;
+        if (f->kind == ZN_FORMULA_IDENTITY) {
+            if (j < out)
+                w[i * out + j] = 1.0f;
+            continue;
+        }
+        for (int64_t o = 0; o < out; o++)
+            w[i * out + o] = __builtin_parityll((unsigned long long)(o & j)) ? -f->a : f->a;
+    }
+}
+
+static void normal_words(const uint32_t w[4], float out[4]) {
+    for (int i = 0; i < 4; i += 2) {
+        float u = (float)((w[i] >> 8) + 1) * 0x1p-24f;
+        float radius = sqrtf(-2.0f * zn_logf(u));
+        double angle = 2.0 * (double)zn_philox_unit(w[i + 1]);
+        out[i] = radius * (float)zn_cospi(angle);
+        out[i + 1] = radius * (float)zn_sinpi(angle);
+    }
+}
+
+static void fill_random(const zn_formula *f, zn_philox_key key, int64_t n, float *out) {
+    for (int64_t e = 0; e < n; e += 4) {
+        uint64_t counter = (uint64_t)e / 4;
+        uint32_t w[4];
+        float x[4];
+        zn_philox(key, (uint32_t)counter, (uint32_t)(counter >> 32), 0, 0, w);
+        if (f->kind == ZN_FORMULA_NORMAL) {
+            normal_words(w, x);
+        } else {
+            for (int i = 0; i < 4; i++)
+                x[i] = 2.0f * zn_philox_unit(w[i]) - 1.0f;
+        }
+        for (int i = 0; i < 4 && e + i < n; i++)
+            out[e + i] = f->a * x[i];
+    }
+}
+
+void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out) {
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++)
+        n *= dim[i];
+    switch (f->kind) {
+    case ZN_FORMULA_CONST:
+        for (int64_t i = 0; i < n; i++)
+            out[i] = f->a;
+        break;
+    case ZN_FORMULA_IDENTITY:
+    case ZN_FORMULA_HADAMARD: {
+        /* The centre is the tap that padding `same` lays on the pixel itself. */
+        int64_t taps_before = rank == 4 ? (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2 : 0;
+        int64_t in = rank >= 2 ? dim[rank - 2] : 1, outs = rank >= 1 ? dim[rank - 1] : 1;
+        memset(out, 0, (size_t)n * sizeof *out);
+        fill_tap(f, in, outs, out + taps_before * in * outs);
+        break;
+    }
+    case ZN_FORMULA_NORMAL:
+    case ZN_FORMULA_UNIFORM:
+        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), n, out);
+        break;
+    case ZN_FORMULA_COUNT:
+        break;
+    }
+}

@@ -1,0 +1,152 @@
+/* Elementary functions as fixed sequences of IEEE operations (see support/math.h).
+ *
+ * Invariant: every statement below is one rounding, in this order; generated kernels emit the same sequence, so a
+ * change here changes bits everywhere. This file is built with -ffp-contract=off, and fmaf is the only fused operation.
+ * Sources: expf and logf are Cephes (S. Moshier, single/expf.c and single/logf.c) with Horner steps as fmaf; sinpi and
+ * cospi are an exact reduction to a quarter turn and the Taylor series, whose first term left out is below 2^-60. */
+#include "support/math.h"
+
+#include <math.h>
+#include <string.h>
+#if defined __SSE__
+#include <xmmintrin.h>
+#endif
+
+static uint32_t bits_of(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static float float_of(uint32_t u) {
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* 2^n is a factor made from its bits rather than n added to y's exponent: the same number (y 2^n is always normal), but
+ * a NaN stays a NaN whatever n its bits gave. */
+float zn_expf(float x) {
+    const float magic = 12582912.0f;     /* 1.5 * 2^23: the sum's low bits are round-half-even of the addend */
+    x = x < ZN_EXP_MIN ? ZN_EXP_MIN : x; /* comparisons with NaN are false: it passes */
+    x = x > ZN_EXP_MAX ? ZN_EXP_MAX : x;
+    float t = x * ZN_EXP_LOG2E;
+    t = t + magic;
+    float n = t - magic;
+    float r = fmaf(-n, ZN_EXP_LN2_HI, x);
+    r = fmaf(-n, ZN_EXP_LN2_LO, r);
+    float p = ZN_EXP_P5;
+    p = fmaf(p, r, ZN_EXP_P4);
+    p = fmaf(p, r, ZN_EXP_P3);
+    p = fmaf(p, r, ZN_EXP_P2);
+    p = fmaf(p, r, ZN_EXP_P1);
+    p = fmaf(p, r, ZN_EXP_P0);
+    p = p * r;
+    float y = fmaf(p, r, r);
+    y = y + 1.0f;
+    return y * float_of((bits_of(t) - bits_of(magic) + 127u) << 23);
+}
+
+/* What is not below infinity (infinity, NaN) is its own logarithm; zero and negative numbers give a finite number
+ * without meaning. */
+float zn_logf(float x) {
+    const uint32_t half_root = 0x3f3504f3u; /* sqrt(1/2) */
+    uint32_t u = bits_of(x);
+    int32_t n = (int32_t)(u - half_root) >> 23; /* arithmetic shift: floor */
+    float m = float_of(u - ((uint32_t)n << 23));
+    float e = (float)n;
+    m = m - 1.0f;
+    float z = m * m;
+    float p = ZN_LOG_L0;
+    p = fmaf(p, m, ZN_LOG_L1);
+    p = fmaf(p, m, ZN_LOG_L2);
+    p = fmaf(p, m, ZN_LOG_L3);
+    p = fmaf(p, m, ZN_LOG_L4);
+    p = fmaf(p, m, ZN_LOG_L5);
+    p = fmaf(p, m, ZN_LOG_L6);
+    p = fmaf(p, m, ZN_LOG_L7);
+    p = fmaf(p, m, ZN_LOG_L8);
+    float y = m * z;
+    y = y * p;
+    y = fmaf(e, ZN_EXP_LN2_LO, y);
+    y = fmaf(-0.5f, z, y);
+    y = m + y;
+    y = fmaf(e, ZN_EXP_LN2_HI, y);
+    return x < INFINITY ? y : x;
+}
+
+/* sin(pi r) and cos(pi r) for |r| <= 1/4. */
+static double sinpi_kernel(double r) {
+    static const double inverse_factorial[9] = {-1.0 / 6,
+                                                1.0 / 120,
+                                                -1.0 / 5040,
+                                                1.0 / 362880,
+                                                -1.0 / 39916800,
+                                                1.0 / 6227020800.0,
+                                                -1.0 / 1307674368000.0,
+                                                1.0 / 355687428096000.0,
+                                                -1.0 / 121645100408832000.0};
+    double y = r * 3.14159265358979323846, z = y * y, p = inverse_factorial[8];
+    for (int i = 7; i >= 0; i--)
+        p = fma(p, z, inverse_factorial[i]);
+    p = p * z;
+    return fma(p, y, y);
+}
+
+static double cospi_kernel(double r) {
+    static const double inverse_factorial[9] = {1.0 / 24,
+                                                -1.0 / 720,
+                                                1.0 / 40320,
+                                                -1.0 / 3628800,
+                                                1.0 / 479001600,
+                                                -1.0 / 87178291200.0,
+                                                1.0 / 20922789888000.0,
+                                                -1.0 / 6402373705728000.0,
+                                                1.0 / 2432902008176640000.0};
+    double y = r * 3.14159265358979323846, z = y * y, p = inverse_factorial[8];
+    for (int i = 7; i >= 0; i--)
+        p = fma(p, z, inverse_factorial[i]);
+    p = p * z;
+    p = fma(p, z, -0.5 * z);
+    return p + 1.0;
+}
+
+/* cos(pi x + quarter * pi / 2): x = n / 2 + r with |r| <= 1/4, both exact. */
+static double turn(double x, int quarter) {
+    if (!(x < 0x1p62 && x > -0x1p62))
+        return x - x == 0 ? turn(0, quarter) : x - x; /* even numbers from 2^53 on */
+    x = x - 2.0 * (double)(int64_t)(x * 0.5);
+    double twice = x + x;
+    int64_t n = (int64_t)(twice < 0 ? twice - 0.5 : twice + 0.5);
+    double r = x - 0.5 * (double)n;
+    switch ((n + quarter) & 3) {
+    case 0:
+        return cospi_kernel(r);
+    case 1:
+        return -sinpi_kernel(r);
+    case 2:
+        return -cospi_kernel(r);
+    default:
+        return sinpi_kernel(r);
+    }
+}
+
+double zn_cospi(double x) {
+    return turn(x, 0);
+}
+double zn_sinpi(double x) {
+    return turn(x, 3);
+}
+
+void zn_math_flush_denormals(void) {
+#if defined __SSE__
+    _mm_setcsr(_mm_getcsr() | 0x8040u); /* FTZ, DAZ */
+#elif defined __aarch64__
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    fpcr |= UINT64_C(1) << 24; /* FZ: inputs and results */
+    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+#else
+#error "how this processor flushes denormals is not known here"
+#endif
+}
