@@ -1,0 +1,131 @@
+/* Building lines of JSON (see runtime/text.h). Written here and not by a library, so that the bytes do not depend on a
+ * library's version: numbers are the shortest that read back (support/number.h). */
+#include "runtime/text.h"
+
+#include "support/number.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void zn_rt_text_free(zn_rt_text *t) {
+    free(t->at);
+    *t = (zn_rt_text){0};
+}
+
+void zn_rt_text_add(zn_rt_text *t, const char *s, size_t n) {
+    if (t->failed)
+        return;
+    if (n >= t->cap - t->n || !t->at) { /* room for the NUL */
+        size_t cap = t->cap ? t->cap : 256;
+        while (cap - t->n <= n) {
+            if (cap > SIZE_MAX / 2) {
+                t->failed = true;
+                return;
+            }
+            cap *= 2;
+        }
+        char *at = realloc(t->at, cap);
+        if (!at) {
+            t->failed = true;
+            return;
+        }
+        t->at = at;
+        t->cap = cap;
+    }
+    memcpy(t->at + t->n, s, n);
+    t->n += n;
+    t->at[t->n] = '\0';
+}
+
+void zn_rt_text_puts(zn_rt_text *t, const char *s) {
+    zn_rt_text_add(t, s, strlen(s));
+}
+
+void zn_rt_text_printf(zn_rt_text *t, const char *fmt, ...) {
+    char small[512];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof small) {
+        zn_rt_text_add(t, small, (size_t)n);
+        return;
+    }
+    char *large = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (!large) {
+        t->failed = true;
+        return;
+    }
+    va_start(ap, fmt);
+    vsnprintf(large, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    zn_rt_text_add(t, large, (size_t)n);
+    free(large);
+}
+
+/* Length of the UTF-8 sequence at s, or 0 if it is none (overlong forms and surrogates are none). */
+static size_t utf8_length(const unsigned char *s) {
+    if (s[0] < 0x80)
+        return 1;
+    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0; /* the closing NUL ends it too */
+    if (s[0] == 0xe0 && s[1] < 0xa0)
+        return 0;
+    if (s[0] == 0xed && s[1] > 0x9f)
+        return 0;
+    if (s[0] == 0xf0 && s[1] < 0x90)
+        return 0;
+    if (s[0] == 0xf4 && s[1] > 0x8f)
+        return 0;
+    return n;
+}
+
+void zn_rt_text_json_string(zn_rt_text *t, const char *s) {
+    if (!s) {
+        zn_rt_text_puts(t, "null");
+        return;
+    }
+    zn_rt_text_puts(t, "\"");
+    for (const unsigned char *p = (const unsigned char *)s; *p;) {
+        size_t n = utf8_length(p);
+        if (*p == '"' || *p == '\\')
+            zn_rt_text_printf(t, "\\%c", *p);
+        else if (*p == '\n')
+            zn_rt_text_puts(t, "\\n");
+        else if (*p == '\t')
+            zn_rt_text_puts(t, "\\t");
+        else if (*p == '\r')
+            zn_rt_text_puts(t, "\\r");
+        else if (*p < 0x20)
+            zn_rt_text_printf(t, "\\u%04x", *p);
+        else if (n == 0)
+            zn_rt_text_puts(t, "\xef\xbf\xbd");
+        else
+            zn_rt_text_add(t, (const char *)p, n);
+        p += n ? n : 1;
+    }
+    zn_rt_text_puts(t, "\"");
+}
+
+void zn_rt_text_json_f32(zn_rt_text *t, float x) {
+    char s[ZN_NUMBER_MAX];
+    zn_f32_json(x, s);
+    zn_rt_text_puts(t, s);
+}
+
+void zn_rt_text_json_f64(zn_rt_text *t, double x) {
+    char s[ZN_NUMBER_MAX];
+    zn_f64_json(x, s);
+    zn_rt_text_puts(t, s);
+}
+
+void zn_rt_text_json_i64(zn_rt_text *t, int64_t x) {
+    zn_rt_text_printf(t, "%" PRId64, x);
+}
