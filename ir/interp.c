@@ -313,6 +313,24 @@ static void eval_resample(const eval_ctx *e) {
     const zn_type *xt = type_of(e, 0);
     int64_t cx = zn_type_channels(xt);
     bool sub = e->v->op == ZN_OP_SUBSAMPLE;
+    bool spread = e->v->op == ZN_OP_PAD_CHANNELS && zn_attr_of(e->v, PAD_CHANNELS, spanning)->i,
+         gather = e->v->op == ZN_OP_SLICE_CHANNELS && zn_attr_of(e->v, SLICE_CHANNELS, spanning)->i;
+    if (spread || gather) {
+        int64_t c = zn_type_channels(&e->v->type), wide = spread ? c : cx, narrow = spread ? cx : c;
+        int m = 0;
+        while ((int64_t)1 << m < wide)
+            m++;
+        EACH(i) e->out[i] = 0;
+        for (int64_t r = 0, rows = zn_type_count(xt) / cx; r < rows; r++)
+            for (int64_t j = 0; j < narrow; j++) {
+                int64_t k = zn_spanning_index(j, m);
+                if (k < wide && spread)
+                    e->out[r * c + k] = src(e, 0)[r * cx + j];
+                else
+                    e->out[r * c + j] = k < wide ? src(e, 0)[r * cx + k] : 0;
+            }
+        return;
+    }
     const int64_t one[2] = {1, 1}, *s = sub ? zn_attr_of(e->v, SUBSAMPLE, stride)->v : one;
     int64_t w = xt->rank == 4 ? e->v->type.dim[2] : 1, h = xt->rank == 4 ? e->v->type.dim[1] : 1,
             wx = xt->rank == 4 ? xt->dim[2] : 1, hx = xt->rank == 4 ? xt->dim[1] : 1;

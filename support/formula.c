@@ -19,7 +19,7 @@ const char *const zn_formula_names[ZN_FORMULA_COUNT] = {
 };
 
 /* J_i of the spanning order: 1, 2, 4, ..., 2^(m-1), then the numbers that are no such power, ascending. */
-static int64_t spanning_order(int64_t i, int m) {
+int64_t zn_spanning_index(int64_t i, int m) {
     if (i < m)
         return INT64_C(1) << i;
     /* i - m numbers that are no power come before the answer; add the powers at or below it. */
@@ -41,7 +41,7 @@ static int ceil_log2(int64_t n) {
 static void fill_tap(const zn_formula *f, int64_t in, int64_t out, float *w) {
     int m = ceil_log2(out);
     for (int64_t i = 0; i < in; i++) {
-        int64_t j = f->spanning ? spanning_order(i, m) : i;
+        int64_t j = f->spanning ? zn_spanning_index(i, m) : i;
         if (f->kind == ZN_FORMULA_IDENTITY) {
             if (j < out)
                 w[i * out + j] = 1.0f;

@@ -40,4 +40,7 @@ static inline zn_formula zn_formula_const(float a) { return (zn_formula){ZN_FORM
 /* Fills out[] (the product of dim[0..rank)). name keys random formulas. */
 void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);
 
+/* J_i of the spanning order over m = ceil(log2 out) bits. */
+int64_t zn_spanning_index(int64_t i, int m);
+
 #endif

@@ -1,0 +1,90 @@
+/* Layout arithmetic and the text of plans. */
+#include "ir/plan.h"
+
+#include "support/number.h"
+
+void zn_plan_free(zn_plan *p) {
+    if (!p)
+        return;
+    zn_arena arena = p->arena;
+    zn_arena_free(&arena);
+}
+
+zn_access zn_map_access(zn_op op, int i) {
+    switch (op) {
+    case ZN_OP_BIAS:
+    case ZN_OP_BN_NORM:
+    case ZN_OP_BN_INFER: return i ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
+    case ZN_OP_BN_GRAD_X: return i > 1 ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
+    case ZN_OP_SCALE: return i ? ZN_ACCESS_SCALAR : ZN_ACCESS_FULL;
+    default: return ZN_ACCESS_FULL;
+    }
+}
+
+bool zn_layout_plain(const zn_layout *l) { return !(l->top | l->left | l->bottom | l->right); }
+
+int64_t zn_layout_row(const zn_type *t, const zn_layout *l) {
+    return t->rank == 4 ? (l->left + t->dim[2] + l->right) * t->dim[3] : zn_type_channels(t);
+}
+
+int64_t zn_layout_image(const zn_type *t, const zn_layout *l) {
+    return t->rank == 4 ? (l->top + t->dim[1] + l->bottom) * zn_layout_row(t, l) : zn_type_channels(t);
+}
+
+int64_t zn_layout_first(const zn_type *t, const zn_layout *l) {
+    return t->rank == 4 ? l->top * zn_layout_row(t, l) + l->left * t->dim[3] : 0;
+}
+
+int64_t zn_layout_bytes(const zn_type *t, const zn_layout *l) {
+    return 4 * (t->rank == 4 ? t->dim[0] * zn_layout_image(t, l) : zn_type_count(t));
+}
+
+static const char *const place_names[] = {"param", "arena", "batch"};
+
+static void print_program(const zn_program_plan *p, zn_buf *out) {
+    zn_buf_printf(out, "program @%s: arena %lld bytes (live at most %lld), scratch %lld bytes a thread\n", p->func->name,
+                  (long long)p->arena_size, (long long)p->live_peak, (long long)p->scratch_size);
+    for (size_t i = 0; i < p->buffers.n; i++) {
+        const zn_buffer *b = &p->buffers.at[i];
+        zn_buf_printf(out, "  buffer %zu %s+%lld size %lld : ", i, place_names[b->place], (long long)b->offset,
+                      (long long)b->size);
+        zn_type_print(&b->type, out);
+        if (!zn_layout_plain(&b->layout))
+            zn_buf_printf(out, " halo [%lld, %lld, %lld, %lld] pitch %lld", (long long)b->layout.top,
+                          (long long)b->layout.left, (long long)b->layout.bottom, (long long)b->layout.right,
+                          (long long)zn_layout_row(&b->type, &b->layout));
+        if (b->place == ZN_PLACE_ARENA)
+            zn_buf_printf(out, " live %d-%d", b->first, b->last);
+        if (b->same_as >= 0)
+            zn_buf_printf(out, " in %d", b->same_as);
+        zn_buf_printf(out, " %s\n", b->what);
+    }
+    for (size_t i = 0; i < p->phases.n; i++) {
+        const zn_phase_plan *ph = &p->phases.at[i];
+        if ((int)i == p->nforward)
+            zn_buf_puts(out, "  check losses\n");
+        zn_buf_printf(out, "  phase %zu %s outer %lld grain %lld flops %lld:", i, ph->kernel->name, (long long)ph->outer,
+                      (long long)ph->grain, (long long)ph->flops);
+        for (size_t j = 0; j < ph->buffers.n; j++)
+            zn_buf_printf(out, " %s%d", ph->kernel->bindings.at[j].kind == ZN_BIND_IN ? "" : ">", ph->buffers.at[j]);
+        zn_buf_puts(out, " # ");
+        for (size_t j = 0; j < ph->group->values.n; j++)
+            zn_buf_printf(out, "%s%s", j ? ", " : "", zn_op_table[ph->group->values.at[j]->op].text);
+        if (ph->group->anchor->path[0])
+            zn_buf_printf(out, " (%s)", ph->group->anchor->path);
+        zn_buf_putc(out, '\n');
+    }
+}
+
+void zn_plan_print(const zn_plan *p, zn_buf *out) {
+    zn_buf_printf(out, "plan of \"%s\": parameters and state %lld bytes, batch %lld bytes (two copies), %zu kernels\n",
+                  p->m->name, (long long)p->param_size, (long long)p->batch_size, p->kernels.n);
+    size_t i = 0;
+    for (const zn_param *q = p->m->params; q; q = q->next, i++) {
+        zn_buf_printf(out, "  param+%lld ", (long long)p->param_offset[i]);
+        zn_type_print(&q->type, out);
+        zn_buf_printf(out, " %s\n", q->name);
+    }
+    print_program(&p->train, out);
+    print_program(&p->eval, out);
+}

@@ -1,0 +1,114 @@
+/* The plan: which kernels run in which order on which memory. Data: passes/plan.c makes it, the backend reads it.
+ *
+ * A group is one step of the plan: values computed together. Its phases are one or two kernels (partial sums, then
+ * their join). Every value that leaves its group has a buffer; buffers of work space share one arena by lifetime. */
+#ifndef ZN_IR_PLAN_H
+#define ZN_IR_PLAN_H
+
+#include "ir/module.h"
+
+/* Rows and columns of zeros around each image, kept by whoever writes the value, so that convolutions meet no border.
+ * The row pitch is (left + width + right) * channels floats. Only for rank 4. */
+typedef struct zn_layout {
+    int64_t top, left, bottom, right;
+} zn_layout;
+
+typedef enum zn_place { ZN_PLACE_PARAM, ZN_PLACE_ARENA, ZN_PLACE_BATCH } zn_place; /* as ZN_SPACE_* of the ABI */
+
+typedef struct zn_buffer {
+    zn_type type;
+    zn_layout layout;
+    zn_place place;
+    int64_t offset, size; /* bytes; size with halo */
+    int first, last;      /* phases between which it lives (arena) */
+    int same_as;          /* >= 0: shares that buffer's memory, written in place or a view into it */
+    int64_t view;         /* bytes into same_as */
+    const char *what;
+} zn_buffer;
+
+/* How a kernel meets a value. */
+typedef enum zn_access {
+    ZN_ACCESS_FULL,    /* element for element, or as the family says */
+    ZN_ACCESS_CHANNEL, /* one number per channel, or rows of them */
+    ZN_ACCESS_SCALAR,
+} zn_access;
+/* Of operand i of a map op. */
+zn_access zn_map_access(zn_op op, int i);
+
+typedef struct zn_group {
+    zn_value *anchor; /* the value that names the kernel; the first value of a map group */
+    zn_kernel_family family;
+    ZN_VEC(zn_value *) values;  /* in order */
+    ZN_VEC(zn_value *) reduces; /* channel sums computed on the way, also in values; same number of shards */
+    int first_id, last_id;
+} zn_group;
+
+typedef enum zn_binding_kind { ZN_BIND_IN, ZN_BIND_OUT, ZN_BIND_TEMP } zn_binding_kind;
+/* A buffer of a kernel: value (of the group that the kernel was first made for), or a temporary named by `temp`. */
+typedef struct zn_binding {
+    zn_binding_kind kind;
+    const zn_value *value;
+    const char *temp; /* "partial", "turned" */
+    zn_type type;
+    zn_layout layout;
+} zn_binding;
+
+typedef enum zn_kernel_part {
+    ZN_PART_WHOLE, /* the only kernel of its group */
+    ZN_PART_FIRST, /* partial sums, or turned weights */
+    ZN_PART_SECOND,
+} zn_kernel_part;
+
+typedef struct zn_kernel {
+    zn_kernel_family family;
+    const char *name; /* unique in the plan; a C identifier */
+    const char *key;  /* everything that its code depends on: equal keys are one kernel */
+    const zn_group *group;
+    const zn_value *reduce; /* the channel sum that a join kernel finishes */
+    ZN_VEC(zn_binding) bindings;
+    int64_t unit; /* images, rows or elements in one unit of the outer index */
+} zn_kernel;
+
+typedef struct zn_phase_plan {
+    const zn_kernel *kernel;
+    int index; /* of the kernel in the plan */
+    const zn_group *group;
+    int64_t outer, grain, scratch, flops;
+    ZN_VEC(int) buffers; /* one per binding: index into the program's buffers */
+    ZN_VEC(int64_t) extra;
+} zn_phase_plan;
+
+typedef struct zn_program_plan {
+    zn_func *func;
+    ZN_VEC(zn_group *) groups;
+    ZN_VEC(zn_buffer) buffers;
+    ZN_VEC(zn_phase_plan) phases;
+    int nforward;
+    int loss, correct; /* buffers */
+    int64_t arena_size, scratch_size, live_peak;
+} zn_program_plan;
+
+typedef struct zn_plan {
+    zn_arena arena;
+    zn_module *m;
+    ZN_VEC(zn_kernel *) kernels;
+    zn_program_plan train, eval;
+    int64_t *param_offset; /* bytes, one per parameter in order of the list */
+    int64_t param_size;
+    zn_layout image_layout; /* of the batch */
+    int64_t image_offset, label_offset, batch_size;
+    bool uses_openblas;
+} zn_plan;
+
+void zn_plan_free(zn_plan *p);
+void zn_plan_print(const zn_plan *p, zn_buf *out);
+
+/* Floats: from the start of a buffer to element (0, 0, 0, 0); between images; between rows. Rank 2: rows of channels. */
+int64_t zn_layout_first(const zn_type *t, const zn_layout *l);
+int64_t zn_layout_image(const zn_type *t, const zn_layout *l);
+int64_t zn_layout_row(const zn_type *t, const zn_layout *l);
+bool zn_layout_plain(const zn_layout *l);
+/* Bytes of a value in this layout. */
+int64_t zn_layout_bytes(const zn_type *t, const zn_layout *l);
+
+#endif

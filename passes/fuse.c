@@ -1,0 +1,184 @@
+/* Pass fuse: which values are computed by one kernel.
+ *
+ * Values are visited in order. An elementwise value joins the kernel of one of its operands, the latest first; a
+ * channel sum joins the kernel that makes its operand. A kernel may take a value only if nothing the value needs
+ * depends on that kernel from outside (no cycle between kernels). Bits do not change: a fused value is computed by the
+ * same operations, rounded to f32 at the same places, and reductions keep their order.
+ *
+ * Sets value->group; values without one stand alone. */
+#include <string.h>
+
+#include "ir/plan.h"
+#include "passes/pass.h"
+#include "support/ice.h"
+
+enum { MAX_INPUTS = 8, MAX_VALUES = 16 };
+
+typedef struct fusion {
+    zn_value *anchor;
+    bool map;         /* takes elementwise values of the anchor's type */
+    bool sums;        /* takes channel sums */
+    int64_t shards;   /* of the sums it has; 0 = none yet */
+    int first_id, last_id;
+    ZN_VEC(zn_value *) values;
+    unsigned mark;
+} fusion;
+
+typedef struct fuse_ctx {
+    zn_arena arena;
+    zn_pass_ctx *pass;
+    ZN_VEC(fusion) groups;
+    unsigned mark;
+} fuse_ctx;
+
+static int64_t shards_of(const zn_value *v) {
+    return v->op == ZN_OP_BN_STATS       ? zn_attr_of(v, BN_STATS, shards)->i
+           : v->op == ZN_OP_BN_GRAD_SUMS ? zn_attr_of(v, BN_GRAD_SUMS, shards)->i
+           : v->op == ZN_OP_SUM_ROWS     ? zn_attr_of(v, SUM_ROWS, shards)->i
+                                         : 0;
+}
+
+static void new_group(fuse_ctx *c, zn_value *v) {
+    fusion g = {.anchor = v, .first_id = v->id, .last_id = v->id};
+    zn_kernel_family k = zn_op_table[v->op].kernel;
+    bool openblas = v->op == ZN_OP_MATMUL && !strcmp(zn_attr_of(v, MATMUL, algo)->s, "openblas");
+    g.map = (k == ZN_KERNEL_MAP || k == ZN_KERNEL_CONV || k == ZN_KERNEL_CONV_GRAD_X || k == ZN_KERNEL_CONV_GRAD_W ||
+             k == ZN_KERNEL_MATMUL) &&
+            !openblas;
+    g.sums = (k == ZN_KERNEL_MAP && v->type.rank >= 2 && v->type.dim[0] > 1) || k == ZN_KERNEL_CONV ||
+             k == ZN_KERNEL_CONV_GRAD_X;
+    zn_vec_push(&c->arena, &g.values, v);
+    v->group = (int)c->groups.n;
+    zn_vec_push(&c->arena, &c->groups, g);
+}
+
+static int group_of(const zn_value *v) {
+    return zn_op_table[v->op].kernel == ZN_KERNEL_ALIAS || v->op == ZN_OP_FLATTEN || v->op == ZN_OP_UNFLATTEN
+               ? group_of(v->operand[0]) /* a view may be made in place of a copy: it depends as its operand does */
+               : v->group;
+}
+
+/* Does group `from` need, directly or not, what group `on` computes? */
+static bool depends(fuse_ctx *c, int from, int on) {
+    if (from < 0)
+        return false;
+    if (from == on)
+        return true;
+    fusion *g = &c->groups.at[from];
+    if (g->mark == c->mark || g->last_id < c->groups.at[on].first_id)
+        return false;
+    g->mark = c->mark;
+    for (size_t i = 0; i < g->values.n; i++)
+        for (int j = 0; j < g->values.at[i]->noperands; j++)
+            if (depends(c, group_of(g->values.at[i]->operand[j]), on))
+                return true;
+    return false;
+}
+
+static int inputs_of(const fusion *g) {
+    int n = 0;
+    for (size_t i = 0; i < g->values.n; i++)
+        n += g->values.at[i]->noperands - 1;
+    return n;
+}
+
+/* May v join group k, with these operands full (as bits)? */
+static bool legal(fuse_ctx *c, const zn_value *v, int k, unsigned full) {
+    fusion *g = &c->groups.at[k];
+    if (g->values.n >= MAX_VALUES || inputs_of(g) + v->noperands - 1 > MAX_INPUTS)
+        return false;
+    for (int i = 0; i < v->noperands; i++) {
+        const zn_value *u = v->operand[i];
+        if (u->group == k && (full >> i & 1) && zn_op_table[u->op].kernel != ZN_KERNEL_ALIAS &&
+            zn_type_equal(&u->type, &g->anchor->type))
+            continue;
+        c->mark++;
+        if (depends(c, group_of(u), k))
+            return false;
+    }
+    return true;
+}
+
+static void join(fuse_ctx *c, zn_value *v, int k) {
+    fusion *g = &c->groups.at[k];
+    v->group = k;
+    g->last_id = v->id;
+    zn_vec_push(&c->arena, &g->values, v);
+}
+
+static void place_map(fuse_ctx *c, zn_value *v) {
+    unsigned full = 0, tried = 0;
+    for (int i = 0; i < v->noperands; i++)
+        full |= (unsigned)(zn_map_access(v->op, i) == ZN_ACCESS_FULL) << i;
+    for (;;) { /* operands from the latest to the earliest */
+        int best = -1;
+        for (int i = 0; i < v->noperands; i++)
+            if ((full >> i & 1) && !(tried >> i & 1) && v->operand[i]->group >= 0 &&
+                (best < 0 || v->operand[i]->id > v->operand[best]->id))
+                best = i;
+        if (best < 0)
+            break;
+        tried |= 1u << best;
+        int k = v->operand[best]->group;
+        const fusion *g = &c->groups.at[k];
+        if (g->map && !shards_of(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) && legal(c, v, k, full)) {
+            join(c, v, k);
+            return;
+        }
+    }
+    new_group(c, v);
+}
+
+static void place_sum(fuse_ctx *c, zn_value *v) {
+    int k = v->operand[0]->group;
+    if (k >= 0) {
+        fusion *g = &c->groups.at[k];
+        /* operand 1 of bn_grad_sums may be of the same kernel too */
+        if (g->sums && (!g->shards || g->shards == shards_of(v)) && !shards_of(v->operand[0]) &&
+            zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
+            join(c, v, k);
+            g->shards = shards_of(v);
+            return;
+        }
+    }
+    new_group(c, v);
+}
+
+static void explain(fuse_ctx *c, const zn_func *f) {
+    for (size_t i = 0; i < c->groups.n; i++) {
+        const fusion *g = &c->groups.at[i];
+        if (g->values.n < 2 || !c->pass->log)
+            continue;
+        zn_buf b = {0};
+        for (size_t j = 0; j < g->values.n; j++)
+            zn_buf_printf(&b, "%s%s", j ? " + " : "", zn_op_table[g->values.at[j]->op].text);
+        zn_pass_log(c->pass, "fuse: @%s line %u: %s", f->name, g->anchor->span.line, zn_buf_str(&b));
+        zn_buf_free(&b);
+    }
+}
+
+bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
+    for (zn_func *f = m->funcs; f; f = f->next) {
+        if (!strcmp(f->name, "forward"))
+            continue;
+        fuse_ctx c = {.pass = ctx};
+        zn_func_number(f);
+        for (zn_value *v = f->first; v; v = v->next)
+            v->group = -1;
+        for (zn_value *v = f->first; v; v = v->next) {
+            const zn_op_info *info = &zn_op_table[v->op];
+            if ((info->traits & (ZN_T_LEAF | ZN_T_EFFECT)) || info->kernel == ZN_KERNEL_ALIAS ||
+                info->kernel == ZN_KERNEL_NONE)
+                continue;
+            if (info->traits & ZN_T_MAP)
+                place_map(&c, v);
+            else if (shards_of(v))
+                place_sum(&c, v);
+            else
+                new_group(&c, v);
+        }
+        explain(&c, f);
+        zn_arena_free(&c.arena);
+    }
+    return true;
+}

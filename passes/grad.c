@@ -1,0 +1,403 @@
+/* Pass grad: @train_step and @eval_step from @forward.
+ *
+ * The step is plain IR: forward with batch statistics and dropout, loss, the gradient by reverse accumulation, and the
+ * optimizer's update of each parameter as soon as its gradient is whole and nothing reads its old value any more.
+ * Gradients of a value with several uses are added in reverse order of the uses.
+ * SGD as PyTorch writes it: g += decay w; v = momentum v + g; w -= lr v (nesterov: lr (g + momentum v)).
+ *
+ * Requires @forward without step functions. Keeps @forward. */
+#include <string.h>
+
+#include "passes/pass.h"
+#include "passes/util.h"
+#include "support/ice.h"
+
+typedef struct grad_ctx {
+    zn_module *m;
+    zn_pass_ctx *pass;
+    zn_func *f;      /* @train_step */
+    bool *needs;     /* by id of the forward part: depends on a trained parameter */
+    zn_value **adj;  /* by id: gradient so far */
+    bool failed;
+} grad_ctx;
+
+static const zn_span nowhere = {0};
+
+/* A value at the end of the step, with the span and path of v. */
+static zn_value *add_op(grad_ctx *c, const zn_value *v, zn_op op, int n, zn_value *const *operand) {
+    return zn_value_new(c->m, c->f, NULL, op, n, operand, v ? v->span : nowhere, v ? v->path : "");
+}
+static zn_value *typed(grad_ctx *c, zn_value *v) {
+    if (!zn_value_infer(c->m, v, c->pass->diags))
+        ZN_ICE("the gradient of an operation has no type: %s", zn_op_table[v->op].text);
+    return v;
+}
+#define OPERANDS(...) ((zn_value *[]){__VA_ARGS__})
+static zn_value *make(grad_ctx *c, const zn_value *v, zn_op op, int n, zn_value *const *operand) {
+    return typed(c, add_op(c, v, op, n, operand));
+}
+
+static bool needs(const grad_ctx *c, const zn_value *v) { return c->needs[v->id]; }
+
+static void accumulate(grad_ctx *c, const zn_value *of, zn_value *g) {
+    zn_value **slot = &c->adj[of->id];
+    if (c->needs[of->id])
+        *slot = *slot ? make(c, of, ZN_OP_ADD, 2, OPERANDS(*slot, g)) : g;
+}
+
+static zn_attr hw(const zn_value *x) { return (zn_attr){.n = 2, .v = {x->type.dim[1], x->type.dim[2]}}; }
+static int64_t area_of(const zn_type *t) { return zn_type_count(t) / t->dim[0] / zn_type_channels(t); }
+
+/* ---- gradients, one function per name in column `grad` of ops.def: v's operands from dy */
+
+typedef void grad_fn(grad_ctx *c, zn_value *v, zn_value *dy);
+
+static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *w = v->operand[1], *g;
+    if (needs(c, w)) {
+        g = add_op(c, v, ZN_OP_CONV_GRAD_W, 2, OPERANDS(x, dy));
+        *zn_attr_of(g, CONV_GRAD_W, stride) = *zn_attr_of(v, CONV, stride);
+        *zn_attr_of(g, CONV_GRAD_W, pad) = *zn_attr_of(v, CONV, pad);
+        *zn_attr_of(g, CONV_GRAD_W, k) = (zn_attr){.n = 2, .v = {w->type.dim[0], w->type.dim[1]}};
+        zn_attr_of(g, CONV_GRAD_W, shards)->i = zn_shard_count(x->type.dim[0]);
+        accumulate(c, w, typed(c, g));
+    }
+    if (needs(c, x)) {
+        g = add_op(c, v, ZN_OP_CONV_GRAD_X, 2, OPERANDS(dy, w));
+        *zn_attr_of(g, CONV_GRAD_X, stride) = *zn_attr_of(v, CONV, stride);
+        *zn_attr_of(g, CONV_GRAD_X, pad) = *zn_attr_of(v, CONV, pad);
+        *zn_attr_of(g, CONV_GRAD_X, size) = hw(x);
+        accumulate(c, x, typed(c, g));
+    }
+}
+
+static void grad_matmul(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *w = v->operand[1], *g;
+    if (needs(c, w)) {
+        g = add_op(c, v, ZN_OP_MATMUL, 2, OPERANDS(x, dy));
+        zn_attr_of(g, MATMUL, trans_a)->i = 1;
+        /* A few long chains: k is only the batch, and each shard costs a partial result. */
+        zn_attr_of(g, MATMUL, shards)->i = x->type.dim[0] >= 4 ? 4 : 1;
+        accumulate(c, w, typed(c, g));
+    }
+    if (needs(c, x)) {
+        g = add_op(c, v, ZN_OP_MATMUL, 2, OPERANDS(dy, w));
+        zn_attr_of(g, MATMUL, trans_b)->i = 1;
+        accumulate(c, x, typed(c, g));
+    }
+}
+
+static void grad_bias(grad_ctx *c, zn_value *v, zn_value *dy) {
+    if (needs(c, v->operand[1])) {
+        zn_value *g = add_op(c, v, ZN_OP_SUM_ROWS, 1, &dy);
+        zn_attr_of(g, SUM_ROWS, shards)->i = zn_stats_shards(dy->type.dim[0], area_of(&dy->type));
+        accumulate(c, v->operand[1], typed(c, g));
+    }
+    accumulate(c, v->operand[0], dy);
+}
+
+static void grad_relu(grad_ctx *c, zn_value *v, zn_value *dy) {
+    int64_t at_zero = zn_attr_of(v, RELU, at_zero)->i;
+    /* With derivative 0 at 0 the result tells as much as the operand, and it is kept for the next layer anyway. */
+    zn_value *g = add_op(c, v, ZN_OP_RELU_GRAD, 2, OPERANDS(dy, at_zero ? v->operand[0] : v));
+    zn_attr_of(g, RELU_GRAD, at_zero)->i = at_zero;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_maxpool(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_MAXPOOL_GRAD, 2, OPERANDS(dy, v->operand[0]));
+    *zn_attr_of(g, MAXPOOL_GRAD, k) = *zn_attr_of(v, MAXPOOL, k);
+    *zn_attr_of(g, MAXPOOL_GRAD, stride) = *zn_attr_of(v, MAXPOOL, stride);
+    *zn_attr_of(g, MAXPOOL_GRAD, pad) = *zn_attr_of(v, MAXPOOL, pad);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_avgpool(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_AVGPOOL_GRAD, 1, &dy);
+    *zn_attr_of(g, AVGPOOL_GRAD, size) = hw(v->operand[0]);
+    *zn_attr_of(g, AVGPOOL_GRAD, k) = *zn_attr_of(v, AVGPOOL, k);
+    *zn_attr_of(g, AVGPOOL_GRAD, stride) = *zn_attr_of(v, AVGPOOL, stride);
+    *zn_attr_of(g, AVGPOOL_GRAD, pad) = *zn_attr_of(v, AVGPOOL, pad);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_global_avgpool(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_GLOBAL_AVGPOOL_GRAD, 1, &dy);
+    *zn_attr_of(g, GLOBAL_AVGPOOL_GRAD, size) = hw(v->operand[0]);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_flatten(grad_ctx *c, zn_value *v, zn_value *dy) {
+    const zn_type *t = &v->operand[0]->type;
+    zn_value *g = add_op(c, v, ZN_OP_UNFLATTEN, 1, &dy);
+    *zn_attr_of(g, UNFLATTEN, shape) = (zn_attr){.n = 3, .v = {t->dim[1], t->dim[2], t->dim[3]}};
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_unflatten(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_FLATTEN, 1, &dy));
+}
+
+static void grad_hadamard(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_HADAMARD, 1, &dy)); /* H is symmetric */
+}
+
+static void grad_pad_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_SLICE_CHANNELS, 1, &dy);
+    zn_attr_of(g, SLICE_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
+    zn_attr_of(g, SLICE_CHANNELS, spanning)->i = zn_attr_of(v, PAD_CHANNELS, spanning)->i;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_slice_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_PAD_CHANNELS, 1, &dy);
+    zn_attr_of(g, PAD_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
+    zn_attr_of(g, PAD_CHANNELS, spanning)->i = zn_attr_of(v, SLICE_CHANNELS, spanning)->i;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_subsample(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_SUBSAMPLE_GRAD, 1, &dy);
+    *zn_attr_of(g, SUBSAMPLE_GRAD, size) = hw(v->operand[0]);
+    *zn_attr_of(g, SUBSAMPLE_GRAD, stride) = *zn_attr_of(v, SUBSAMPLE, stride);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_add(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], dy);
+    accumulate(c, v->operand[1], dy);
+}
+
+static void grad_sub(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], dy);
+    if (needs(c, v->operand[1])) {
+        zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &dy);
+        zn_attr_of(g, MUL_CONST, value)->f = -1;
+        accumulate(c, v->operand[1], typed(c, g));
+    }
+}
+
+static void grad_mul(grad_ctx *c, zn_value *v, zn_value *dy) {
+    for (int i = 0; i < 2; i++)
+        if (needs(c, v->operand[i]))
+            accumulate(c, v->operand[i], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v->operand[1 - i])));
+}
+
+static void grad_mul_const(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &dy);
+    zn_attr_of(g, MUL_CONST, value)->f = zn_attr_of(v, MUL_CONST, value)->f;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static zn_value *row_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t index) {
+    zn_value *r = add_op(c, v, ZN_OP_ROW, 1, &x);
+    zn_attr_of(r, ROW, index)->i = index;
+    return typed(c, r);
+}
+
+static void grad_bn_norm(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *stats = v->operand[1], *scale = v->operand[2];
+    zn_value *sums = add_op(c, v, ZN_OP_BN_GRAD_SUMS, 3, OPERANDS(dy, x, stats));
+    zn_attr_of(sums, BN_GRAD_SUMS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
+    sums = typed(c, sums);
+    if (needs(c, x))
+        accumulate(c, x, make(c, v, ZN_OP_BN_GRAD_X, 5, OPERANDS(dy, x, stats, sums, scale)));
+    if (needs(c, scale))
+        accumulate(c, scale, row_of(c, v, sums, 1));
+    if (needs(c, v->operand[3]))
+        accumulate(c, v->operand[3], row_of(c, v, sums, 0));
+}
+
+static void grad_dropout_mask(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_DROPOUT_MASK, 1, &dy);
+    *zn_attr_of(g, DROPOUT_MASK, p) = *zn_attr_of(v, DROPOUT_MASK, p);
+    *zn_attr_of(g, DROPOUT_MASK, layer) = *zn_attr_of(v, DROPOUT_MASK, layer);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_cross_entropy(grad_ctx *c, zn_value *v, zn_value *dy) {
+    (void)dy; /* the loss is where the gradient starts: the mean over the batch */
+    zn_value *g = add_op(c, v, ZN_OP_CROSS_ENTROPY_GRAD, 2, OPERANDS(v->operand[0], v->operand[1]));
+    *zn_attr_of(g, CROSS_ENTROPY_GRAD, smoothing) = *zn_attr_of(v, CROSS_ENTROPY, smoothing);
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+#define grad_none NULL
+static grad_fn *const grad_table[ZN_OP_COUNT] = {
+#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
+#include "ir/ops.def"
+};
+
+/* ---- copying @forward */
+
+/* A copy of v in f for training or evaluation; operands are already copies. */
+static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const zn_value *v, zn_value **operand,
+                             bool train) {
+    zn_value *r;
+    switch (v->op) {
+    case ZN_OP_RESIDUAL: r = zn_value_new(m, f, NULL, ZN_OP_ADD, 2, operand + 1, v->span, v->path); break;
+    case ZN_OP_DROPOUT:
+        if (!train)
+            return operand[0];
+        r = zn_value_new(m, f, NULL, ZN_OP_DROPOUT_MASK, 1, operand, v->span, v->path);
+        *zn_attr_of(r, DROPOUT_MASK, p) = *zn_attr_of(v, DROPOUT, p);
+        *zn_attr_of(r, DROPOUT_MASK, layer) = *zn_attr_of(v, DROPOUT, layer);
+        break;
+    case ZN_OP_BN:
+        if (!train) {
+            r = zn_value_new(m, f, NULL, ZN_OP_BN_INFER, 5, operand, v->span, v->path);
+            *zn_attr_of(r, BN_INFER, eps) = *zn_attr_of(v, BN, eps);
+        } else {
+            zn_value *stats = zn_value_new(m, f, NULL, ZN_OP_BN_STATS, 1, operand, v->span, v->path);
+            zn_attr_of(stats, BN_STATS, shards)->i = zn_stats_shards(v->type.dim[0], area_of(&v->type));
+            *zn_attr_of(stats, BN_STATS, eps) = *zn_attr_of(v, BN, eps);
+            if (!zn_value_infer(m, stats, pass->diags))
+                ZN_ICE("statistics of bn have no type");
+            zn_value *of[4] = {operand[0], stats, operand[1], operand[2]};
+            r = zn_value_new(m, f, NULL, ZN_OP_BN_NORM, 4, of, v->span, v->path);
+        }
+        break;
+    default: r = zn_value_copy(m, f, NULL, v, operand); break;
+    }
+    if (!zn_value_infer(m, r, pass->diags))
+        ZN_ICE("a copied operation has no type: %s", zn_op_table[r->op].text);
+    return r;
+}
+
+typedef struct copied {
+    zn_func *f;
+    zn_value *logits, *labels, *loss, *correct;
+} copied;
+
+static copied copy_forward(grad_ctx *c, const zn_func *from, const char *name, bool train) {
+    zn_module *m = c->m;
+    copied r = {.f = zn_func_new(m, name)};
+    for (zn_value *v = from->first; v; v = v->next) {
+        zn_value *operand[8];
+        for (int i = 0; i < v->noperands; i++)
+            operand[i] = v->operand[i]->note;
+        v->note = v->op == ZN_OP_ARG ? zn_arg_new(m, r.f, v->type, v->name)
+                                     : lower_value(m, c->pass, r.f, v, operand, train);
+    }
+    r.logits = from->results.at[0]->note;
+    for (zn_value *v = from->first; v; v = v->next)
+        v->note = NULL;
+    int64_t batch = r.logits->type.dim[0];
+    r.labels = zn_arg_new(m, r.f, zn_type_make(ZN_I32, 1, &batch), "labels");
+    zn_value *of[2] = {r.logits, r.labels};
+    zn_span at = r.logits->span;
+    r.loss = zn_value_new(m, r.f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, at, "");
+    zn_attr_of(r.loss, CROSS_ENTROPY, smoothing)->f = zn_conf_float(m, "train.smoothing", 0);
+    r.correct = zn_value_new(m, r.f, NULL, ZN_OP_CORRECT, 2, of, at, "");
+    if (!zn_value_infer(m, r.loss, c->pass->diags) || !zn_value_infer(m, r.correct, c->pass->diags))
+        ZN_ICE("the loss has no type");
+    zn_func_return(m, r.f, r.loss);
+    zn_func_return(m, r.f, r.correct);
+    return r;
+}
+
+/* ---- updates */
+
+static zn_value *times(grad_ctx *c, const zn_value *at, zn_value *x, double k) {
+    zn_value *v = add_op(c, at, ZN_OP_MUL_CONST, 1, &x);
+    zn_attr_of(v, MUL_CONST, value)->f = k;
+    return typed(c, v);
+}
+
+static void store(grad_ctx *c, const zn_value *at, const char *name, zn_value *x) {
+    zn_value *s = add_op(c, at, ZN_OP_STORE, 1, &x);
+    zn_attr_of(s, STORE, name)->s = name;
+    typed(c, s);
+}
+
+static void update(grad_ctx *c, zn_value *w, zn_value *g, zn_value *lr) {
+    zn_module *m = c->m;
+    const char *name = zn_attr_of(w, PARAM, name)->s;
+    const zn_param *p = zn_param_find(m, name);
+    double momentum = zn_conf_float(m, "train.momentum", 0);
+    if (p->decay != 0)
+        g = make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, w, (double)p->decay)));
+    if (momentum != 0) {
+        const char *vname = zn_arena_printf(&m->arena, "%s.momentum", name);
+        zn_param *state = zn_param_new(m, vname, p->type, ZN_ROLE_MOMENTUM, zn_formula_const(0), p->span);
+        zn_value *v = zn_param_read(m, c->f, NULL, state, w->path);
+        v = make(c, w, ZN_OP_ADD, 2, OPERANDS(times(c, w, v, momentum), g));
+        store(c, w, vname, v);
+        g = zn_conf_bool(m, "train.nesterov", false)
+                ? make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, v, momentum)))
+                : v;
+    }
+    store(c, w, name, make(c, w, ZN_OP_SUB, 2, OPERANDS(w, make(c, w, ZN_OP_SCALE, 2, OPERANDS(g, lr)))));
+}
+
+static void running_update(grad_ctx *c, const zn_value *bn, zn_value *stats) {
+    for (int row = 0; row < 2; row++) {
+        const char *name = zn_attr_of(bn->operand[3 + row], PARAM, name)->s;
+        zn_value *old = zn_param_read(c->m, c->f, NULL, zn_param_find(c->m, name), bn->path);
+        zn_value *v = add_op(c, bn, ZN_OP_BN_RUNNING, 2, OPERANDS(old, stats));
+        zn_attr_of(v, BN_RUNNING, row)->i = row;
+        *zn_attr_of(v, BN_RUNNING, momentum) = *zn_attr_of(bn, BN, momentum);
+        zn_attr_of(v, BN_RUNNING, count)->i = zn_type_count(&bn->type) / zn_type_channels(&bn->type);
+        store(c, bn, name, typed(c, v));
+    }
+}
+
+/* Running statistics of every bn of @forward: its twin in the step is the bn_stats of the same order. */
+static void running_updates(grad_ctx *c, const zn_func *from, zn_value *end) {
+    zn_value *stats = c->f->first;
+    for (const zn_value *v = from->first; v; v = v->next) {
+        if (v->op != ZN_OP_BN)
+            continue;
+        while (stats != end && stats->op != ZN_OP_BN_STATS)
+            stats = stats->next;
+        running_update(c, v, stats);
+        stats = stats->next;
+    }
+}
+
+bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
+    zn_func *from = zn_func_find(m, "forward");
+    if (!from || !zn_conf_get(m, "train.batch"))
+        return true; /* nothing to train */
+    grad_ctx c = {.m = m, .pass = ctx};
+    copied step = copy_forward(&c, from, "train_step", true);
+    c.f = step.f;
+    zn_func_number(c.f);
+    zn_value *end = c.f->last;
+    size_t n = (size_t)end->id + 1;
+    c.needs = zn_new_n(&m->arena, bool, n);
+    c.adj = zn_new_n(&m->arena, zn_value *, n);
+    zn_value **first_use = zn_new_n(&m->arena, zn_value *, n);
+    for (zn_value *v = c.f->first; v; v = v->next) {
+        if (v->op == ZN_OP_PARAM)
+            c.needs[v->id] = zn_role_trained(zn_param_find(m, zn_attr_of(v, PARAM, name)->s)->role);
+        for (int i = 0; i < v->noperands; i++) {
+            c.needs[v->id] |= c.needs[v->operand[i]->id] && v->op != ZN_OP_CORRECT;
+            if (!first_use[v->operand[i]->id])
+                first_use[v->operand[i]->id] = v;
+        }
+    }
+    zn_value *lr = add_op(&c, NULL, ZN_OP_HYPER, 0, NULL);
+    zn_attr_of(lr, HYPER, name)->s = "lr";
+    typed(&c, lr);
+    running_updates(&c, from, end->next);
+    for (zn_value *v = end; v; v = v->prev) {
+        if (!c.needs[v->id] || (v != step.loss && !c.adj[v->id]) || v->op == ZN_OP_PARAM)
+            continue;
+        if (!grad_table[v->op]) {
+            zn_diag_add(ctx->diags, ZN_DIAG_GRAD_NONE, v->span, "`%s` has no gradient", zn_op_table[v->op].text);
+            return false;
+        }
+        grad_table[v->op](&c, v, c.adj[v->id]);
+        for (int i = 0; i < v->noperands; i++) {
+            zn_value *w = v->operand[i];
+            if (w->op == ZN_OP_PARAM && first_use[w->id] == v && c.adj[w->id])
+                update(&c, w, c.adj[w->id], lr);
+        }
+    }
+    copy_forward(&c, from, "eval_step", false);
+    for (zn_func *f = m->funcs; f; f = f->next)
+        if (f != from)
+            zn_remove_unused(m, f);
+    return true;
+}

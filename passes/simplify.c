@@ -1,0 +1,75 @@
+/* Pass simplify: equal values become one, multiplications by 1 and unused values go.
+ *
+ * Only what holds bit for bit: not x + 0 (it changes -0), not x * 0, not hadamard(hadamard(x)) (it rounds).
+ * Terminates: every step removes a value. Preserves order. */
+#include <string.h>
+
+#include "passes/pass.h"
+#include "passes/util.h"
+
+static bool equal_values(const zn_value *a, const zn_value *b) {
+    if (a->op != b->op || a->noperands != b->noperands)
+        return false;
+    for (int i = 0; i < a->noperands; i++)
+        if (a->operand[i] != b->operand[i])
+            return false;
+    for (int i = 0, n = zn_op_attr_count(a->op); i < n; i++) {
+        const zn_attr *x = &a->attr[i], *y = &b->attr[i];
+        if (x->i != y->i || memcmp(&x->f, &y->f, sizeof x->f) || x->n != y->n || memcmp(x->v, y->v, sizeof x->v) ||
+            strcmp(x->s ? x->s : "", y->s ? y->s : ""))
+            return false;
+    }
+    return true;
+}
+
+static size_t hash_of(const zn_value *v) {
+    size_t h = (size_t)v->op * 0x9E3779B97F4A7C15u;
+    for (int i = 0; i < v->noperands; i++)
+        h = (h ^ (size_t)v->operand[i]->id) * 0x100000001B3u;
+    return h;
+}
+
+static zn_value *simpler(zn_value *v) {
+    return v->op == ZN_OP_MUL_CONST && zn_attr_of(v, MUL_CONST, value)->f == 1 ? v->operand[0] : NULL;
+}
+
+static size_t simplify_func(zn_module *m, zn_func *f) {
+    size_t removed = 0, n = 0, cap = 64;
+    zn_func_number(f);
+    for (zn_value *v = f->first; v; v = v->next)
+        n++;
+    while (cap < 2 * n)
+        cap *= 2;
+    zn_arena scratch = {0};
+    zn_value **table = zn_new_n(&scratch, zn_value *, cap);
+    for (zn_value *v = f->first, *next; v; v = next) {
+        next = v->next;
+        if (v->op == ZN_OP_ARG || (zn_op_table[v->op].traits & ZN_T_EFFECT))
+            continue;
+        zn_value *by = simpler(v);
+        size_t i = hash_of(v) & (cap - 1);
+        while (!by && table[i]) {
+            if (equal_values(table[i], v))
+                by = table[i];
+            i = (i + 1) & (cap - 1);
+        }
+        if (!by) {
+            table[i] = v;
+            continue;
+        }
+        zn_value_replace(f, v, by);
+        zn_value_remove(f, v);
+        removed++;
+    }
+    zn_arena_free(&scratch);
+    return removed + (size_t)zn_remove_unused(m, f);
+}
+
+bool zn_pass_simplify(zn_module *m, zn_pass_ctx *ctx) {
+    for (zn_func *f = m->funcs; f; f = f->next) {
+        size_t n = simplify_func(m, f);
+        if (n)
+            zn_pass_log(ctx, "simplify: @%s: removed %zu values", f->name, n);
+    }
+    return true;
+}

@@ -1,0 +1,14 @@
+/* What several passes need. */
+#ifndef ZN_PASSES_UTIL_H
+#define ZN_PASSES_UTIL_H
+
+#include "ir/module.h"
+
+/* Removes values without effect that nothing uses; true if any was. */
+bool zn_remove_unused(zn_module *m, zn_func *f);
+/* Removes parameters that no function reads or stores. */
+void zn_remove_unread_params(zn_module *m);
+/* A copy of v with the given operands, in front of `before` (NULL: at the end of f). Type and group are copied. */
+zn_value *zn_value_copy(zn_module *m, zn_func *f, zn_value *before, const zn_value *v, zn_value *const *operand);
+
+#endif
