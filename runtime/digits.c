@@ -178,7 +178,7 @@ uint8_t zn_rt_digit_draw(uint64_t seed, uint32_t split, uint32_t index, uint8_t 
     const glyph *g = choose_glyph(&d, digit);
     float height = draw_between(&d, 15.0f, 22.0f), width = height * draw_between(&d, 0.45f, 0.72f);
     float slant = draw_between(&d, -0.3f, 0.3f), turn = (float)draw_between(&d, -0.07f, 0.07f); /* half turns */
-    float cx = draw_between(&d, -1.0f, 1.0f) + 13.5f, cy = draw_between(&d, -1.0f, 1.0f) + 13.5f;
+    float cx = draw_between(&d, -1.25f, 1.25f) + 13.5f, cy = draw_between(&d, -1.25f, 1.25f) + 13.5f;
     float radius = draw_between(&d, 0.6f, 1.5f), strength = draw_between(&d, 0.5f, 1.0f), jitter = 11.0f;
     float cosine = (float)zn_cospi((double)turn), sine = (float)zn_sinpi((double)turn);
     for (int s = 0; s < g->n; s++) {

@@ -83,8 +83,8 @@ static uint32_t run_chunks(zn_rt_pool *p, void *scratch) {
         int64_t outer = atomic_load_explicit(&p->outer, memory_order_relaxed);
         int64_t chunk = atomic_load_explicit(&p->chunk, memory_order_relaxed);
         uint32_t chunks = atomic_load_explicit(&p->chunks, memory_order_relaxed);
-        uint32_t index = (uint32_t)ticket;
-        if (index >= chunks)
+        uint32_t unclaimed = (uint32_t)ticket;
+        if (unclaimed == 0)
             return generation_of(ticket);
         if (!atomic_compare_exchange_weak_explicit(&p->ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                    memory_order_acquire))

@@ -1,0 +1,77 @@
+/* CIFAR-10, binary version: six files of 10 000 records of 3073 bytes, a label and then red, green and blue planes of
+ * 32 x 32; kept as [32, 32, 3]. */
+#include "runtime/dataset.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PLANE = 32 * 32, IMAGE = 3 * PLANE, RECORD = IMAGE + 1, FILE_RECORDS = 10000, FILES = 6, PATH_SIZE = 4096 };
+
+static int read_batch(const char *path, uint8_t *pixels, uint8_t *labels, zn_rt_error *e) {
+    unsigned char record[RECORD];
+    struct stat st;
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    int code = 0;
+    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size != (off_t)RECORD * FILE_RECORDS)
+        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " bytes; a batch of CIFAR-10 has %d", path,
+                          (int64_t)st.st_size, RECORD * FILE_RECORDS);
+    for (int i = 0; i < FILE_RECORDS && !code; i++) {
+        size_t got = fread(record, 1, RECORD, f);
+        if (got < RECORD)
+            code = zn_rt_fail(e, ZN_RT_INPUT, "%s: %s at byte %" PRId64, path,
+                              ferror(f) ? strerror(errno) : "ends early,", (int64_t)i * RECORD + (int64_t)got);
+        else if (record[0] > 9)
+            code = zn_rt_fail(e, ZN_RT_INPUT, "%s: label %d at byte %" PRId64 "; CIFAR-10 has labels 0 to 9", path,
+                              record[0], (int64_t)i * RECORD);
+        if (code)
+            break;
+        labels[i] = record[0];
+        for (int p = 0; p < PLANE; p++)
+            for (int c = 0; c < 3; c++)
+                pixels[i * IMAGE + p * 3 + c] = record[1 + c * PLANE + p];
+    }
+    if (!code && fgetc(f) != EOF)
+        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: goes on after byte %d", path, RECORD * FILE_RECORDS);
+    fclose(f);
+    return code;
+}
+
+int zn_rt_cifar10_read(zn_rt_dataset *d, const char *directory, zn_rt_error *e) {
+    static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                             "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+    static const char *const inner = "cifar-10-batches-bin/";
+    char path[PATH_SIZE];
+    struct stat st;
+    d->height = d->width = 32;
+    d->channels = 3;
+    d->classes = 10;
+    for (int s = 0; s < 2; s++) {
+        d->split[s].n = (s == 0 ? 5 : 1) * FILE_RECORDS;
+        d->split[s].pixels = zn_rt_dataset_alloc(d->split[s].n, IMAGE, e);
+        d->split[s].labels = d->split[s].pixels ? zn_rt_dataset_alloc(d->split[s].n, 1, e) : NULL;
+        if (!d->split[s].labels)
+            return ZN_RT_MEMORY;
+    }
+    snprintf(path, sizeof path, "%s/%s", directory, names[0]);
+    const char *between = stat(path, &st) == 0 ? "" : inner;
+    for (int i = 0; i < FILES; i++) {
+        zn_rt_split *s = &d->split[i == FILES - 1];
+        int at = i == FILES - 1 ? 0 : i * FILE_RECORDS;
+        int n = snprintf(path, sizeof path, "%s/%s%s", directory, between, names[i]);
+        if (n < 0 || n >= (int)sizeof path)
+            return zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", directory);
+        int code = read_batch(path, s->pixels + (size_t)at * IMAGE, s->labels + at, e);
+        if (code) {
+            if (*between && stat(path, &st) != 0)
+                zn_rt_explain(e, "\n%s has no %s either; --data DIR says where the data is", directory, names[0]);
+            return code;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,165 @@
+/* Memory of a run (see runtime/memory.h). Nothing is allocated after it. Spaces are anonymous maps: zeroed, aligned to
+ * the size of a huge page where they are as large as one, and offered to the kernel as huge pages. */
+#include "runtime/memory.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static const size_t huge_page = (size_t)2 << 20;
+
+static int map_space(zn_rt_memory *mem, int which, const char *name, size_t size, char **base, zn_rt_error *e) {
+    size_t slack = size >= huge_page ? huge_page : 0, whole = 0;
+    void *at = MAP_FAILED;
+    if (!__builtin_add_overflow(size ? size : 1, slack, &whole))
+        at = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return zn_rt_fail(e, ZN_RT_MEMORY,
+                          "cannot get %zu bytes for %s; the program needs %zu for parameters and optimizer state, %zu "
+                          "for the work space of a step and 2 x %zu for batches",
+                          size, name, mem->param_size, mem->arena_size, mem->batch_size);
+    mem->map[which] = at;
+    mem->map_size[which] = whole;
+    *base = at;
+    if (slack) {
+        *base += (huge_page - (uintptr_t)at % huge_page) % huge_page;
+        madvise(*base, size, MADV_HUGEPAGE); /* a wish: the kernel may have none */
+    }
+    return 0;
+}
+
+void *zn_rt_memory_at(const zn_rt_memory *mem, zn_ref ref, int batch) {
+    char *base = ref.space == ZN_SPACE_PARAM   ? mem->param
+                 : ref.space == ZN_SPACE_ARENA ? mem->arena
+                                               : mem->batch[batch];
+    return base + ref.offset;
+}
+
+size_t zn_rt_tensor_count(const zn_tensor_desc *t) {
+    size_t n = 1;
+    if (t->rank > 4)
+        return 0;
+    for (uint64_t i = 0; i < t->rank; i++)
+        if (t->dim[i] < 0 || __builtin_mul_overflow(n, (size_t)t->dim[i], &n))
+            return 0;
+    return n > SIZE_MAX / sizeof(float) ? 0 : n;
+}
+
+/* Whether [offset, offset + count * width) lies in a space of `size` bytes, aligned to width. */
+static bool inside(uint64_t offset, uint64_t count, uint64_t width, uint64_t size) {
+    uint64_t end;
+    return offset % width == 0 && !__builtin_mul_overflow(count, width, &end) &&
+           !__builtin_add_overflow(end, offset, &end) && end <= size;
+}
+
+static bool ref_inside(const zn_rt_memory *mem, zn_ref ref, uint64_t count) {
+    const size_t size[ZN_SPACE_COUNT] = {mem->param_size, mem->arena_size, mem->batch_size};
+    return ref.space < ZN_SPACE_COUNT && inside(ref.offset, count, sizeof(float), size[ref.space]);
+}
+
+static int check_tensors(const zn_module_desc *m, zn_rt_error *e) {
+    for (uint64_t i = 0; i < m->ntensor; i++) {
+        const zn_tensor_desc *t = &m->tensor[i];
+        size_t n = zn_rt_tensor_count(t);
+        if (n == 0 || !inside(t->offset, n, sizeof(float), m->param_size))
+            return zn_rt_fail(e, ZN_RT_INTERNAL, "tensor %s lies outside the parameters", t->name);
+    }
+    return 0;
+}
+
+static int check_input(const zn_module_desc *m, zn_rt_error *e) {
+    const zn_input_desc *in = &m->input;
+    uint64_t row, last, end;
+    bool ok = in->batch >= 1 && in->height >= 1 && in->width >= 1 && in->channels >= 1 && in->classes >= 0 &&
+              in->batch <= INT32_MAX && in->batch == m->train.batch;
+    ok = ok && !__builtin_mul_overflow((uint64_t)in->width, (uint64_t)in->channels, &row);
+    ok = ok && !__builtin_mul_overflow((uint64_t)in->batch - 1, in->image_pitch, &last);
+    ok = ok && !__builtin_mul_overflow((uint64_t)in->height - 1, in->pitch, &end);
+    ok = ok && !__builtin_add_overflow(end, last, &end) && !__builtin_add_overflow(end, row, &end);
+    ok = ok && !__builtin_add_overflow(end, in->first, &end) && inside(in->image, end, sizeof(float), in->size);
+    ok = ok && inside(in->labels, (uint64_t)in->batch, sizeof(int32_t), in->size);
+    return ok ? 0 : zn_rt_fail(e, ZN_RT_INTERNAL, "the input does not fit in its own batch memory");
+}
+
+static int check_program(const zn_rt_memory *mem, const zn_program *p, int64_t batch, bool correct, zn_rt_error *e) {
+    bool ok = p->nforward <= p->nphase && ref_inside(mem, p->loss, (uint64_t)batch) &&
+              (!correct || ref_inside(mem, p->correct, (uint64_t)batch));
+    if (!ok)
+        return zn_rt_fail(e, ZN_RT_INTERNAL, "the losses of a program lie outside its memory");
+    for (uint64_t i = 0; i < p->nphase; i++) {
+        const zn_phase *f = &p->phase[i];
+        ok = f->scratch <= p->scratch_size;
+        for (uint64_t b = 0; b < f->nbuf; b++)
+            ok = ok && ref_inside(mem, f->buf[b], 0);
+        for (uint64_t o = 0; o < f->noutput; o++)
+            ok = ok && f->output[o].buf < f->nbuf;
+        if (!ok)
+            return zn_rt_fail(e, ZN_RT_INTERNAL, "phase %s has a buffer outside its memory", f->name);
+    }
+    return 0;
+}
+
+/* Fills the tables of addresses. */
+static int resolve(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
+    const zn_program *programs[ZN_RT_PROGRAMS] = {&m->train_step, &m->eval_step};
+    size_t nbuf = 0, at = 0;
+    for (int p = 0; p < ZN_RT_PROGRAMS; p++)
+        for (uint64_t i = 0; i < programs[p]->nphase; i++)
+            nbuf += ZN_RT_BATCHES * programs[p]->phase[i].nbuf;
+    mem->buf = calloc(nbuf + 1, sizeof *mem->buf);
+    if (!mem->buf)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for %zu addresses", nbuf);
+    for (int p = 0; p < ZN_RT_PROGRAMS; p++) {
+        for (int b = 0; b < ZN_RT_BATCHES; b++) {
+            zn_step *step = calloc(programs[p]->nphase + 1, sizeof *step);
+            if (!step)
+                return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for %zu addresses", nbuf);
+            mem->step[p][b] = step;
+            for (uint64_t i = 0; i < programs[p]->nphase; i++) {
+                const zn_phase *f = &programs[p]->phase[i];
+                step[i] = (zn_step){(void *const *)(mem->buf + at), f};
+                for (uint64_t k = 0; k < f->nbuf; k++)
+                    mem->buf[at++] = zn_rt_memory_at(mem, f->buf[k], b);
+            }
+        }
+    }
+    return 0;
+}
+
+int zn_rt_memory_open(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
+    *mem = (zn_rt_memory){0};
+    mem->param_size = m->param_size;
+    mem->arena_size =
+        m->train_step.arena_size > m->eval_step.arena_size ? m->train_step.arena_size : m->eval_step.arena_size;
+    mem->batch_size = m->input.size;
+    int code = check_tensors(m, e);
+    if (!code)
+        code = check_input(m, e);
+    if (!code)
+        code = check_program(mem, &m->train_step, m->input.batch, false, e);
+    if (!code)
+        code = check_program(mem, &m->eval_step, m->input.batch, m->input.classes > 0, e);
+    if (!code)
+        code = map_space(mem, 0, "parameters and optimizer state", mem->param_size, &mem->param, e);
+    if (!code)
+        code = map_space(mem, 1, "the work space of a step", mem->arena_size, &mem->arena, e);
+    for (int b = 0; b < ZN_RT_BATCHES && !code; b++)
+        code = map_space(mem, 2 + b, "a batch", mem->batch_size, &mem->batch[b], e);
+    if (!code)
+        code = resolve(mem, m, e);
+    if (code)
+        zn_rt_memory_close(mem);
+    return code;
+}
+
+void zn_rt_memory_close(zn_rt_memory *mem) {
+    for (int i = 0; i < 2 + ZN_RT_BATCHES; i++)
+        if (mem->map_size[i])
+            munmap(mem->map[i], mem->map_size[i]);
+    for (int p = 0; p < ZN_RT_PROGRAMS; p++)
+        for (int b = 0; b < ZN_RT_BATCHES; b++)
+            free(mem->step[p][b]);
+    free(mem->buf);
+    *mem = (zn_rt_memory){0};
+}
