@@ -1,0 +1,81 @@
+/* Private to the front end: what the scanner, the token stream and the parser share.
+ *
+ * Tokens go from the scanner (lexer.l) through zn_yylex (parse.c), which matches brackets and does the skipping after a
+ * syntax error, into the parser (parser.y). A location is a span that remembers where it ends in the text. */
+#ifndef ZN_FRONTEND_PARSE_H
+#define ZN_FRONTEND_PARSE_H
+
+#include "frontend/ast.h"
+
+typedef struct zn_loc {
+    zn_span at;
+    uint32_t off; /* of the first byte; the end is off + at.len */
+} zn_loc;
+
+/* Value of a token. */
+typedef struct zn_lexeme {
+    const char *s; /* NAME, STRING, SEGMENT; text of keywords */
+    int64_t i;
+    double f;
+    bool bad; /* the scanner reported it */
+} zn_lexeme;
+
+typedef struct zn_token {
+    int kind; /* of parser.y; 0 at the end */
+    zn_loc loc;
+    zn_lexeme v;
+    bool after_bad; /* something in front of it was reported and dropped */
+} zn_token;
+
+typedef struct zn_parse {
+    zn_arena *arena;
+    zn_diags *d;
+    const char *text;
+    size_t n;
+    const char *option; /* parsing the value of this option: places mean nothing */
+    zn_file *file;
+    zn_expr *expr; /* the result where an option was parsed */
+    void *scanner;
+    uint32_t line, col, off; /* of the scanner */
+    bool dropped;            /* since the last token */
+    int start;               /* token that is handed out first, or 0 */
+    zn_token now, peeked;
+    bool has_peeked;
+    /* open brackets: '(', '[' or '{' and where */
+    struct zn_open {
+        int kind;
+        zn_loc loc;
+    } open[ZN_MAX_NESTING];
+    int nopen;
+    int closing;     /* closing brackets to make up because a section keyword came too early */
+    bool recovering; /* skip to the brace that closes level `level`, or to a section keyword */
+    int level;
+    bool making_up; /* closing brackets are being made up: their errors are not the user's */
+    bool holding;   /* the keyword that waits for them */
+    zn_token held;
+    bool closed_brace; /* the last token closed a brace that was open */
+    bool quiet; /* consequences of something reported: say nothing */
+    bool stop;  /* give up: deliver the end */
+    size_t syntax_errors;
+} zn_parse;
+
+/* Reports at a place of the text, or at the option. */
+zn_diag *zn_parse_error(zn_parse *p, zn_diag_id id, zn_loc at, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The parser met the token `now` (named `found`) where `expected` should stand: reports and begins to skip. */
+void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char *expected);
+/* Whether the last token may begin an item of the file, or is its end. */
+bool zn_parse_can_resume(const zn_parse *p);
+/* The span for nodes: nowhere while an option is parsed. */
+zn_span zn_parse_span(const zn_parse *p, zn_loc at);
+
+/* Both report to d. False if there was a syntax error (the tree has holes then). */
+bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file *file);
+zn_expr *zn_parse_option(zn_arena *a, const char *text, const char *option, zn_diags *d); /* NULL: reported */
+
+/* Scanner, lexer.l. */
+int zn_scan_open(zn_parse *p);
+void zn_scan_close(zn_parse *p);
+int zn_scan(zn_token *t, void *scanner);
+
+#endif
