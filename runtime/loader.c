@@ -1,0 +1,281 @@
+/* The loader (see runtime/loader.h): a thread, a table of 256 floats a channel, and Philox.
+ *
+ * The order of an epoch is Fisher and Yates's shuffle, from the end, with word i of the stream (seed, shuffle; counter
+ * (i / 4, epoch, 0, 0)) for place i. Augmentation takes words 0, 1, 2 of counter (sample, epoch, 0, 0) of the stream
+ * (seed, augment): rows, columns, and flip if the top bit is set. Padding is the pixel 0 before it is normalised. A
+ * pixel's float is (float)((p / 255 - mean) / deviation), computed once. Only interiors are written: what lies between
+ * images and rows stays as the map was, zero. */
+#include "runtime/loader.h"
+
+#include "support/math.h"
+#include "support/number.h"
+#include "support/philox.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct zn_rt_loader {
+    const zn_input_desc *in;
+    const zn_rt_dataset *data;
+    int64_t crop;
+    bool flip;
+    uint64_t seed;
+    char *memory[ZN_RT_BATCHES];
+    uint64_t row_pitch; /* floats from one row of an image to the next */
+    float *table;       /* [channels][256] */
+    uint32_t *order;    /* of epoch order_epoch */
+    int64_t order_epoch;
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t asked, filled;
+    bool started, quit;
+    atomic_bool busy; /* set by request, cleared by the thread */
+    int batch;
+    zn_rt_load what;
+};
+
+void zn_rt_order(uint64_t seed, uint32_t epoch, int64_t n, uint32_t *order) {
+    zn_philox_key key = zn_philox_key_make(seed, ZN_PURPOSE_SHUFFLE, "");
+    uint32_t w[4] = {0};
+    for (int64_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    int64_t block = -1;
+    for (int64_t i = n - 1; i > 0; i--) {
+        if (i / 4 != block) {
+            block = i / 4;
+            zn_philox(key, (uint32_t)block, epoch, 0, 0, w);
+        }
+        uint32_t j = zn_philox_below(w[i % 4], (uint32_t)i + 1), old = order[i];
+        order[i] = order[j];
+        order[j] = old;
+    }
+}
+
+/* n pixels of a row through the tables; step is +1, or -1 to read the row from its end. */
+static void fill_row(const float *table, int64_t channels, const uint8_t *from, int64_t step, int64_t n, float *to) {
+    if (channels == 1) {
+        for (int64_t x = 0; x < n; x++, from += step)
+            to[x] = table[*from];
+    } else if (channels == 3) {
+        for (int64_t x = 0; x < n; x++, from += 3 * step, to += 3) {
+            to[0] = table[from[0]];
+            to[1] = table[256 + from[1]];
+            to[2] = table[512 + from[2]];
+        }
+    } else {
+        for (int64_t x = 0; x < n; x++, from += channels * step, to += channels)
+            for (int64_t c = 0; c < channels; c++)
+                to[c] = table[256 * c + from[c]];
+    }
+}
+
+static void fill_padding(const float *table, int64_t channels, int64_t n, float *to) {
+    for (int64_t x = 0; x < n; x++)
+        for (int64_t c = 0; c < channels; c++)
+            *to++ = table[256 * c];
+}
+
+/* Image moved by (dy, dx): row y of the result is row y + dy, padding outside; then mirrored. */
+static void fill_image(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy, int64_t dx, bool mirror, float *to) {
+    int64_t h = l->data->height, w = l->data->width, c = l->data->channels;
+    int64_t before = dx < 0 ? -dx : 0, after = dx > 0 ? dx : 0; /* columns of padding */
+    if (before + after > w)
+        before = w, after = 0;
+    int64_t inside = w - before - after;
+    int64_t left = mirror ? after : before, right = mirror ? before : after;
+    for (int64_t y = 0; y < h; y++, to += l->row_pitch) {
+        int64_t from = y + dy;
+        if (from < 0 || from >= h || inside == 0) {
+            fill_padding(l->table, c, w, to);
+            continue;
+        }
+        const uint8_t *row = pixels + (from * w + (dx > 0 ? dx : 0)) * c;
+        fill_padding(l->table, c, left, to);
+        fill_row(l->table, c, mirror ? row + (inside - 1) * c : row, mirror ? -1 : 1, inside, to + left * c);
+        fill_padding(l->table, c, right, to + (left + inside) * c);
+    }
+}
+
+static void fill(zn_rt_loader *l, int batch, const zn_rt_load *what) {
+    const zn_rt_split *s = &l->data->split[what->split];
+    int64_t image = l->data->height * l->data->width * l->data->channels;
+    float *to = (float *)(void *)(l->memory[batch] + l->in->image) + l->in->first;
+    int32_t *labels = (int32_t *)(void *)(l->memory[batch] + l->in->labels);
+    zn_philox_key key = zn_philox_key_make(l->seed, ZN_PURPOSE_AUGMENT, "");
+    if (what->shuffled && l->order_epoch != (int64_t)what->epoch) {
+        zn_rt_order(l->seed, what->epoch, s->n, l->order);
+        l->order_epoch = what->epoch;
+    }
+    for (int64_t i = 0; i < l->in->batch; i++) {
+        int64_t at = what->position + i < s->n ? what->position + i : what->position, dy = 0, dx = 0;
+        bool mirror = false;
+        if (what->shuffled) {
+            uint32_t w[4];
+            at = l->order[at];
+            if (l->crop > 0 || l->flip) {
+                zn_philox(key, (uint32_t)at, what->epoch, 0, 0, w);
+                uint32_t places = (uint32_t)(2 * l->crop + 1);
+                dy = (int64_t)zn_philox_below(w[0], places) - l->crop;
+                dx = (int64_t)zn_philox_below(w[1], places) - l->crop;
+                mirror = l->flip && w[2] >> 31;
+            }
+        }
+        fill_image(l, s->pixels + at * image, dy, dx, mirror, to + (uint64_t)i * l->in->image_pitch);
+        labels[i] = s->labels[at];
+    }
+}
+
+static void *loader_main(void *arg) {
+    zn_rt_loader *l = arg;
+    zn_math_flush_denormals();
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (!atomic_load(&l->busy) && !l->quit)
+            pthread_cond_wait(&l->asked, &l->lock);
+        if (l->quit)
+            break;
+        int batch = l->batch;
+        zn_rt_load what = l->what;
+        pthread_mutex_unlock(&l->lock);
+        fill(l, batch, &what);
+        pthread_mutex_lock(&l->lock);
+        atomic_store_explicit(&l->busy, false, memory_order_release);
+        pthread_cond_signal(&l->filled);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+void zn_rt_loader_request(zn_rt_loader *l, int batch, zn_rt_load what) {
+    pthread_mutex_lock(&l->lock);
+    l->batch = batch;
+    l->what = what;
+    atomic_store(&l->busy, true);
+    pthread_cond_signal(&l->asked);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void zn_rt_loader_wait(zn_rt_loader *l) {
+    if (!atomic_load_explicit(&l->busy, memory_order_acquire))
+        return; /* the usual case */
+    pthread_mutex_lock(&l->lock);
+    while (atomic_load(&l->busy))
+        pthread_cond_wait(&l->filled, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+}
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Mean and deviation of a channel of the training split, over pixels in [0, 1], from exact sums. */
+static void channel_statistics(const zn_rt_dataset *d, int64_t channel, double *mean, double *deviation) {
+    const zn_rt_split *s = &d->split[0];
+    uint64_t n = (uint64_t)(s->n * d->height * d->width), histogram[256] = {0}, sum = 0;
+    const uint8_t *p = s->pixels + channel;
+    for (uint64_t i = 0; i < n; i++, p += d->channels)
+        histogram[*p]++;
+    wide squares = 0;
+    for (uint64_t v = 0; v < 256; v++) {
+        sum += v * histogram[v];
+        squares += (wide)(v * v) * histogram[v];
+    }
+    wide spread = squares * n - (wide)sum * sum; /* n^2 times the variance: exact, and 0 for a constant channel */
+    *mean = (double)sum / (double)n / 255.0;
+    *deviation = sqrt((double)spread) / (double)n / 255.0;
+}
+
+static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_error *e) {
+    const zn_data_desc *r = &m->data;
+    int64_t channels = l->data->channels;
+    if (r->normalize == ZN_NORMALIZE_GIVEN && (int64_t)r->nchannels != channels)
+        return zn_rt_fail(e, ZN_RT_INPUT, "normalize names %" PRIu64 " channels; the images have %" PRId64,
+                          r->nchannels, channels);
+    for (int64_t c = 0; c < channels; c++) {
+        double mean = 0, deviation = 1;
+        if (r->normalize == ZN_NORMALIZE_PER_CHANNEL)
+            channel_statistics(l->data, c, &mean, &deviation);
+        if (r->normalize == ZN_NORMALIZE_GIVEN)
+            mean = r->mean[c], deviation = r->deviation[c];
+        if (deviation == 0)
+            deviation = 1;
+        for (int v = 0; v < 256; v++)
+            l->table[256 * c + v] = (float)((v / 255.0 - mean) / deviation);
+    }
+    return 0;
+}
+
+static int start_thread(zn_rt_loader *l, zn_rt_error *e) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->asked, NULL);
+    pthread_cond_init(&l->filled, NULL);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&l->thread, NULL, loader_main, l);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (failed)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot start the loader's thread: %s", strerror(failed));
+    l->started = true;
+    return 0;
+}
+
+int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_dataset *data, const zn_rt_memory *mem,
+                      uint64_t seed, zn_rt_error *e) {
+    *out = NULL;
+    if (m->data.crop < 0 || m->data.crop > 1 << 20)
+        return zn_rt_fail(e, ZN_RT_INPUT, "crop pads by %" PRId64 "; it must lie between 0 and 2^20", m->data.crop);
+    zn_rt_loader *l = calloc(1, sizeof *l);
+    if (!l)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the loader");
+    l->in = &m->input;
+    l->data = data;
+    l->crop = m->data.crop;
+    l->flip = m->data.flip != 0;
+    l->seed = seed;
+    l->order_epoch = -1;
+    l->row_pitch = m->input.rank == 1 ? (uint64_t)(data->width * data->channels) : m->input.pitch;
+    for (int b = 0; b < ZN_RT_BATCHES; b++)
+        l->memory[b] = mem->batch[b];
+    l->table = calloc((size_t)data->channels, 256 * sizeof *l->table);
+    l->order = calloc((size_t)data->split[0].n, sizeof *l->order);
+    int code = 0;
+    if (!l->table || !l->order)
+        code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get %zu bytes for the order of the data", zn_rt_loader_bytes(l));
+    if (!code)
+        code = make_table(l, m, e);
+    if (!code)
+        code = start_thread(l, e);
+    if (code)
+        zn_rt_loader_close(l);
+    else
+        *out = l;
+    return code;
+}
+
+void zn_rt_loader_close(zn_rt_loader *l) {
+    if (!l)
+        return;
+    if (l->started) {
+        zn_rt_loader_wait(l);
+        pthread_mutex_lock(&l->lock);
+        l->quit = true;
+        pthread_cond_signal(&l->asked);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, NULL);
+        pthread_cond_destroy(&l->asked);
+        pthread_cond_destroy(&l->filled);
+        pthread_mutex_destroy(&l->lock);
+    }
+    free(l->table);
+    free(l->order);
+    free(l);
+}
+
+size_t zn_rt_loader_bytes(const zn_rt_loader *l) {
+    return (size_t)l->data->channels * 256 * sizeof *l->table + (size_t)l->data->split[0].n * sizeof *l->order;
+}
