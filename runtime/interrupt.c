@@ -1,0 +1,41 @@
+/* Signals (see runtime/interrupt.h). The handler counts; at the second signal it removes a half-written file, which no
+ * one else would, and leaves. */
+#include "runtime/interrupt.h"
+
+#include "runtime/error.h"
+#include "runtime/weights.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const int signals[2] = {SIGINT, SIGTERM};
+static volatile sig_atomic_t count;
+
+static void handler(int signal) {
+    (void)signal;
+    if (count > 0) {
+        zn_rt_weights_abandon();
+        _exit(ZN_RT_STOPPED);
+    }
+    count = 1;
+}
+
+void zn_rt_interrupt_install(zn_rt_interrupt *saved) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    count = 0;
+    for (int i = 0; i < 2; i++)
+        sigaction(signals[i], &action, &saved->old[i]);
+}
+
+void zn_rt_interrupt_restore(const zn_rt_interrupt *saved) {
+    for (int i = 0; i < 2; i++)
+        sigaction(signals[i], &saved->old[i], NULL);
+}
+
+bool zn_rt_interrupted(void) {
+    return count > 0;
+}

@@ -1,0 +1,199 @@
+/* Writing the log (see runtime/log.h): keys in a fixed order, numbers that read back exactly, a flush after every line,
+ * and every failure reported. */
+#include "runtime/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int failed(zn_rt_log *log, int i, zn_rt_error *e) {
+    return zn_rt_fail(e, ZN_RT_INPUT, "cannot write the log %s: %s", log->to[i].path, strerror(errno));
+}
+
+static int open_one(zn_rt_log *log, const char *directory, const char *name, zn_rt_error *e) {
+    int i = log->n;
+    size_t size = sizeof log->to[i].path;
+    int n = snprintf(log->to[i].path, size, "%s%s%s", directory, *directory ? "/" : "", name);
+    if (n < 0 || (size_t)n >= size)
+        return zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", name);
+    log->to[i].f = fopen(log->to[i].path, "we");
+    if (!log->to[i].f)
+        return failed(log, i, e);
+    log->n++;
+    return 0;
+}
+
+int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, zn_rt_error *e) {
+    *log = (zn_rt_log){0};
+    int code = path ? open_one(log, "", path, e) : 0;
+    if (!code && directory)
+        code = open_one(log, directory, "log.jsonl", e);
+    return code;
+}
+
+int zn_rt_log_close(zn_rt_log *log, zn_rt_error *e) {
+    int code = 0;
+    for (int i = 0; i < log->n; i++)
+        if (fclose(log->to[i].f) != 0 && !code)
+            code = failed(log, i, e);
+    zn_rt_text_free(&log->line);
+    log->n = 0;
+    return code;
+}
+
+/* An event begins with begin() and its fields; end() closes and writes it. */
+static zn_rt_text *begin(zn_rt_log *log, const char *event) {
+    log->line.n = 0;
+    zn_rt_text_printf(&log->line, "{\"event\":\"%s\"", event);
+    return &log->line;
+}
+
+static int end(zn_rt_log *log, zn_rt_error *e) {
+    zn_rt_text_puts(&log->line, "}\n");
+    if (log->line.failed)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for a line of the log");
+    for (int i = 0; i < log->n; i++)
+        if (fwrite(log->line.at, 1, log->line.n, log->to[i].f) != log->line.n || fflush(log->to[i].f) != 0)
+            return failed(log, i, e);
+    return 0;
+}
+
+static void put_string(zn_rt_text *t, const char *key, const char *value) {
+    zn_rt_text_printf(t, ",\"%s\":", key);
+    zn_rt_text_json_string(t, value);
+}
+
+static void put_i64(zn_rt_text *t, const char *key, int64_t value) {
+    zn_rt_text_printf(t, ",\"%s\":", key);
+    zn_rt_text_json_i64(t, value);
+}
+
+static void put_f64(zn_rt_text *t, const char *key, double value) {
+    zn_rt_text_printf(t, ",\"%s\":", key);
+    zn_rt_text_json_f64(t, value);
+}
+
+static void put_bytes(zn_rt_text *t, const char *key, size_t value) {
+    if (value)
+        put_i64(t, key, (int64_t)value);
+    else
+        zn_rt_text_printf(t, ",\"%s\":null", key);
+}
+
+/* Starts the field `key` with the members of the JSON object `object`, without its last brace, so that more can follow;
+ * gives whether a comma must come first. */
+static bool put_object_open(zn_rt_text *t, const char *key, const char *object) {
+    size_t n = object ? strlen(object) : 0;
+    while (n > 0 && strchr(" \n}", object[n - 1])) {
+        n--;
+        if (object[n] == '}')
+            break;
+    }
+    zn_rt_text_printf(t, ",\"%s\":", key);
+    if (n == 0) {
+        zn_rt_text_puts(t, "{");
+        return false;
+    }
+    zn_rt_text_add(t, object, n);
+    return memchr(object, '"', n) != NULL;
+}
+
+static void put_overrides(zn_rt_text *t, const char *compiled, const zn_rt_options *o) {
+    const struct {
+        const char *name, *text;
+        int64_t number;
+        bool given;
+    } all[] = {{"--data", o->data, 0, o->data != NULL},
+               {"--epochs", NULL, o->epochs, o->epochs >= 0},
+               {"--steps", NULL, o->steps, o->steps >= 0},
+               {"--seed", NULL, o->seed, o->has_seed},
+               {"--init-from", o->init_from, 0, o->init_from != NULL}};
+    bool comma = put_object_open(t, "overrides", compiled);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!all[i].given)
+            continue;
+        zn_rt_text_printf(t, "%s\"%s\":", comma ? "," : "", all[i].name);
+        comma = true;
+        if (all[i].text)
+            zn_rt_text_json_string(t, all[i].text);
+        else
+            zn_rt_text_json_i64(t, all[i].number);
+    }
+    zn_rt_text_puts(t, "}");
+}
+
+static void put_versions(zn_rt_text *t, const zn_module_desc *m) {
+    bool comma = put_object_open(t, "versions", m->versions);
+    if (m->blas_version) {
+        zn_rt_text_printf(t, "%s\"openblas\":", comma ? "," : "");
+        zn_rt_text_json_string(t, m->blas_version());
+    }
+    zn_rt_text_puts(t, "}");
+}
+
+int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options *o, const char *data_sha256,
+                    int64_t seed, int threads, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "start");
+    put_string(t, "source_sha256", m->source_sha256);
+    put_overrides(t, m->overrides, o);
+    put_string(t, "data_sha256", data_sha256);
+    put_i64(t, "seed", seed);
+    put_i64(t, "threads", threads);
+    put_string(t, "cpu", m->cpu);
+    put_versions(t, m);
+    put_string(t, "conv", m->conv);
+    put_string(t, "gemm", m->gemm);
+    put_string(t, "init", m->init);
+    return end(log, e);
+}
+
+int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "initial");
+    put_f64(t, "train_loss", train->loss);
+    put_f64(t, "test_loss", test->loss);
+    put_f64(t, "test_accuracy", test->accuracy);
+    return end(log, e);
+}
+
+int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "step");
+    put_i64(t, "step", p->step);
+    put_i64(t, "epoch", p->epoch);
+    put_f64(t, "loss", p->loss);
+    zn_rt_text_puts(t, ",\"lr\":");
+    zn_rt_text_json_f32(t, p->lr);
+    return end(log, e);
+}
+
+int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "epoch");
+    put_i64(t, "epoch", p->epoch);
+    put_f64(t, "train_loss", p->mean_loss);
+    put_f64(t, "test_loss", test->loss);
+    put_f64(t, "test_accuracy", test->accuracy);
+    put_f64(t, "images_per_second", p->images_per_second);
+    return end(log, e);
+}
+
+int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "end");
+    put_f64(t, "test_loss", s->test.loss);
+    put_f64(t, "test_accuracy", s->test.accuracy);
+    put_f64(t, "seconds", s->seconds);
+    put_f64(t, "images_per_second", s->images_per_second);
+    put_f64(t, "first_step_seconds", s->first_step_seconds);
+    put_bytes(t, "planned_bytes", s->planned_bytes);
+    put_bytes(t, "peak_memory_bytes", s->peak_bytes);
+    put_string(t, "weights_sha256", s->sha256);
+    zn_rt_text_printf(t, ",\"interrupted\":%s", s->interrupted ? "true" : "false");
+    return end(log, e);
+}

@@ -1,0 +1,224 @@
+/* Options of a training program (see runtime/options.h), through getopt_long. */
+#include "runtime/options.h"
+
+#include "support/number.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_EPOCHS = 1000000, MAX_THREADS = 256, MAX_NAME = 32 };
+
+const char zn_rt_options_help[] =
+    "Trains the network that was compiled into this program.\n"
+    "\n"
+    "  --data DIR         where the data set is, instead of the directory in the source\n"
+    "  --epochs N         train N epochs; the learning rate schedule stretches\n"
+    "  --steps N          stop after N steps of the same schedule\n"
+    "  --threads N        1 to 256 (default: the processors this process may use); same bits for any N\n"
+    "  --seed N           seed of the order of the data, augmentation and random initial weights\n"
+    "  --out DIR          write weights.safetensors and log.jsonl there\n"
+    "  --init-from FILE   start from the weights of a safetensors file\n"
+    "  --eval             evaluate only\n"
+    "  --eval-first       evaluate before the first step as well\n"
+    "  --log FILE.jsonl   write one JSON object a line\n"
+    "  --log-every N      log a step every N steps (default 50, 0 = none)\n"
+    "  --progress HOW     auto, plain (lines at every --log-every) or none\n"
+    "  --print-source     print the source this program was compiled from\n"
+    "  --version\n"
+    "  --help\n"
+    "\n"
+    "Ctrl-C ends training after the current step and writes what was reached; a second one ends at once.\n"
+    "Exit codes: 0 done, 2 usage or processor, 3 input/output or bad data, 10 not finite, 11 memory refused,\n"
+    "12 weights do not fit, 75 stopped early.\n";
+
+enum {
+    OPT_DATA = 1000,
+    OPT_EPOCHS,
+    OPT_STEPS,
+    OPT_THREADS,
+    OPT_SEED,
+    OPT_OUT,
+    OPT_INIT_FROM,
+    OPT_EVAL,
+    OPT_EVAL_FIRST,
+    OPT_LOG,
+    OPT_LOG_EVERY,
+    OPT_PROGRESS,
+    OPT_SOURCE,
+    OPT_VERSION,
+    OPT_HELP
+};
+
+static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA},
+                                      {"epochs", required_argument, NULL, OPT_EPOCHS},
+                                      {"steps", required_argument, NULL, OPT_STEPS},
+                                      {"threads", required_argument, NULL, OPT_THREADS},
+                                      {"seed", required_argument, NULL, OPT_SEED},
+                                      {"out", required_argument, NULL, OPT_OUT},
+                                      {"init-from", required_argument, NULL, OPT_INIT_FROM},
+                                      {"eval", no_argument, NULL, OPT_EVAL},
+                                      {"eval-first", no_argument, NULL, OPT_EVAL_FIRST},
+                                      {"log", required_argument, NULL, OPT_LOG},
+                                      {"log-every", required_argument, NULL, OPT_LOG_EVERY},
+                                      {"progress", required_argument, NULL, OPT_PROGRESS},
+                                      {"print-source", no_argument, NULL, OPT_SOURCE},
+                                      {"version", no_argument, NULL, OPT_VERSION},
+                                      {"help", no_argument, NULL, OPT_HELP},
+                                      {NULL, 0, NULL, 0}};
+
+/* Edit distance of two names of less than MAX_NAME characters (Levenshtein, one row). */
+static size_t distance(const char *a, const char *b) {
+    size_t row[MAX_NAME + 1], n = strlen(b);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t corner = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t replace = corner + (a[i] != b[j]), step = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            corner = row[j + 1];
+            row[j + 1] = replace < step ? replace : step;
+        }
+    }
+    return row[n];
+}
+
+static int unknown(const char *argument, zn_rt_error *e) {
+    char name[MAX_NAME] = "";
+    const char *nearest = NULL;
+    size_t least = SIZE_MAX, n = strcspn(argument, "=");
+    zn_rt_fail(e, ZN_RT_USAGE, "unknown option `%.*s`", (int)(n < 200 ? n : 200), argument);
+    while (*argument == '-')
+        argument++;
+    n = strcspn(argument, "=");
+    if (n < sizeof name) {
+        memcpy(name, argument, n);
+        for (const struct option *o = table; o->name; o++) {
+            size_t d = distance(name, o->name);
+            if (d < least)
+                least = d, nearest = o->name;
+        }
+    }
+    if (nearest && least <= 1 + n / 4)
+        zn_rt_explain(e, "; did you mean `--%s`?", nearest);
+    else
+        zn_rt_explain(e, "; --help lists them");
+    return ZN_RT_USAGE;
+}
+
+static int read_number(const char *name, int64_t low, int64_t high, int64_t *out, zn_rt_error *e) {
+    if (zn_i64_parse(optarg, strlen(optarg), out) && *out >= low && *out <= high)
+        return 0;
+    if (low == INT64_MIN)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--%s is `%s`; it takes a whole number", name, optarg);
+    if (high == INT64_MAX)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--%s is `%s`; it takes a whole number from %" PRId64, name, optarg, low);
+    return zn_rt_fail(e, ZN_RT_USAGE, "--%s is `%s`; it takes a whole number from %" PRId64 " to %" PRId64, name,
+                      optarg, low, high);
+}
+
+static int read_progress(zn_rt_options *o, zn_rt_error *e) {
+    if (strcmp(optarg, "auto") == 0)
+        o->progress = ZN_RT_PROGRESS_AUTO;
+    else if (strcmp(optarg, "plain") == 0)
+        o->progress = ZN_RT_PROGRESS_PLAIN;
+    else if (strcmp(optarg, "none") == 0)
+        o->progress = ZN_RT_PROGRESS_NONE;
+    else
+        return zn_rt_fail(e, ZN_RT_USAGE, "--progress is `%s`; it takes auto, plain or none", optarg);
+    return 0;
+}
+
+static int take(zn_rt_options *o, int option, zn_rt_error *e) {
+    int64_t n;
+    int code = 0;
+    switch (option) {
+    case OPT_DATA:
+        o->data = optarg;
+        break;
+    case OPT_OUT:
+        o->out = optarg;
+        break;
+    case OPT_INIT_FROM:
+        o->init_from = optarg;
+        break;
+    case OPT_LOG:
+        o->log = optarg;
+        break;
+    case OPT_EPOCHS:
+        code = read_number("epochs", 1, MAX_EPOCHS, &o->epochs, e);
+        break;
+    case OPT_STEPS:
+        code = read_number("steps", 0, INT64_MAX, &o->steps, e);
+        break;
+    case OPT_LOG_EVERY:
+        code = read_number("log-every", 0, INT64_MAX, &o->log_every, e);
+        break;
+    case OPT_THREADS:
+        code = read_number("threads", 1, MAX_THREADS, &n, e);
+        if (!code)
+            o->threads = (int)n;
+        break;
+    case OPT_SEED:
+        code = read_number("seed", INT64_MIN, INT64_MAX, &o->seed, e);
+        o->has_seed = true;
+        break;
+    case OPT_PROGRESS:
+        code = read_progress(o, e);
+        break;
+    case OPT_EVAL_FIRST:
+        o->eval_first = true;
+        break;
+    case OPT_EVAL:
+        o->action = ZN_RT_DO_EVAL;
+        break;
+    case OPT_SOURCE:
+        o->action = ZN_RT_DO_SOURCE;
+        break;
+    case OPT_VERSION:
+        o->action = ZN_RT_DO_VERSION;
+        break;
+    case OPT_HELP:
+        o->action = ZN_RT_DO_HELP;
+        break;
+    default:
+        break;
+    }
+    return code;
+}
+
+int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e) {
+    *o = (zn_rt_options){.epochs = -1, .steps = -1, .log_every = 50};
+    optind = 0; /* starts over: the caller may have used getopt itself */
+    opterr = 0;
+    for (;;) {
+        int at = optind ? optind : 1;
+        int option = getopt_long(argc, argv, ":", table, NULL);
+        if (option == -1)
+            break;
+        const char *argument = argv[optind > at ? optind - 1 : at];
+        if (option == ':')
+            return zn_rt_fail(e, ZN_RT_USAGE, "`%s` needs a value", argument);
+        if (option == '?' && optopt >= OPT_DATA)
+            return zn_rt_fail(e, ZN_RT_USAGE, "`%s` is given a value and takes none", argument);
+        if (option == '?')
+            return unknown(argument, e);
+        int code = take(o, option, e);
+        if (code)
+            return code;
+        if (o->action > ZN_RT_DO_EVAL)
+            return 0;
+    }
+    if (optind < argc)
+        return zn_rt_fail(e, ZN_RT_USAGE, "`%s` is not an option; --help lists them", argv[optind]);
+    if (o->action == ZN_RT_DO_EVAL) {
+        if (o->out)
+            return zn_rt_fail(e, ZN_RT_USAGE, "--eval trains nothing, so there is nothing for --out to write");
+        if (o->epochs >= 0 || o->steps >= 0 || o->eval_first)
+            return zn_rt_fail(e, ZN_RT_USAGE,
+                              "--eval trains nothing: --epochs, --steps and --eval-first do not go with it");
+    }
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* The command line of a training program. */
+#ifndef ZN_RUNTIME_OPTIONS_H
+#define ZN_RUNTIME_OPTIONS_H
+
+#include "runtime/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum zn_rt_action {
+    ZN_RT_DO_TRAIN,
+    ZN_RT_DO_EVAL,
+    ZN_RT_DO_HELP,
+    ZN_RT_DO_VERSION,
+    ZN_RT_DO_SOURCE
+} zn_rt_action;
+typedef enum zn_rt_progress_mode { ZN_RT_PROGRESS_AUTO, ZN_RT_PROGRESS_PLAIN, ZN_RT_PROGRESS_NONE } zn_rt_progress_mode;
+
+typedef struct zn_rt_options {
+    zn_rt_action action;
+    zn_rt_progress_mode progress;
+    const char *data, *out, *init_from, *log; /* NULL = not given */
+    int64_t epochs, steps;                    /* -1 = not given */
+    int64_t log_every;                        /* 0 = none */
+    int64_t seed;
+    bool has_seed, eval_first;
+    int threads; /* 0 = not given */
+} zn_rt_options;
+
+int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e);
+extern const char zn_rt_options_help[];
+
+#endif

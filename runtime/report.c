@@ -1,0 +1,167 @@
+/* Printing (see runtime/report.h). Quiet by default: on a terminal one line that is rewritten at most ten times a
+ * second and a line that stays for every epoch; elsewhere the lines of epochs only. */
+#include "runtime/report.h"
+
+#include "support/number.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_every) {
+    *r = (zn_rt_report){.every = log_every};
+    r->epochs = mode != ZN_RT_PROGRESS_NONE;
+    r->steps = mode == ZN_RT_PROGRESS_PLAIN && log_every > 0;
+    r->live = mode == ZN_RT_PROGRESS_AUTO && isatty(STDERR_FILENO);
+}
+
+static void close_line(zn_rt_report *r) {
+    if (r->line_open)
+        fputs("\r\033[K", stderr);
+    r->line_open = false;
+}
+
+static int digits_of(int64_t n) {
+    int d = 1;
+    for (; n >= 10; n /= 10)
+        d++;
+    return d;
+}
+
+/* epoch  3/30   step  1170/11730   loss 0.4321   accuracy 87.65 %   lr 0.0987   9 812 images/s   1:01:23 left */
+static void print_progress(const zn_rt_progress *p, double loss, double accuracy) {
+    char rate[ZN_NUMBER_MAX] = "-";
+    if (isfinite(p->images_per_second) && p->images_per_second < 1e15)
+        zn_i64_grouped((int64_t)(p->images_per_second + 0.5), rate);
+    fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "   step %*" PRId64 "/%" PRId64 "   loss %8.4f", digits_of(p->epochs),
+            p->epoch, p->epochs, digits_of(p->steps), p->step, p->steps, loss);
+    if (isfinite(accuracy))
+        fprintf(stderr, "   accuracy %6.2f %%", accuracy);
+    else
+        fprintf(stderr, "   accuracy      - %%");
+    fprintf(stderr, "   lr %-9.4g   %9s images/s", (double)p->lr, rate);
+    if (isfinite(p->seconds_left) && p->seconds_left < 1e9) {
+        int64_t s = (int64_t)(p->seconds_left + 0.5);
+        fprintf(stderr, "   %" PRId64 ":%02d:%02d left", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
+    }
+}
+
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
+                        int threads) {
+    if (!r->epochs)
+        return;
+    char count[ZN_NUMBER_MAX], train[ZN_NUMBER_MAX], test[ZN_NUMBER_MAX];
+    int64_t parameters = 0;
+    for (uint64_t i = 0; i < m->ntensor; i++) {
+        int64_t n = 1;
+        for (uint64_t k = 0; k < m->tensor[i].rank; k++)
+            n *= m->tensor[i].dim[k];
+        if (m->tensor[i].trained)
+            parameters += n;
+    }
+    zn_i64_grouped(parameters, count);
+    zn_i64_grouped(train_images, train);
+    zn_i64_grouped(test_images, test);
+    fprintf(stderr, "%s: %s parameters; %s training and %s test images; %d thread%s\n", m->name, count, train, test,
+            threads, threads == 1 ? "" : "s");
+}
+
+void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test) {
+    if (!r->epochs)
+        return;
+    fprintf(stderr, "before the first step: training loss %.4f, test loss %.4f", train->loss, test->loss);
+    if (isfinite(test->accuracy))
+        fprintf(stderr, ", test accuracy %.2f %%", test->accuracy);
+    fputc('\n', stderr);
+}
+
+void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
+    if (r->steps && p->step % r->every == 0) {
+        print_progress(p, p->loss, p->accuracy);
+        fputc('\n', stderr);
+    }
+    if (!r->live)
+        return;
+    double t = seconds_now();
+    if (t - r->last < 0.1)
+        return;
+    r->last = t;
+    close_line(r);
+    print_progress(p, p->mean_loss, p->accuracy);
+    fflush(stderr);
+    r->line_open = true;
+}
+
+void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_evaluation *test) {
+    if (!r->epochs)
+        return;
+    close_line(r);
+    print_progress(p, p->mean_loss, test->accuracy);
+    fputc('\n', stderr);
+}
+
+static void print_bytes(const char *name, size_t bytes) {
+    printf("%s %.1f MB", name, (double)bytes / 1e6);
+}
+
+/* stdout may be a full disk or a closed pipe. */
+static int flushed(zn_rt_error *e) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return zn_rt_fail(e, ZN_RT_INPUT, "cannot write to standard output: %s", strerror(errno));
+}
+
+int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
+    close_line(r);
+    if (s->interrupted)
+        printf("interrupted\n");
+    if (!isnan(s->test.accuracy))
+        printf("test accuracy  %.2f %%\n", s->test.accuracy);
+    printf("test loss      %.4f\n", s->test.loss);
+    printf("time           %.1f s", s->seconds);
+    if (isfinite(s->images_per_second))
+        printf(", %.0f images/s", s->images_per_second);
+    if (isfinite(s->first_step_seconds))
+        printf(", first step after %.2f s", s->first_step_seconds);
+    printf("\nmemory         ");
+    if (s->peak_bytes)
+        print_bytes("peak", s->peak_bytes);
+    print_bytes(s->peak_bytes ? ", planned" : "planned", s->planned_bytes);
+    print_bytes(" + data", s->data_bytes);
+    printf("\nweights sha256:%s\n", s->sha256);
+    return flushed(e);
+}
+
+int zn_rt_report_source(const zn_module_desc *m, zn_rt_error *e) {
+    fwrite(m->source, 1, m->source_len, stdout);
+    return flushed(e);
+}
+
+int zn_rt_report_version(const zn_module_desc *m, zn_rt_error *e) {
+    printf("%s, compiled from %s (sha256 %s) for %s\n%s\n", m->name, m->source_path, m->source_sha256, m->cpu,
+           m->versions);
+    if (m->blas_version)
+        printf("OpenBLAS %s\n", m->blas_version());
+    return flushed(e);
+}
+
+int zn_rt_report_help(const char *program, zn_rt_error *e) {
+    printf("usage: %s [OPTIONS]\n%s", program, zn_rt_options_help);
+    return flushed(e);
+}
+
+void zn_rt_report_error(zn_rt_report *r, const char *program, const zn_rt_error *e) {
+    close_line(r);
+    fflush(stdout);
+    fprintf(stderr, "%s: error: %s\n", program, e->text);
+}

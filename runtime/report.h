@@ -1,0 +1,34 @@
+/* All that a training program prints: errors and progress to stderr, results to stdout. */
+#ifndef ZN_RUNTIME_REPORT_H
+#define ZN_RUNTIME_REPORT_H
+
+#include "runtime/abi.h"
+#include "runtime/error.h"
+#include "runtime/options.h"
+#include "runtime/run.h"
+
+typedef struct zn_rt_report {
+    bool live;  /* one line, rewritten in place */
+    bool steps; /* a line at every --log-every */
+    bool epochs;
+    bool line_open; /* the live line stands on the screen */
+    double last;    /* when it was written */
+    int64_t every;
+} zn_rt_report;
+
+void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_every);
+/* Before the first step. */
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
+                        int threads);
+void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test);
+void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p);
+void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_evaluation *test);
+/* The result, on stdout; a failure to write is an error. */
+int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e);
+int zn_rt_report_source(const zn_module_desc *m, zn_rt_error *e);
+int zn_rt_report_version(const zn_module_desc *m, zn_rt_error *e);
+int zn_rt_report_help(const char *program, zn_rt_error *e);
+/* "program: error: ..." */
+void zn_rt_report_error(zn_rt_report *r, const char *program, const zn_rt_error *e);
+
+#endif

@@ -1,0 +1,35 @@
+/* What a run measures and tells: shared by the loop, the log and the report. */
+#ifndef ZN_RUNTIME_RUN_H
+#define ZN_RUNTIME_RUN_H
+
+#include "runtime/sha256.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct zn_rt_evaluation {
+    double loss, accuracy; /* accuracy in percent; NaN where there are no classes */
+} zn_rt_evaluation;
+
+/* After a step. */
+typedef struct zn_rt_progress {
+    int64_t epoch, epochs; /* epoch counts from 1 */
+    int64_t step, steps;   /* done, and at the end */
+    double loss;           /* mean over the batch */
+    double mean_loss;      /* over this epoch so far */
+    float lr;
+    double accuracy;          /* of the last evaluation; NaN before the first */
+    double images_per_second; /* NaN before the second step */
+    double seconds_left;      /* NaN likewise */
+} zn_rt_progress;
+
+typedef struct zn_rt_summary {
+    zn_rt_evaluation test;
+    double seconds, images_per_second, first_step_seconds; /* NaN = was not measured */
+    size_t planned_bytes, data_bytes, peak_bytes;          /* peak 0 = not known */
+    char sha256[ZN_RT_SHA256_HEX];
+    bool interrupted;
+} zn_rt_summary;
+
+#endif

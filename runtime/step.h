@@ -1,0 +1,29 @@
+/* Running a program's phases, and finding where a value stopped being finite. */
+#ifndef ZN_RUNTIME_STEP_H
+#define ZN_RUNTIME_STEP_H
+
+#include "runtime/abi.h"
+#include "runtime/error.h"
+#include "runtime/memory.h"
+#include "runtime/pool.h"
+
+typedef struct zn_rt_engine {
+    const zn_module_desc *m;
+    const zn_rt_memory *mem;
+    zn_rt_pool *pool;
+} zn_rt_engine;
+
+const zn_program *zn_rt_program(const zn_rt_engine *g, zn_rt_which which);
+/* Phases [first, last), in order. */
+void zn_rt_run_phases(const zn_rt_engine *g, zn_rt_which which, int batch, const zn_args *args, uint64_t first,
+                      uint64_t last);
+/* Sum of the first n losses in double precision, in order of samples. */
+double zn_rt_loss_sum(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
+int64_t zn_rt_correct_count(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
+
+/* Runs the forward phases of the training step again, one at a time, looks at what each wrote, and fails with
+ * ZN_RT_NONFINITE. step and epoch count from 1. */
+int zn_rt_explain_nonfinite(const zn_rt_engine *g, int batch, const zn_args *args, int64_t step, int64_t epoch,
+                            zn_rt_error *e);
+
+#endif

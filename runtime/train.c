@@ -1,0 +1,285 @@
+/* The training loop (see runtime/train.h).
+ *
+ * A step waits for its batch, asks for the next one, runs the forward phases, checks that every loss is finite, and
+ * runs the rest. Nothing but the seed, the data and the module decides the weights: time and threads only decide when.
+ * Weights are written before the last evaluation when a run is interrupted, so that little patience is needed. */
+#include "runtime/train.h"
+
+#include "runtime/dataset.h"
+#include "runtime/interrupt.h"
+#include "runtime/loader.h"
+#include "runtime/log.h"
+#include "runtime/memory.h"
+#include "runtime/pool.h"
+#include "runtime/schedule.h"
+#include "runtime/step.h"
+#include "runtime/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+typedef struct run {
+    const zn_module_desc *m;
+    const zn_rt_options *o;
+    zn_rt_report *report;
+    zn_rt_memory mem;
+    zn_rt_dataset data;
+    zn_rt_loader *loader;
+    zn_rt_pool *pool;
+    zn_rt_log log;
+    zn_rt_engine engine;
+    int64_t seed, epochs, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
+    int copy;                                           /* of the batch memory that is next */
+    double start;
+
+    zn_rt_progress progress;
+    double loss_sum;                         /* of this epoch */
+    double step_seconds, first_step_seconds; /* without the first step; since the start */
+    bool evaluated;                          /* test is of the weights as they are */
+    zn_rt_evaluation test;
+} run;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position, int64_t count) {
+    return (zn_args){.lr = lr,
+                     .epoch = (uint32_t)epoch,
+                     .position = (uint32_t)position,
+                     .count = (uint32_t)count,
+                     .seed_lo = (uint32_t)(uint64_t)r->seed,
+                     .seed_hi = (uint32_t)((uint64_t)r->seed >> 32)};
+}
+
+static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, int64_t position) {
+    zn_rt_loader_request(
+        r->loader, copy,
+        (zn_rt_load){.split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position});
+}
+
+/* Means over a split, with the evaluation program. */
+static zn_rt_evaluation evaluate(run *r, int split) {
+    int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
+    double loss = 0;
+    zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
+    request(r, r->copy, split, false, 0, 0);
+    for (int64_t at = 0; at < n; at += batch) {
+        int copy = r->copy;
+        int64_t count = n - at < batch ? n - at : batch;
+        zn_args args = make_args(r, 0, 0, at, count);
+        zn_rt_loader_wait(r->loader);
+        r->copy = 1 - copy;
+        if (at + batch < n)
+            request(r, r->copy, split, false, 0, at + batch);
+        zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, r->m->eval_step.nphase);
+        loss += zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, count);
+        if (r->m->input.classes > 0)
+            correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
+    }
+    return (zn_rt_evaluation){loss / (double)n,
+                              r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN};
+}
+
+static void evaluate_test(run *r) {
+    if (!r->evaluated)
+        r->test = evaluate(r, 1);
+    r->evaluated = true;
+    r->progress.accuracy = r->test.accuracy;
+}
+
+/* Step t of the run; its batch has been asked for. Asks for the next one of the epoch if `more`. */
+static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
+    int64_t batch = r->m->input.batch, epoch = t / r->steps_per_epoch, position = t % r->steps_per_epoch * batch;
+    double begin = now();
+    int copy = r->copy;
+    zn_args args =
+        make_args(r, zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, t), epoch, position, batch);
+    zn_rt_loader_wait(r->loader);
+    r->copy = 1 - copy;
+    if (more)
+        request(r, r->copy, 0, true, epoch, position + batch);
+    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, 0, r->m->train_step.nforward);
+    double loss = zn_rt_loss_sum(&r->engine, ZN_RT_TRAIN, copy, batch) / (double)batch;
+    if (!isfinite(loss))
+        return zn_rt_explain_nonfinite(&r->engine, copy, &args, t + 1, epoch + 1, e);
+    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, r->m->train_step.nforward, r->m->train_step.nphase);
+    r->evaluated = false;
+
+    zn_rt_progress *p = &r->progress;
+    double end = now();
+    if (t == 0)
+        r->first_step_seconds = end - r->start;
+    else
+        r->step_seconds += end - begin;
+    r->loss_sum += loss;
+    p->step = t + 1;
+    p->epoch = epoch + 1;
+    p->loss = loss;
+    p->mean_loss = r->loss_sum / (double)(t % r->steps_per_epoch + 1);
+    p->lr = args.lr;
+    if (t > 0) {
+        p->images_per_second = (double)(t * batch) / r->step_seconds;
+        p->seconds_left = (double)(r->stop - p->step) * r->step_seconds / (double)t;
+    }
+    zn_rt_report_step(r->report, p);
+    if (r->o->log_every > 0 && p->step % r->o->log_every == 0)
+        return zn_rt_log_step(&r->log, p, e);
+    return 0;
+}
+
+/* All steps; *interrupted tells why it ended early. */
+static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
+    int code = 0;
+    for (int64_t t = 0; t < r->stop && !code; t++) {
+        int64_t place = t % r->steps_per_epoch;
+        bool last = place == r->steps_per_epoch - 1;
+        if (zn_rt_interrupted()) {
+            *interrupted = true;
+            break;
+        }
+        if (place == 0) {
+            r->loss_sum = 0;
+            request(r, r->copy, 0, true, t / r->steps_per_epoch, 0);
+        }
+        code = train_step(r, t, !last && t + 1 < r->stop, e);
+        if (!code && last && (t + 1 == r->stop || !zn_rt_interrupted())) {
+            evaluate_test(r);
+            zn_rt_report_epoch(r->report, &r->progress, &r->test);
+            code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
+        }
+    }
+    if (r->progress.step < r->stop && !code)
+        *interrupted = true;
+    zn_rt_loader_wait(r->loader);
+    return code;
+}
+
+/* Largest resident memory of the process, or 0. */
+static size_t peak_memory(void) {
+    char line[256];
+    size_t kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %zu", &kilobytes) == 1)
+            break;
+    fclose(f);
+    return kilobytes * 1024;
+}
+
+static size_t planned_memory(const run *r) {
+    return r->mem.param_size + r->mem.arena_size + ZN_RT_BATCHES * r->mem.batch_size + zn_rt_pool_scratch(r->pool) +
+           zn_rt_loader_bytes(r->loader);
+}
+
+/* Lengths of the run, from the data, the recipe and the options. */
+static int plan_steps(run *r, zn_rt_error *e) {
+    r->epochs = r->o->epochs >= 0 ? r->o->epochs : r->m->train.epochs;
+    r->steps_per_epoch = r->data.split[0].n / r->m->input.batch;
+    if (r->epochs < 1 || r->epochs > UINT32_MAX || __builtin_mul_overflow(r->epochs, r->steps_per_epoch, &r->total))
+        return zn_rt_fail(e, ZN_RT_USAGE, "%" PRId64 " epochs are out of range", r->epochs);
+    int64_t warm = zn_rt_warmup_steps(&r->m->train, r->steps_per_epoch);
+    if (warm >= r->total)
+        return zn_rt_fail(e, ZN_RT_USAGE,
+                          "the warm-up of %" PRId64 " steps is not shorter than the run of %" PRId64
+                          " steps; train longer with --epochs",
+                          warm, r->total);
+    r->stop = r->o->steps >= 0 && r->o->steps < r->total ? r->o->steps : r->total;
+    r->progress.epochs = r->epochs;
+    r->progress.steps = r->stop;
+    return 0;
+}
+
+static int open_run(run *r, zn_rt_error *e) {
+    const zn_module_desc *m = r->m;
+    uint64_t scratch =
+        m->train_step.scratch_size > m->eval_step.scratch_size ? m->train_step.scratch_size : m->eval_step.scratch_size;
+    int threads = r->o->threads ? r->o->threads : zn_rt_processors();
+    int code = r->o->out ? zn_rt_directory_prepare(r->o->out, e) : 0;
+    if (!code)
+        code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
+    if (!code)
+        code = zn_rt_memory_open(&r->mem, m, e);
+    if (!code)
+        code = zn_rt_dataset_open(&r->data, m, r->o->data, e);
+    if (!code)
+        code = plan_steps(r, e);
+    if (!code)
+        code = zn_rt_loader_open(&r->loader, m, &r->data, &r->mem, (uint64_t)r->seed, e);
+    if (!code)
+        code = zn_rt_pool_open(&r->pool, threads, scratch, m->blas_start, e);
+    if (code)
+        return code;
+    r->engine = (zn_rt_engine){m, &r->mem, r->pool};
+    zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed);
+    if (r->o->init_from)
+        code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
+    if (!code)
+        code = zn_rt_log_start(&r->log, m, r->o, r->data.sha256, r->seed, threads, e);
+    if (!code && r->o->action == ZN_RT_DO_TRAIN)
+        zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
+    return code;
+}
+
+static void close_run(run *r) {
+    zn_rt_pool_close(r->pool);
+    zn_rt_loader_close(r->loader);
+    zn_rt_dataset_close(&r->data);
+    zn_rt_memory_close(&r->mem);
+}
+
+static int initial_evaluation(run *r, zn_rt_error *e) {
+    zn_rt_evaluation train = evaluate(r, 0);
+    evaluate_test(r);
+    zn_rt_report_initial(r->report, &train, &r->test);
+    return zn_rt_log_initial(&r->log, &train, &r->test, e);
+}
+
+static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
+    bool train = r->o->action == ZN_RT_DO_TRAIN;
+    int code = r->o->eval_first ? initial_evaluation(r, e) : 0;
+    if (!code && train)
+        code = train_steps(r, &s->interrupted, e);
+    if (!code)
+        code = zn_rt_weights_finite(r->m, r->mem.param, e);
+    if (code)
+        return code;
+    code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
+                     : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
+    if (code)
+        return code;
+    evaluate_test(r);
+    s->test = r->test;
+    s->images_per_second = r->progress.images_per_second;
+    s->first_step_seconds = r->first_step_seconds;
+    s->planned_bytes = planned_memory(r);
+    s->data_bytes = r->data.bytes;
+    s->peak_bytes = peak_memory();
+    s->seconds = now() - r->start;
+    return zn_rt_log_end(&r->log, s, e);
+}
+
+int zn_rt_train(const zn_module_desc *m, const zn_rt_options *o, zn_rt_report *report, zn_rt_error *e) {
+    run r = {.m = m, .o = o, .report = report, .start = now()};
+    zn_rt_summary s = {0};
+    zn_rt_error other;
+    r.seed = o->has_seed ? o->seed : m->train.seed;
+    r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
+    int code = open_run(&r, e);
+    if (!code)
+        code = run_all(&r, &s, e);
+    close_run(&r);
+    int closed = zn_rt_log_close(&r.log, code ? &other : e);
+    if (!code)
+        code = closed;
+    if (!code)
+        code = zn_rt_report_end(report, &s, e);
+    return !code && s.interrupted ? ZN_RT_STOPPED : code;
+}
