@@ -154,8 +154,8 @@ typedef struct zn_module_desc {
 } zn_module_desc;
 
 /* The symbol of an object made by znetc. */
-#define ZN_MODULE_SYMBOL "zn_module"
-extern const zn_module_desc zn_module;
+#define ZN_MODULE_SYMBOL "zn_compiled_module"
+extern const zn_module_desc zn_compiled_module;
 
 /* Kernels of the runtime that a module may name. c = op(a) op(b), row-major, f32.
  * buf: c, a, b. extra: m, n, k, lda, ldb, ldc, trans_a, trans_b, columns per unit of work. Unit u computes columns
