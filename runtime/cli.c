@@ -8,6 +8,8 @@
 #include "runtime/report.h"
 #include "runtime/train.h"
 
+#include "support/math.h"
+
 #include <fenv.h>
 #include <inttypes.h>
 #include <string.h>
@@ -18,7 +20,8 @@ static int train(const zn_module_desc *m, const zn_rt_options *o, zn_rt_report *
     int code = zn_rt_cpu_check(m->features, m->cpu, e);
     if (code)
         return code;
-    fegetenv(&environment); /* denormals are flushed in this thread until the end */
+    fegetenv(&environment);
+    zn_math_flush_denormals(); /* as in every other thread */
     zn_rt_interrupt_install(&saved);
     code = zn_rt_train(m, o, report, e);
     zn_rt_interrupt_restore(&saved);
