@@ -318,8 +318,8 @@ static bool infer_bn_stats(zn_module *m, const zn_value *v, zn_type *out, zn_dia
     int64_t shards = zn_attr_of(v, BN_STATS, shards)->i;
     if (x->dtype != ZN_F32 || x->rank < 2)
         return fail(d, v, "needs f32 with channels");
-    if (shards < 1 || shards > x->dim[0])
-        return fail(d, v, "shards must be between 1 and the batch");
+    if (shards < 1 || x->dim[0] % shards)
+        return fail(d, v, "shards must divide the batch");
     *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {3, zn_type_channels(x)}};
     return true;
 }
@@ -351,8 +351,8 @@ static bool infer_bn_grad_sums(zn_module *m, const zn_value *v, zn_type *out, zn
     int64_t c = zn_type_channels(dy), shards = zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
     if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)) || !is_rows(in(v, 2), 3, c))
         return fail(d, v, "needs dy, x and statistics [3,c]");
-    if (shards < 1 || shards > dy->dim[0])
-        return fail(d, v, "shards must be between 1 and the batch");
+    if (shards < 1 || dy->dim[0] % shards)
+        return fail(d, v, "shards must divide the batch");
     *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {2, c}};
     return true;
 }
@@ -382,8 +382,8 @@ static bool infer_sum_rows(zn_module *m, const zn_value *v, zn_type *out, zn_dia
     (void)m;
     const zn_type *x = in(v, 0);
     int64_t shards = zn_attr_of(v, SUM_ROWS, shards)->i;
-    if (x->dtype != ZN_F32 || x->rank < 2 || shards < 1 || shards > x->dim[0])
-        return fail(d, v, "needs f32 with channels, and between 1 and batch shards");
+    if (x->dtype != ZN_F32 || x->rank < 2 || shards < 1 || x->dim[0] % shards)
+        return fail(d, v, "needs f32 with channels, and shards that divide the batch");
     *out = zn_type_make(ZN_F32, 1, &x->dim[x->rank - 1]);
     return true;
 }

@@ -59,7 +59,7 @@ typedef enum zn_kernel_part {
     ZN_PART_SECOND,
 } zn_kernel_part;
 
-typedef struct zn_kernel {
+typedef struct zn_kernel_plan {
     zn_kernel_family family;
     const char *name; /* unique in the plan; a C identifier */
     const char *key;  /* everything that its code depends on: equal keys are one kernel */
@@ -67,10 +67,10 @@ typedef struct zn_kernel {
     const zn_value *reduce; /* the channel sum that a join kernel finishes */
     ZN_VEC(zn_binding) bindings;
     int64_t unit; /* images, rows or elements in one unit of the outer index */
-} zn_kernel;
+} zn_kernel_plan;
 
 typedef struct zn_phase_plan {
-    const zn_kernel *kernel;
+    const zn_kernel_plan *kernel;
     int index; /* of the kernel in the plan */
     const zn_group *group;
     int64_t outer, grain, scratch, flops;
@@ -91,7 +91,7 @@ typedef struct zn_program_plan {
 typedef struct zn_plan {
     zn_arena arena;
     zn_module *m;
-    ZN_VEC(zn_kernel *) kernels;
+    ZN_VEC(zn_kernel_plan *) kernels;
     zn_program_plan train, eval;
     int64_t *param_offset; /* bytes, one per parameter in order of the list */
     int64_t param_size;

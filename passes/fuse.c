@@ -1,7 +1,7 @@
 /* Pass fuse: which values are computed by one kernel.
  *
- * Values are visited in order. An elementwise value joins the kernel of one of its operands, the latest first; a
- * channel sum joins the kernel that makes its operand. A kernel may take a value only if nothing the value needs
+ * Values are visited in order. An elementwise value joins the kernel of one of its operands, kernels that compute more
+ * than elements before others and the latest first, and takes along elementwise values that only it needs; a channel sum joins the kernel that makes its operand. A kernel may take a value only if nothing the value needs
  * depends on that kernel from outside (no cycle between kernels). Bits do not change: a fused value is computed by the
  * same operations, rounded to f32 at the same places, and reductions keep their order.
  *
@@ -28,6 +28,7 @@ typedef struct fuse_ctx {
     zn_arena arena;
     zn_pass_ctx *pass;
     ZN_VEC(fusion) groups;
+    int *uses; /* by id: operands, results and stores that are the value */
     unsigned mark;
 } fuse_ctx;
 
@@ -99,22 +100,58 @@ static bool legal(fuse_ctx *c, const zn_value *v, int k, unsigned full) {
     return true;
 }
 
-static void join(fuse_ctx *c, zn_value *v, int k) {
+static void insert(fuse_ctx *c, zn_value *v, int k) {
     fusion *g = &c->groups.at[k];
-    v->group = k;
-    g->last_id = v->id;
+    size_t i = g->values.n;
     zn_vec_push(&c->arena, &g->values, v);
+    for (; i && g->values.at[i - 1]->id > v->id; i--)
+        g->values.at[i] = g->values.at[i - 1];
+    g->values.at[i] = v;
+    v->group = k;
+    g->first_id = v->id < g->first_id ? v->id : g->first_id;
+    g->last_id = v->id > g->last_id ? v->id : g->last_id;
+}
+
+/* v has joined k: elementwise kernels that only feed v are better computed there (momentum v in the update of w). */
+static void absorb(fuse_ctx *c, zn_value *v, int k) {
+    for (int i = 0; i < v->noperands; i++) {
+        zn_value *u = v->operand[i];
+        int h = u->group, inside = 0;
+        if (h < 0 || h == k || zn_map_access(v->op, i) != ZN_ACCESS_FULL || c->groups.at[h].values.n != 1 ||
+            !(zn_op_table[u->op].traits & ZN_T_MAP) || !zn_type_equal(&u->type, &v->type))
+            continue;
+        for (int j = 0; j < v->noperands; j++)
+            inside += v->operand[j] == u;
+        c->mark++;
+        if (inside != c->uses[u->id] || c->groups.at[k].values.n >= MAX_VALUES || depends(c, h, k))
+            continue;
+        c->groups.at[h].values.n = 0;
+        insert(c, u, k);
+        absorb(c, u, k);
+    }
+}
+
+static void join(fuse_ctx *c, zn_value *v, int k) {
+    insert(c, v, k);
+    absorb(c, v, k);
+}
+
+/* Kernels that compute more than elements come first, then later ones. */
+static bool better(const fuse_ctx *c, const zn_value *a, const zn_value *b) {
+    bool ma = zn_op_table[c->groups.at[a->group].anchor->op].traits & ZN_T_MAP,
+         mb = zn_op_table[c->groups.at[b->group].anchor->op].traits & ZN_T_MAP;
+    return ma != mb ? mb : a->id > b->id;
 }
 
 static void place_map(fuse_ctx *c, zn_value *v) {
     unsigned full = 0, tried = 0;
     for (int i = 0; i < v->noperands; i++)
         full |= (unsigned)(zn_map_access(v->op, i) == ZN_ACCESS_FULL) << i;
-    for (;;) { /* operands from the latest to the earliest */
+    for (;;) { /* operands from the best to the worst */
         int best = -1;
         for (int i = 0; i < v->noperands; i++)
             if ((full >> i & 1) && !(tried >> i & 1) && v->operand[i]->group >= 0 &&
-                (best < 0 || v->operand[i]->id > v->operand[best]->id))
+                (best < 0 || better(c, v->operand[i], v->operand[best])))
                 best = i;
         if (best < 0)
             break;
@@ -163,8 +200,14 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
             continue;
         fuse_ctx c = {.pass = ctx};
         zn_func_number(f);
-        for (zn_value *v = f->first; v; v = v->next)
+        c.uses = zn_new_n(&c.arena, int, (size_t)(f->last ? f->last->id + 1 : 1));
+        for (zn_value *v = f->first; v; v = v->next) {
             v->group = -1;
+            for (int i = 0; i < v->noperands; i++)
+                c.uses[v->operand[i]->id]++;
+        }
+        for (size_t i = 0; i < f->results.n; i++)
+            c.uses[f->results.at[i]->id]++;
         for (zn_value *v = f->first; v; v = v->next) {
             const zn_op_info *info = &zn_op_table[v->op];
             if ((info->traits & (ZN_T_LEAF | ZN_T_EFFECT)) || info->kernel == ZN_KERNEL_ALIAS ||

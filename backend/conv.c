@@ -1,0 +1,535 @@
+/* Register-blocked kernels whose output elements are one chain of fused multiply-adds each: convolution, its gradient by
+ * data, the matrix product, and the partial sums of gradients by weights.
+ *
+ * A tile is `rows` positions by `vecs` vectors of outputs, held in registers; a step of k broadcasts one input element
+ * per position and multiplies it with the vectors of weights. Lanes run over outputs, so neither the vector width nor
+ * the tile changes the order of any sum. Weights are read as rows [k][outputs] where they lie (HWIO); (kw, c) is one
+ * contiguous dimension of both input and weights, since the input has its halo in memory.
+ *
+ * The gradient by data is a convolution of dy with turned weights (taps reversed, channels exchanged); a stride s
+ * makes it s * s convolutions, one for each phase of the position, each with the taps that meet it. */
+#include "backend/emit.h"
+#include "support/ice.h"
+
+enum { MAX_ROWS = 28, MAX_VECS = 3 };
+
+typedef struct tile_job {
+    int rows, vecs;
+    int64_t at[MAX_ROWS]; /* floats from the tile's first input element to that of each position */
+    int lanes[MAX_VECS];  /* valid lanes of each vector of outputs */
+    int64_t kh, kwc;      /* k is kh blocks of kwc */
+    int64_t in_pitch;     /* floats between blocks in the input */
+    int64_t outputs;      /* floats between steps of k in the weights */
+} tile_job;
+
+static int unroll_of(int64_t n) { return n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1; }
+
+/* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
+static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
+    int n = t->rows * t->vecs, unroll = unroll_of(t->kwc);
+    for (int i = 0; i < n; i++)
+        acc[i] = zn_vconst(e, 0);
+    if (!t->kh || !t->kwc)
+        return;
+    zn_loop lh, lk;
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, t->kh), 1, n, acc);
+    zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kwc * t->outputs));
+    zn_loop_begin(e, &lk, zn_i64(e, 0), zn_i64(e, t->kwc), unroll, n, lh.v);
+    zn_ll xk = zn_at(e, xh, lk.i), wk = zn_at(e, wh, zn_mul(e, lk.i, t->outputs));
+    for (int i = 0; i < n; i++)
+        acc[i] = lk.v[i];
+    for (int u = 0; u < unroll; u++) {
+        zn_ll wv[MAX_VECS];
+        for (int v = 0; v < t->vecs; v++)
+            wv[v] = zn_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
+        for (int r = 0; r < t->rows; r++) {
+            zn_ll b = zn_load_splat(e, zn_atk(e, xk, t->at[r] + u));
+            for (int v = 0; v < t->vecs; v++)
+                acc[r * t->vecs + v] = zn_fma(e, wv[v], b, acc[r * t->vecs + v]);
+        }
+    }
+    zn_loop_end(e, &lk, acc);
+    zn_loop_end(e, &lh, lk.v);
+    for (int i = 0; i < n; i++)
+        acc[i] = lh.v[i];
+}
+
+static void set_lanes(const zn_emit *e, int64_t outputs, int64_t first, int vecs, int *lanes) {
+    for (int v = 0; v < vecs; v++) {
+        int64_t left = outputs - first - (int64_t)v * e->lanes;
+        lanes[v] = (int)(left < e->lanes ? left : e->lanes);
+    }
+}
+
+/* Calls body(first output, vecs) for blocks that cover `outputs`: one loop over full pairs of vectors, then the rest. */
+typedef void block_fn(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx);
+static void for_output_blocks(zn_emit *e, int64_t outputs, block_fn *body, void *ctx) {
+    int64_t pair = 2 * e->lanes, pairs = outputs / pair;
+    if (pairs > 1) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, pairs * pair), pair, 0, NULL);
+        body(e, l.i, 0, 2, ctx); /* all lanes of a full pair are valid, wherever it is */
+        zn_loop_end(e, &l, NULL);
+    } else if (pairs) {
+        body(e, zn_i64(e, 0), 0, 2, ctx);
+    }
+    int64_t at = pairs * pair;
+    if (at < outputs)
+        body(e, zn_i64(e, at), at, outputs - at > e->lanes ? 2 : 1, ctx);
+}
+
+/* ---- convolution-like kernels over images */
+
+/* out[oh0 + step_h i][ow0 + step_w j] = sum over taps of in[i in_sh + in_h + kh][j in_sw + in_w + kw] w[kh][kw] */
+typedef struct conv_class {
+    int64_t out_h, out_w, step_h, step_w; /* of the output */
+    int64_t rows, cols;                   /* positions */
+    int64_t in_h, in_w, in_sh, in_sw;     /* of the input, before its halo is added */
+    int64_t kh, kw, weights;              /* taps; floats to the class's first weight */
+} conv_class;
+
+typedef struct conv_ctx {
+    const zn_value *v;
+    int in;           /* binding of the input */
+    zn_ll weights;
+    int64_t channels, outputs; /* of input and output */
+    conv_class c;
+    zn_ll image;
+    zn_ll first;      /* output of the block under work */
+    int vecs;
+    int64_t known;
+    zn_invariants *inv; /* one per vector */
+} conv_ctx;
+
+static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t *th, int64_t *tw) {
+    int64_t most = zn_tile_rows(e, vecs), best = 1;
+    for (int64_t w = 1; w <= most && w <= c->cols; w++)
+        if (c->cols % w == 0)
+            best = w;
+    *tw = best;
+    if (best * 2 < most && c->cols > most) { /* no good divisor: full tiles and a rest */
+        int64_t tiles = (c->cols + most - 1) / most;
+        *tw = (c->cols + tiles - 1) / tiles;
+    }
+    *th = 1;
+    while (*tw == c->cols && (*th + 1) * *tw <= most && *th + 1 <= c->rows)
+        ++*th;
+    while (c->rows % *th && *th > 1)
+        --*th;
+}
+
+/* The tile at position (i, j), th x tw of them. */
+static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll i, zn_ll j, int64_t th, int64_t tw) {
+    const conv_class *c = &x->c;
+    const zn_binding *in = &e->k->bindings.at[x->in];
+    int64_t pitch = zn_layout_row(&in->type, &in->layout);
+    tile_job t = {.rows = (int)(th * tw), .vecs = x->vecs, .kh = c->kh, .kwc = c->kw * x->channels, .in_pitch = pitch,
+                  .outputs = x->outputs};
+    for (int64_t a = 0; a < th; a++)
+        for (int64_t b = 0; b < tw; b++)
+            t.at[a * tw + b] = a * c->in_sh * pitch + b * c->in_sw * x->channels;
+    set_lanes(e, x->outputs, x->known, x->vecs, t.lanes);
+    zn_ll row = zn_addk(e, zn_mul(e, i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, j, c->in_sw), c->in_w);
+    zn_ll from = zn_at(e, zn_row_ptr(e, x->in, x->image, row), zn_mul(e, col, x->channels));
+    zn_ll acc[MAX_ROWS * MAX_VECS];
+    tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->first, c->weights)), acc);
+    zn_point p = {0};
+    for (int64_t a = 0; a < th; a++) {
+        zn_point_row(e, &p, x->image, zn_addk(e, zn_mul(e, zn_addk(e, i, a), c->step_h), c->out_h));
+        for (int64_t b = 0; b < tw; b++) {
+            zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
+            zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
+            for (int v = 0; v < x->vecs; v++) {
+                p.offset = zn_addk(e, at, (int64_t)v * e->lanes);
+                p.lanes = t.lanes[v];
+                zn_emit_values(e, &p, &x->inv[v], acc[(a * tw + b) * x->vecs + v]);
+            }
+        }
+    }
+}
+
+/* All positions of the class in one image, for one block of outputs. */
+static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    conv_ctx *x = ctx;
+    zn_invariants inv[MAX_VECS] = {0};
+    int lanes[MAX_VECS];
+    int64_t th, tw;
+    x->first = first;
+    x->known = known;
+    x->vecs = vecs;
+    x->inv = inv;
+    set_lanes(e, x->outputs, known, vecs, lanes);
+    for (int v = 0; v < vecs; v++)
+        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
+    tile_shape(e, &x->c, vecs, &th, &tw);
+    int64_t whole_rows = x->c.rows / th * th, whole_cols = x->c.cols / tw * tw;
+    for (int64_t part = 0; part < 2; part++) { /* whole rows of tiles, then the rest */
+        int64_t lo = part ? whole_rows : 0, hi = part ? x->c.rows : whole_rows, h = part ? x->c.rows - whole_rows : th;
+        if (lo >= hi)
+            continue;
+        zn_loop li, lj;
+        zn_loop_begin(e, &li, zn_i64(e, lo), zn_i64(e, hi), h, 0, NULL);
+        if (whole_cols) {
+            zn_loop_begin(e, &lj, zn_i64(e, 0), zn_i64(e, whole_cols), tw, 0, NULL);
+            conv_tile(e, x, li.i, lj.i, h, tw);
+            zn_loop_end(e, &lj, NULL);
+        }
+        if (whole_cols < x->c.cols)
+            conv_tile(e, x, li.i, zn_i64(e, whole_cols), h, x->c.cols - whole_cols);
+        zn_loop_end(e, &li, NULL);
+    }
+}
+
+/* Taps of one phase of the stride, in one dimension: how many, and where the first lies relative to the position. */
+static void phase_taps(int64_t phase, int64_t k, int64_t s, int64_t pad, int64_t *taps, int64_t *first, int64_t *in) {
+    *taps = 0;
+    *first = *in = 0;
+    for (int64_t t = k - 1; t >= 0; t--)
+        if ((phase + pad - t) % s == 0) {
+            if (!*taps) {
+                *first = t;
+                *in = (phase + pad - t) / s;
+            }
+            ++*taps;
+        }
+}
+
+static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int n) {
+    zn_loop u, li;
+    int64_t batch = x->v->type.dim[0], unit = e->k->unit;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll first = zn_mul(e, u.i, unit), last = zn_min(e, zn_addk(e, first, unit), zn_i64(e, batch));
+    zn_loop_begin(e, &li, first, last, 1, 0, NULL);
+    x->image = li.i;
+    for (int i = 0; i < n; i++) {
+        x->c = classes[i];
+        if (x->c.rows > 0 && x->c.cols > 0)
+            for_output_blocks(e, x->outputs, conv_block, x);
+    }
+    zn_emit_halo(e, li.i);
+    zn_loop_end(e, &li, NULL);
+    zn_emit_reduces(e, first, unit, u.i);
+    zn_loop_end(e, &u, NULL);
+}
+
+enum { MAX_CLASSES = 64 };
+
+void zn_emit_conv(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
+    const zn_type *w = &v->operand[1]->type;
+    conv_class classes[MAX_CLASSES];
+    x.channels = v->operand[0]->type.dim[3];
+    if (v->op == ZN_OP_CONV) {
+        const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
+        x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
+        classes[0] = (conv_class){0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1],
+                                  w->dim[0], w->dim[1], 0};
+        emit_images(e, &x, classes, 1);
+        return;
+    }
+    const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
+    int64_t weights = 0;
+    int n = 0;
+    ZN_ASSERT(s[0] * s[1] <= MAX_CLASSES);
+    x.weights = e->base[zn_binding_temp(e, "turned", 0)];
+    for (int64_t a = 0; a < s[0]; a++)
+        for (int64_t b = 0; b < s[1]; b++) {
+            conv_class c = {.out_h = a, .out_w = b, .step_h = s[0], .step_w = s[1], .in_sh = 1, .in_sw = 1};
+            int64_t tap;
+            phase_taps(a, w->dim[0], s[0], p[0], &c.kh, &tap, &c.in_h);
+            phase_taps(b, w->dim[1], s[1], p[1], &c.kw, &tap, &c.in_w);
+            c.rows = (v->type.dim[1] - a + s[0] - 1) / s[0];
+            c.cols = (v->type.dim[2] - b + s[1] - 1) / s[1];
+            c.weights = weights;
+            weights += c.kh * c.kw * w->dim[2] * w->dim[3];
+            if (!c.kh || !c.kw)
+                c.kh = c.kw = 0;
+            classes[n++] = c;
+        }
+    emit_images(e, &x, classes, n);
+}
+
+/* ---- turned weights */
+
+/* [rows][cols] -> [cols][rows], scalar: small beside what follows. */
+static void transpose(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+    zn_loop lc, lr;
+    zn_loop_begin(e, &lc, col0, col1, 1, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
+    zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)));
+    zn_store1(e, zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i)), x);
+    zn_loop_end(e, &lr, NULL);
+    zn_loop_end(e, &lc, NULL);
+}
+
+void zn_emit_turn(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    const zn_type *w = &v->operand[1]->type;
+    zn_ll from = e->base[0], to = e->base[1];
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    if (v->op == ZN_OP_MATMUL) { /* w [n, k] -> [k, n]: a unit is 16 rows of the result */
+        zn_ll lo = zn_mul(e, u.i, e->k->unit), hi = zn_min(e, zn_addk(e, lo, e->k->unit), zn_i64(e, w->dim[1]));
+        transpose(e, from, to, w->dim[0], lo, hi, w->dim[1]);
+        zn_loop_end(e, &u, NULL);
+        return;
+    }
+    /* A unit is one tap of the result; where it comes from is a table. */
+    const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
+    int64_t n = 0, taps = w->dim[0] * w->dim[1], size = w->dim[2] * w->dim[3];
+    zn_ll table[1024];
+    ZN_ASSERT(taps <= 1024);
+    for (int64_t a = 0; a < s[0]; a++)
+        for (int64_t b = 0; b < s[1]; b++) {
+            int64_t kh, kw, th, tw, in;
+            phase_taps(a, w->dim[0], s[0], p[0], &kh, &th, &in);
+            phase_taps(b, w->dim[1], s[1], p[1], &kw, &tw, &in);
+            for (int64_t i = 0; i < kh; i++)
+                for (int64_t j = 0; j < kw; j++)
+                    table[n++] = zn_i64(e, ((th - i * s[0]) * w->dim[1] + tw - j * s[1]) * size);
+        }
+    ZN_ASSERT(n == taps);
+    LLVMTypeRef type = LLVMArrayType2(e->i64, (uint64_t)n);
+    zn_ll global = LLVMAddGlobal(e->mod, type, "taps");
+    LLVMSetInitializer(global, LLVMConstArray2(e->i64, table, (uint64_t)n));
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    zn_ll index = u.i, at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
+    transpose(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2], zn_i64(e, 0), zn_i64(e, w->dim[3]),
+              w->dim[3]);
+    zn_loop_end(e, &u, NULL);
+}
+
+/* ---- matrix product */
+
+typedef struct matmul_ctx {
+    const zn_value *v;
+    zn_ll a, b;
+    int64_t m, n, k;
+    zn_ll row;     /* first of the unit */
+    int64_t rows;  /* in it */
+} matmul_ctx;
+
+static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, int vecs, zn_ll row, int rows,
+                        const zn_invariants *inv) {
+    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = x->n};
+    for (int r = 0; r < rows; r++)
+        t.at[r] = r * x->k;
+    set_lanes(e, x->n, known, vecs, t.lanes);
+    zn_ll acc[MAX_ROWS * MAX_VECS];
+    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), zn_at(e, x->b, first), acc);
+    zn_point p = {0};
+    for (int r = 0; r < rows; r++) {
+        zn_point_row(e, &p, zn_addk(e, row, r), zn_i64(e, 0));
+        for (int v = 0; v < vecs; v++) {
+            p.offset = zn_addk(e, first, (int64_t)v * e->lanes);
+            p.lanes = t.lanes[v];
+            zn_emit_values(e, &p, &inv[v], acc[r * vecs + v]);
+        }
+    }
+}
+
+static void matmul_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    matmul_ctx *x = ctx;
+    zn_invariants inv[MAX_VECS] = {0};
+    int lanes[MAX_VECS];
+    int most = zn_tile_rows(e, vecs), rows = (int)(most >= 8 && x->rows % 8 == 0 ? 8 : most);
+    set_lanes(e, x->n, known, vecs, lanes);
+    for (int v = 0; v < vecs; v++)
+        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
+    int64_t whole = x->rows / rows * rows;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
+        matmul_tile(e, x, first, known, vecs, zn_add(e, x->row, l.i), rows, inv);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (whole < x->rows)
+        matmul_tile(e, x, first, known, vecs, zn_addk(e, x->row, whole), (int)(x->rows - whole), inv);
+}
+
+void zn_emit_matmul(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    bool tb = zn_attr_of(v, MATMUL, trans_b)->i;
+    matmul_ctx x = {.v = v, .m = v->type.dim[0], .n = v->type.dim[1], .k = v->operand[0]->type.dim[1]};
+    x.a = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])];
+    x.b = e->base[tb ? zn_binding_temp(e, "turned", 0) : zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
+    int64_t unit = e->k->unit, whole = x.m / unit;
+    if (whole) {
+        zn_loop u;
+        zn_loop_begin(e, &u, e->begin, zn_min(e, e->end, zn_i64(e, whole)), 1, 0, NULL);
+        x.row = zn_mul(e, u.i, unit);
+        x.rows = unit;
+        for_output_blocks(e, x.n, matmul_block, &x);
+        zn_loop_end(e, &u, NULL);
+    }
+    if (x.m % unit) {
+        zn_if s;
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSGT, e->end, zn_i64(e, whole), ""));
+        x.row = zn_i64(e, whole * unit);
+        x.rows = x.m % unit;
+        for_output_blocks(e, x.n, matmul_block, &x);
+        zn_if_end(e, &s);
+    }
+}
+
+/* ---- gradients by weights: partial sums of one shard */
+
+typedef struct grad_w_ctx {
+    const zn_value *v;
+    int x, dy;             /* bindings */
+    zn_ll partial;         /* of this shard and kernel row: [kwc][outputs] */
+    int64_t outputs, channels;
+    zn_ll row0;            /* first row of (kw, c) in this unit */
+    int64_t rows;
+    bool matrix;           /* x [n, k], dy [n, m]: positions are samples */
+    zn_ll first, last;     /* images or samples of the shard */
+    zn_ll image, kh;
+    const int64_t *stride, *pad;
+    int64_t oh, ow;
+} grad_w_ctx;
+
+/* acc += x[position][row .. row + rows) dy[position][first ...] over positions [lo, hi) with the given pitches. */
+static void positions(zn_emit *e, zn_ll x, zn_ll dy, zn_ll lo, zn_ll hi, int64_t x_pitch, int64_t dy_pitch, int rows,
+                      int vecs, const int *lanes, zn_ll *acc) {
+    int n = rows * vecs;
+    int64_t a, b;
+    int unroll = zn_is_const(lo, &a) && zn_is_const(hi, &b) ? unroll_of(b - a) : 1;
+    unroll = unroll == 4 ? 2 : unroll;
+    zn_loop l;
+    zn_loop_begin(e, &l, lo, hi, unroll, n, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
+    zn_ll xp = zn_at(e, x, zn_mul(e, l.i, x_pitch)), dp = zn_at(e, dy, zn_mul(e, l.i, dy_pitch));
+    for (int u = 0; u < unroll; u++) {
+        zn_ll d[MAX_VECS];
+        for (int v = 0; v < vecs; v++)
+            d[v] = zn_load(e, zn_atk(e, dp, u * dy_pitch + v * e->lanes), lanes[v]);
+        for (int r = 0; r < rows; r++) {
+            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + r));
+            for (int v = 0; v < vecs; v++)
+                acc[r * vecs + v] = zn_fma(e, d[v], s, acc[r * vecs + v]);
+        }
+    }
+    zn_loop_end(e, &l, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
+}
+
+static void grad_w_tile(zn_emit *e, grad_w_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
+    zn_ll acc[MAX_ROWS * MAX_VECS], at = zn_at(e, c->partial, zn_add(e, zn_mul(e, row, c->outputs), first));
+    int n = rows * vecs;
+    if (c->matrix) {
+        for (int i = 0; i < n; i++)
+            acc[i] = zn_vconst(e, 0);
+        positions(e, zn_at(e, e->base[c->x], row), zn_at(e, e->base[c->dy], first), c->first, c->last, c->channels,
+                  c->outputs, rows, vecs, lanes, acc);
+    } else {
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vecs; v++)
+                acc[r * vecs + v] = zn_load(e, zn_atk(e, at, r * c->outputs + v * e->lanes), lanes[v]);
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, acc);
+        for (int i = 0; i < n; i++)
+            acc[i] = l.v[i];
+        zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, l.i, c->stride[0]), -c->pad[0]), c->kh);
+        zn_ll x = zn_at(e, zn_row_ptr(e, c->x, c->image, in_row), zn_addk(e, row, -c->pad[1] * c->channels));
+        zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), first);
+        positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->channels, c->outputs, rows, vecs, lanes,
+                  acc);
+        zn_loop_end(e, &l, acc);
+        for (int i = 0; i < n; i++)
+            acc[i] = l.v[i];
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vecs; v++)
+            zn_store(e, zn_atk(e, at, r * c->outputs + v * e->lanes), acc[r * vecs + v], lanes[v]);
+}
+
+static void grad_w_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    grad_w_ctx *c = ctx;
+    int lanes[MAX_VECS], most = zn_tile_rows(e, vecs), rows = most;
+    while (rows > most / 2 && c->rows % rows)
+        rows--;
+    if (c->rows % rows)
+        rows = most;
+    set_lanes(e, c->outputs, known, vecs, lanes);
+    int64_t whole = c->rows / rows * rows;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
+        grad_w_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (whole < c->rows)
+        grad_w_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
+}
+
+/* The images of the shard, for `rows` rows of (kw, c) from row0. */
+static void grad_w_rows(zn_emit *e, grad_w_ctx *c, int64_t rows) {
+    c->rows = rows;
+    if (c->matrix) {
+        for_output_blocks(e, c->outputs, grad_w_block, c);
+        return;
+    }
+    zn_loop lz, li;
+    int64_t n = rows * c->outputs, whole = n / e->lanes * e->lanes;
+    zn_ll at = zn_at(e, c->partial, zn_mul(e, c->row0, c->outputs));
+    if (whole) {
+        zn_loop_begin(e, &lz, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        zn_store(e, zn_at(e, at, lz.i), zn_vconst(e, 0), e->lanes);
+        zn_loop_end(e, &lz, NULL);
+    }
+    if (n > whole)
+        zn_store(e, zn_atk(e, at, whole), zn_vconst(e, 0), (int)(n - whole));
+    zn_loop_begin(e, &li, c->first, c->last, 1, 0, NULL);
+    c->image = li.i;
+    for_output_blocks(e, c->outputs, grad_w_block, c);
+    zn_loop_end(e, &li, NULL);
+}
+
+void zn_emit_conv_grad_w(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    grad_w_ctx c = {.v = v, .x = 0, .dy = 1, .matrix = v->op == ZN_OP_MATMUL};
+    if (v->operand[0] == v->operand[1])
+        c.dy = 0;
+    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
+    int64_t batch = x->dim[0], kh = c.matrix ? 1 : v->type.dim[0], unit = e->k->unit, kwc;
+    int temp = zn_binding_temp(e, "partial", 0);
+    int64_t shards = e->k->bindings.at[temp].type.dim[0];
+    c.channels = zn_type_channels(x);
+    c.outputs = zn_type_channels(dy);
+    kwc = c.matrix ? c.channels : v->type.dim[1] * c.channels;
+    if (!c.matrix) {
+        c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
+        c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
+        c.oh = dy->dim[1];
+        c.ow = dy->dim[2];
+    }
+    int64_t blocks = (kwc + unit - 1) / unit;
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""), rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
+    c.kh = LLVMBuildURem(e->b, rest, zn_i64(e, kh), "");
+    zn_ll shard = LLVMBuildUDiv(e->b, rest, zn_i64(e, kh), "");
+    c.first = LLVMBuildUDiv(e->b, zn_mul(e, shard, batch), zn_i64(e, shards), "");
+    c.last = LLVMBuildUDiv(e->b, zn_mul(e, zn_addk(e, shard, 1), batch), zn_i64(e, shards), "");
+    c.row0 = zn_mul(e, block, unit);
+    zn_ll at = zn_add(e, zn_mul(e, shard, kh * kwc * c.outputs), zn_mul(e, c.kh, kwc * c.outputs));
+    c.partial = zn_at(e, e->base[temp], at);
+    int64_t rest_rows = kwc % unit;
+    if (kwc >= unit) {
+        zn_if s;
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, kwc / unit), ""));
+        grad_w_rows(e, &c, unit);
+        zn_if_end(e, &s);
+    }
+    if (rest_rows) {
+        zn_if s;
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, kwc / unit), ""));
+        grad_w_rows(e, &c, rest_rows);
+        zn_if_end(e, &s);
+    }
+    zn_loop_end(e, &u, NULL);
+}

@@ -1,0 +1,223 @@
+/* Elementwise values: one function per name in column `eval` of the map operations in ir/ops.def.
+ *
+ * Each function computes the same sequence of roundings as its twin in ir/interp.c. What depends on the channel only is
+ * loaded and prepared once (invariants), outside the loops over positions. */
+#include <stddef.h>
+#include <string.h>
+
+#include "backend/emit.h"
+#include "runtime/abi.h"
+#include "support/ice.h"
+#include "support/philox.h"
+
+typedef zn_ll expr_fn(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p);
+
+#define UNUSED (void)e, (void)v, (void)inv, (void)p
+
+static zn_ll expr_bias(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fadd(e, x[0], inv[0]);
+}
+static zn_ll expr_relu(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll zero = zn_vconst(e, 0);
+    return zn_select(e, zn_fcmp(e, LLVMRealOLT, x[0], zero), zero, x[0]);
+}
+static zn_ll expr_relu_grad(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll zero = zn_vconst(e, 0);
+    bool one = zn_attr_of(v, RELU_GRAD, at_zero)->i;
+    return zn_select(e, zn_fcmp(e, one ? LLVMRealOLT : LLVMRealOLE, x[1], zero), zero, x[0]);
+}
+static zn_ll expr_add(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fadd(e, x[0], x[1]);
+}
+static zn_ll expr_sub(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fsub(e, x[0], x[1]);
+}
+static zn_ll expr_mul(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fmul(e, x[0], x[1]);
+}
+static zn_ll expr_mul_const(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fmul(e, x[0], zn_vconst(e, (float)zn_attr_of(v, MUL_CONST, value)->f));
+}
+static zn_ll expr_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fmul(e, x[0], inv[0]);
+}
+/* inv: mean, inv * scale, bias */
+static zn_ll expr_bn_norm(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fma(e, zn_fsub(e, x[0], inv[0]), inv[1], inv[2]);
+}
+static zn_ll expr_bn_infer(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    return expr_bn_norm(e, v, x, inv, p);
+}
+/* inv: mean, inv, scale * inv, sum dy / count, sum dy xhat / count */
+static zn_ll expr_bn_grad_x(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll xhat = zn_fmul(e, zn_fsub(e, x[1], inv[0]), inv[1]);
+    return zn_fmul(e, inv[2], zn_fma(e, zn_fneg(e, xhat), inv[4], zn_fsub(e, x[0], inv[3])));
+}
+
+static zn_ll expr_dropout_mask(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    float drop = (float)zn_attr_of(v, DROPOUT_MASK, p)->f, k = (float)(1 / (1 - zn_attr_of(v, DROPOUT_MASK, p)->f));
+    uint32_t salt = zn_philox_salt(ZN_PURPOSE_DROPOUT, zn_attr_of(v, DROPOUT_MASK, layer)->s);
+    zn_ll k0 = zn_splat(e, zn_arg_i32(e, offsetof(zn_args, seed_lo)));
+    zn_ll k1 = zn_splat(e, LLVMBuildXor(e->b, zn_arg_i32(e, offsetof(zn_args, seed_hi)), zn_i32(e, salt), ""));
+    zn_ll lane[64];
+    for (int i = 0; i < e->lanes; i++)
+        lane[i] = zn_i32(e, (uint32_t)i);
+    zn_ll element = LLVMBuildTrunc(e->b, zn_add(e, p->element, p->offset), e->i32, "");
+    zn_ll c0 = LLVMBuildAdd(e->b, zn_splat(e, element), LLVMConstVector(lane, (unsigned)e->lanes), "");
+    zn_ll sample = LLVMBuildTrunc(e->b, p->image, e->i32, "");
+    zn_ll c1 = zn_splat(e, LLVMBuildAdd(e->b, zn_arg_i32(e, offsetof(zn_args, position)), sample, ""));
+    zn_ll c2 = zn_splat(e, zn_arg_i32(e, offsetof(zn_args, epoch)));
+    zn_ll w = LLVMBuildLShr(e->b, zn_philox_word(e, k0, k1, c0, c1, c2), zn_iconst(e, 8), "");
+    zn_ll unit = zn_fmul(e, LLVMBuildSIToFP(e->b, w, e->vec, ""), zn_vconst(e, 0x1p-24f));
+    zn_ll gone = zn_fcmp(e, LLVMRealOLT, unit, zn_vconst(e, drop));
+    return zn_select(e, gone, zn_vconst(e, 0), zn_fmul(e, x[0], zn_vconst(e, k)));
+}
+
+static expr_fn *const expr_table[ZN_OP_COUNT] = {
+#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc)
+#define ZN_MAP_OP(ID, text, n, traits, infer, grad, eval, doc) [ZN_OP_##ID] = expr_##eval,
+#include "ir/ops.def"
+};
+
+static bool is_map(const zn_value *v) { return zn_op_table[v->op].traits & ZN_T_MAP; }
+
+bool zn_group_has_channels(const zn_group *g) {
+    for (size_t i = 0; i < g->values.n; i++)
+        for (int j = 0; is_map(g->values.at[i]) && j < g->values.at[i]->noperands; j++)
+            if (zn_map_access(g->values.at[i]->op, j) == ZN_ACCESS_CHANNEL)
+                return true;
+    return false;
+}
+
+static zn_ll channel_load(zn_emit *e, const zn_value *operand, int64_t row, zn_ll c, int lanes) {
+    int b = zn_binding_of(e, ZN_BIND_IN, operand);
+    ZN_ASSERT(b >= 0);
+    return zn_load(e, zn_at(e, e->base[b], zn_addk(e, c, row * zn_type_channels(&operand->type))), lanes);
+}
+
+static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int lanes) {
+    zn_value **o = v->operand;
+    switch (v->op) {
+    case ZN_OP_BIAS: inv[0] = channel_load(e, o[1], 0, c, lanes); break;
+    case ZN_OP_BN_NORM:
+        inv[0] = channel_load(e, o[1], 0, c, lanes);
+        inv[1] = zn_fmul(e, channel_load(e, o[1], 2, c, lanes), channel_load(e, o[2], 0, c, lanes));
+        inv[2] = channel_load(e, o[3], 0, c, lanes);
+        break;
+    case ZN_OP_BN_INFER: {
+        zn_ll var = zn_fadd(e, channel_load(e, o[4], 0, c, lanes), zn_vconst(e, (float)zn_attr_of(v, BN_INFER, eps)->f));
+        zn_ll root = zn_fdiv(e, zn_vconst(e, 1), zn_sqrt(e, var));
+        inv[0] = channel_load(e, o[3], 0, c, lanes);
+        inv[1] = zn_fmul(e, root, channel_load(e, o[1], 0, c, lanes));
+        inv[2] = channel_load(e, o[2], 0, c, lanes);
+        break;
+    }
+    case ZN_OP_BN_GRAD_X: {
+        zn_ll r = zn_vconst(e, (float)(1 / (double)(zn_type_count(&v->type) / zn_type_channels(&v->type))));
+        inv[0] = channel_load(e, o[2], 0, c, lanes);
+        inv[1] = channel_load(e, o[2], 2, c, lanes);
+        inv[2] = zn_fmul(e, channel_load(e, o[4], 0, c, lanes), inv[1]);
+        inv[3] = zn_fmul(e, channel_load(e, o[3], 0, c, lanes), r);
+        inv[4] = zn_fmul(e, channel_load(e, o[3], 1, c, lanes), r);
+        break;
+    }
+    case ZN_OP_SCALE:
+        if (o[1]->op == ZN_OP_HYPER) {
+            inv[0] = zn_splat(e, zn_arg_f32(e, offsetof(zn_args, lr)));
+        } else {
+            int b = zn_binding_of(e, ZN_BIND_IN, o[1]);
+            ZN_ASSERT(b >= 0);
+            inv[0] = zn_load_splat(e, e->base[b]);
+        }
+        break;
+    default: break;
+    }
+}
+
+void zn_hoist(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes) {
+    const zn_group *g = e->k->group;
+    ZN_ASSERT(g->values.n <= sizeof inv->v / sizeof *inv->v);
+    for (size_t i = 0; i < g->values.n; i++)
+        if (is_map(g->values.at[i]))
+            hoist_value(e, g->values.at[i], inv->v[i], c, lanes);
+}
+
+/* Is binding b met element for element by a map value of the group (or is it a result of the group's shape)? */
+static bool met_full(const zn_emit *e, const zn_binding *b) {
+    const zn_group *g = e->k->group;
+    if (!b->value)
+        return false;
+    if (b->kind == ZN_BIND_OUT)
+        return true;
+    for (size_t i = 0; i < g->values.n; i++) {
+        const zn_value *v = g->values.at[i];
+        for (int j = 0; is_map(v) && j < v->noperands; j++)
+            if (v->operand[j] == b->value && zn_map_access(v->op, j) == ZN_ACCESS_FULL)
+                return true;
+    }
+    return false;
+}
+
+void zn_point_row(zn_emit *e, zn_point *p, zn_ll n, zn_ll h) {
+    int64_t row = 0;
+    for (size_t i = 0; i < e->k->bindings.n; i++) {
+        const zn_binding *b = &e->k->bindings.at[i];
+        p->row[i] = met_full(e, b) ? zn_row_ptr(e, (int)i, n, h) : NULL;
+        if (b->kind == ZN_BIND_OUT && b->value && b->type.rank == 4)
+            row = b->type.dim[2] * b->type.dim[3];
+    }
+    p->image = n;
+    p->element = zn_mul(e, h, row);
+}
+
+void zn_point_flat(zn_emit *e, zn_point *p) {
+    for (size_t i = 0; i < e->k->bindings.n; i++)
+        p->row[i] = met_full(e, &e->k->bindings.at[i]) ? e->base[i] : NULL;
+    p->image = p->element = zn_i64(e, 0);
+}
+
+void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_ll anchor) {
+    const zn_group *g = e->k->group;
+    zn_ll done[64] = {0}, loaded[ZN_MAX_BINDINGS] = {0};
+    for (size_t i = 0; i < g->values.n; i++) {
+        const zn_value *v = g->values.at[i];
+        if (v == g->anchor && anchor) {
+            done[i] = anchor;
+            continue;
+        }
+        if (!is_map(v))
+            continue;
+        zn_ll x[8] = {0};
+        for (int j = 0; j < v->noperands; j++) {
+            if (zn_map_access(v->op, j) != ZN_ACCESS_FULL)
+                continue;
+            for (size_t q = 0; q < i && !x[j]; q++)
+                if (g->values.at[q] == v->operand[j])
+                    x[j] = done[q];
+            if (x[j])
+                continue;
+            int b = zn_binding_of(e, ZN_BIND_IN, v->operand[j]);
+            ZN_ASSERT(b >= 0);
+            if (!loaded[b])
+                loaded[b] = zn_load(e, zn_at(e, p->row[b], p->offset), p->lanes);
+            x[j] = loaded[b];
+        }
+        done[i] = expr_table[v->op](e, v, x, inv->v[i], p);
+    }
+    for (size_t i = 0; i < g->values.n; i++) {
+        int b = done[i] ? zn_binding_of(e, ZN_BIND_OUT, g->values.at[i]) : -1;
+        if (b >= 0)
+            zn_store(e, zn_at(e, p->row[b], p->offset), done[i], p->lanes);
+    }
+}

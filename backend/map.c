@@ -1,0 +1,387 @@
+/* Elementwise kernels, and what other families use of them: halos, flat loops. */
+#include "backend/emit.h"
+#include "support/ice.h"
+
+static int64_t chunk_lanes(const zn_emit *e, int64_t left) { return left < e->lanes ? left : e->lanes; }
+
+/* Zeros [from, from + count) floats at p. */
+static void fill_zeros(zn_emit *e, zn_ll p, int64_t count) {
+    int64_t whole = count / e->lanes * e->lanes;
+    if (whole > 8 * e->lanes) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        zn_store(e, zn_at(e, p, l.i), zn_vconst(e, 0), e->lanes);
+        zn_loop_end(e, &l, NULL);
+    } else {
+        for (int64_t i = 0; i < whole; i += e->lanes)
+            zn_store(e, zn_atk(e, p, i), zn_vconst(e, 0), e->lanes);
+    }
+    if (count > whole)
+        zn_store(e, zn_atk(e, p, whole), zn_vconst(e, 0), (int)(count - whole));
+}
+
+void zn_emit_halo(zn_emit *e, zn_ll n) {
+    for (size_t i = 0; i < e->k->bindings.n; i++) {
+        const zn_binding *b = &e->k->bindings.at[i];
+        if (b->kind != ZN_BIND_OUT || b->type.rank != 4 || zn_layout_plain(&b->layout))
+            continue;
+        int64_t row = zn_layout_row(&b->type, &b->layout), image = zn_layout_image(&b->type, &b->layout),
+                c = b->type.dim[3];
+        zn_ll p = zn_at(e, e->base[i], zn_mul(e, n, image));
+        if (b->layout.top)
+            fill_zeros(e, p, b->layout.top * row);
+        if (b->layout.bottom)
+            fill_zeros(e, zn_atk(e, p, image - b->layout.bottom * row), b->layout.bottom * row);
+        if (!b->layout.left && !b->layout.right)
+            continue;
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, b->layout.top), zn_i64(e, b->layout.top + b->type.dim[1]), 1, 0, NULL);
+        zn_ll r = zn_at(e, p, zn_mul(e, l.i, row));
+        if (b->layout.left)
+            fill_zeros(e, r, b->layout.left * c);
+        if (b->layout.right)
+            fill_zeros(e, zn_atk(e, r, row - b->layout.right * c), b->layout.right * c);
+        zn_loop_end(e, &l, NULL);
+    }
+}
+
+/* One dimension of `unit` elements a unit of work, n in all. */
+static void flat_loop(zn_emit *e, int64_t n, void (*body)(zn_emit *, zn_ll, int, void *), void *ctx) {
+    int64_t unit = e->k->unit, whole = n / e->lanes * e->lanes;
+    zn_ll lo = zn_mul(e, e->begin, unit), hi = zn_min(e, zn_mul(e, e->end, unit), zn_i64(e, whole));
+    zn_loop l;
+    zn_loop_begin(e, &l, lo, hi, e->lanes, 0, NULL);
+    body(e, l.i, e->lanes, ctx);
+    zn_loop_end(e, &l, NULL);
+    if (n == whole)
+        return;
+    /* the last, partial vector belongs to the last unit */
+    zn_if s;
+    zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSGE, zn_mul(e, e->end, unit), zn_i64(e, n), ""));
+    body(e, zn_i64(e, whole), (int)(n - whole), ctx);
+    zn_if_end(e, &s);
+}
+
+typedef struct map_ctx {
+    zn_point p;
+    zn_invariants inv;
+} map_ctx;
+
+static void flat_map_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    map_ctx *m = ctx;
+    m->p.offset = i;
+    m->p.lanes = lanes;
+    zn_emit_values(e, &m->p, &m->inv, NULL);
+}
+
+/* Is memory one line for every binding? The planner made the unit accordingly. */
+static bool is_flat(const zn_emit *e) {
+    const zn_group *g = e->k->group;
+    if (zn_group_has_channels(g) || g->reduces.n)
+        return false;
+    for (size_t i = 0; i < g->values.n; i++)
+        if (g->values.at[i]->op == ZN_OP_DROPOUT_MASK)
+            return false;
+    for (size_t i = 0; i < e->k->bindings.n; i++)
+        if (!zn_layout_plain(&e->k->bindings.at[i].layout))
+            return false;
+    return true;
+}
+
+/* Positions of a row: `width` pixels of `c` channels, from channel chunk c0 of `vecs` vectors. */
+typedef struct row_shape {
+    int64_t width, c, c0;
+    int vecs;
+    bool line; /* no channel operands: the row is one line of width * c floats */
+} row_shape;
+
+static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row_shape *s) {
+    if (s->line) {
+        int64_t n = s->width * s->c, whole = n / e->lanes * e->lanes;
+        if (whole) {
+            zn_loop l;
+            zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+            p->offset = l.i;
+            p->lanes = e->lanes;
+            zn_emit_values(e, p, inv, NULL);
+            zn_loop_end(e, &l, NULL);
+        }
+        if (n > whole) {
+            p->offset = zn_i64(e, whole);
+            p->lanes = (int)(n - whole);
+            zn_emit_values(e, p, inv, NULL);
+        }
+        return;
+    }
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, s->width), 1, 0, NULL);
+    zn_ll at = zn_addk(e, zn_mul(e, l.i, s->c), s->c0);
+    for (int v = 0; v < s->vecs; v++) {
+        p->offset = zn_addk(e, at, (int64_t)v * e->lanes);
+        p->lanes = (int)chunk_lanes(e, s->c - s->c0 - (int64_t)v * e->lanes);
+        zn_emit_values(e, p, &inv[v], NULL);
+    }
+    zn_loop_end(e, &l, NULL);
+}
+
+enum { CHUNK = 4 }; /* vectors of channels whose invariants are held at once */
+
+/* Images [first, last) of the group's map values. */
+static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
+    const zn_type *t = &e->k->group->anchor->type;
+    int64_t c = zn_type_channels(t), vecs = (c + e->lanes - 1) / e->lanes;
+    row_shape s = {.width = t->rank == 4 ? t->dim[2] : 1, .c = c, .line = !zn_group_has_channels(e->k->group)};
+    int64_t height = t->rank == 4 ? t->dim[1] : 1;
+    for (int64_t v0 = 0; v0 < vecs; v0 += CHUNK) {
+        zn_invariants inv[CHUNK] = {0};
+        zn_point p = {0};
+        s.c0 = v0 * e->lanes;
+        s.vecs = (int)(vecs - v0 < CHUNK ? vecs - v0 : CHUNK);
+        for (int v = 0; v < s.vecs; v++)
+            zn_hoist(e, &inv[v], zn_i64(e, s.c0 + v * e->lanes), (int)chunk_lanes(e, c - s.c0 - v * e->lanes));
+        zn_loop ln, lh;
+        zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
+        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), 1, 0, NULL);
+        zn_point_row(e, &p, ln.i, lh.i);
+        map_row(e, &p, inv, &s);
+        zn_loop_end(e, &lh, NULL);
+        zn_loop_end(e, &ln, NULL);
+        if (s.line)
+            break;
+    }
+    zn_loop lz;
+    bool halo = false;
+    for (size_t i = 0; i < e->k->bindings.n; i++)
+        halo |= e->k->bindings.at[i].kind == ZN_BIND_OUT && !zn_layout_plain(&e->k->bindings.at[i].layout);
+    if (!halo)
+        return;
+    zn_loop_begin(e, &lz, first, last, 1, 0, NULL);
+    zn_emit_halo(e, lz.i);
+    zn_loop_end(e, &lz, NULL);
+}
+
+void zn_emit_map(zn_emit *e) {
+    const zn_type *t = &e->k->group->anchor->type;
+    if (is_flat(e)) {
+        map_ctx m = {0};
+        zn_point_flat(e, &m.p);
+        zn_hoist(e, &m.inv, zn_i64(e, 0), e->lanes);
+        flat_loop(e, zn_type_count(t), flat_map_body, &m);
+        return;
+    }
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll first = zn_mul(e, u.i, e->k->unit), last = zn_min(e, zn_addk(e, first, e->k->unit), zn_i64(e, t->dim[0]));
+    map_images(e, first, last);
+    zn_emit_reduces(e, first, e->k->unit, u.i);
+    zn_loop_end(e, &u, NULL);
+}
+
+/* ---- joins: partial sums of shards, neighbours first, an odd one out moves up unchanged */
+
+enum { INLINE_SHARDS = 16 };
+
+typedef struct join_ctx {
+    map_ctx m;
+    int64_t shards, n;
+    zn_ll partial;
+    int out; /* binding of a channel sum, or -1: the group's values follow */
+} join_ctx;
+
+/* Larger numbers of shards are joined in the memory of the partial sums themselves. */
+static zn_ll joined(zn_emit *e, const join_ctx *j, zn_ll i, int lanes) {
+    zn_ll v[INLINE_SHARDS], at = zn_at(e, j->partial, i);
+    int64_t n = j->shards;
+    for (; n > INLINE_SHARDS; n = (n + 1) / 2) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, n / 2), 1, 0, NULL);
+        zn_ll from = zn_at(e, at, zn_mul(e, l.i, 2 * j->n));
+        zn_ll sum = zn_fadd(e, zn_load(e, from, lanes), zn_load(e, zn_atk(e, from, j->n), lanes));
+        zn_store(e, zn_at(e, at, zn_mul(e, l.i, j->n)), sum, lanes);
+        zn_loop_end(e, &l, NULL);
+        if (n % 2)
+            zn_store(e, zn_atk(e, at, n / 2 * j->n), zn_load(e, zn_atk(e, at, (n - 1) * j->n), lanes), lanes);
+    }
+    for (int64_t s = 0; s < n; s++)
+        v[s] = zn_load(e, zn_atk(e, at, s * j->n), lanes);
+    for (; n > 1; n = (n + 1) / 2) {
+        for (int64_t s = 0; s < n / 2; s++)
+            v[s] = zn_fadd(e, v[2 * s], v[2 * s + 1]);
+        if (n % 2)
+            v[n / 2] = v[n - 1];
+    }
+    return v[0];
+}
+
+static void join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    join_ctx *j = ctx;
+    zn_ll sum = joined(e, j, i, lanes);
+    if (j->out >= 0) {
+        zn_store(e, zn_at(e, e->base[j->out], i), sum, lanes);
+        return;
+    }
+    j->m.p.offset = i;
+    j->m.p.lanes = lanes;
+    zn_emit_values(e, &j->m.p, &j->m.inv, sum);
+}
+
+void zn_emit_join(zn_emit *e) {
+    join_ctx j = {0};
+    int partial = zn_binding_temp(e, "partial", 0);
+    const zn_type *t = &e->k->bindings.at[partial].type;
+    j.shards = t->dim[0];
+    j.n = t->dim[1] * t->dim[2];
+    j.partial = e->base[partial];
+    j.out = e->k->reduce ? zn_binding_of(e, ZN_BIND_OUT, e->k->reduce) : -1;
+    if (!e->k->reduce) {
+        zn_point_flat(e, &j.m.p);
+        zn_hoist(e, &j.m.inv, zn_i64(e, 0), e->lanes);
+    }
+    flat_loop(e, j.n, join_body, &j);
+}
+
+typedef struct stats {
+    zn_ll mean, m2;
+} stats;
+
+/* Joins a (na values) and b (nb values). */
+static stats join_stats(zn_emit *e, stats a, stats b, float na, float nb) {
+    float both = na + nb, part = nb / both;
+    zn_ll delta = zn_fsub(e, b.mean, a.mean);
+    zn_ll square = zn_fmul(e, delta, delta);
+    return (stats){zn_fma(e, delta, zn_vconst(e, part), a.mean),
+                   zn_fma(e, square, zn_vconst(e, na * part), zn_fadd(e, a.m2, b.m2))};
+}
+
+typedef struct bn_join_ctx {
+    int64_t shards, c, count; /* values per channel in a shard */
+    zn_ll partial, out;
+    float eps;
+} bn_join_ctx;
+
+static stats load_stats(zn_emit *e, const bn_join_ctx *j, zn_ll at, int lanes) {
+    return (stats){zn_load(e, at, lanes), zn_load(e, zn_atk(e, at, j->c), lanes)};
+}
+static void store_stats(zn_emit *e, const bn_join_ctx *j, zn_ll at, stats s, int lanes) {
+    zn_store(e, at, s.mean, lanes);
+    zn_store(e, zn_atk(e, at, j->c), s.m2, lanes);
+}
+
+static void bn_join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    const bn_join_ctx *j = ctx;
+    zn_ll at = zn_at(e, j->partial, i);
+    int64_t pitch = 2 * j->c;
+    float each = (float)j->count, last = each; /* all but the last on a level stand for the same number of values */
+    for (int64_t n = j->shards; n > 1; n = (n + 1) / 2) {
+        int64_t even = n % 2 || last == each ? n / 2 : n / 2 - 1;
+        if (even) {
+            zn_loop l;
+            zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, even), 1, 0, NULL);
+            zn_ll from = zn_at(e, at, zn_mul(e, l.i, 2 * pitch));
+            stats a = load_stats(e, j, from, lanes), b = load_stats(e, j, zn_atk(e, from, pitch), lanes);
+            store_stats(e, j, zn_at(e, at, zn_mul(e, l.i, pitch)), join_stats(e, a, b, each, each), lanes);
+            zn_loop_end(e, &l, NULL);
+        }
+        if (even < n / 2) {
+            zn_ll from = zn_atk(e, at, (n - 2) * pitch);
+            stats a = load_stats(e, j, from, lanes), b = load_stats(e, j, zn_atk(e, from, pitch), lanes);
+            store_stats(e, j, zn_atk(e, at, even * pitch), join_stats(e, a, b, each, last), lanes);
+            last = each + last;
+        } else if (n % 2) {
+            stats s = load_stats(e, j, zn_atk(e, at, (n - 1) * pitch), lanes);
+            store_stats(e, j, zn_atk(e, at, n / 2 * pitch), s, lanes);
+        } else {
+            last = each + each;
+        }
+        each = each + each;
+    }
+    stats s = load_stats(e, j, at, lanes);
+    zn_ll var = zn_fdiv(e, s.m2, zn_vconst(e, (float)(j->count * j->shards)));
+    zn_ll inv = zn_fdiv(e, zn_vconst(e, 1), zn_sqrt(e, zn_fadd(e, var, zn_vconst(e, j->eps))));
+    zn_ll out = zn_at(e, j->out, i);
+    zn_store(e, out, s.mean, lanes);
+    zn_store(e, zn_atk(e, out, j->c), var, lanes);
+    zn_store(e, zn_atk(e, out, 2 * j->c), inv, lanes);
+}
+
+void zn_emit_bn_join(zn_emit *e) {
+    const zn_value *r = e->k->reduce;
+    int partial = zn_binding_temp(e, "partial", 0);
+    const zn_type *t = &e->k->bindings.at[partial].type, *x = &r->operand[0]->type;
+    bn_join_ctx j = {.shards = t->dim[0], .c = t->dim[2], .partial = e->base[partial],
+                     .out = e->base[zn_binding_of(e, ZN_BIND_OUT, r)], .eps = (float)zn_attr_of(r, BN_STATS, eps)->f};
+    j.count = zn_type_count(x) / j.c / j.shards;
+    flat_loop(e, j.c, bn_join_body, &j);
+}
+
+typedef struct bn_running_ctx {
+    zn_ll old, batch, out;
+    float keep, take;
+} bn_running_ctx;
+
+static void bn_running_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    const bn_running_ctx *r = ctx;
+    zn_ll kept = zn_fmul(e, zn_load(e, zn_at(e, r->old, i), lanes), zn_vconst(e, r->keep));
+    zn_ll batch = zn_load(e, zn_at(e, r->batch, i), lanes);
+    zn_store(e, zn_at(e, r->out, i), zn_fma(e, batch, zn_vconst(e, r->take), kept), lanes);
+}
+
+void zn_emit_bn_running(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    int64_t row = zn_attr_of(v, BN_RUNNING, row)->i, count = zn_attr_of(v, BN_RUNNING, count)->i, c = v->type.dim[0];
+    double m = zn_attr_of(v, BN_RUNNING, momentum)->f;
+    bn_running_ctx r = {.old = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])],
+                        .batch = zn_atk(e, e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])], row * c),
+                        .out = e->base[zn_binding_of(e, ZN_BIND_OUT, v)]};
+    r.keep = (float)(1 - m);
+    r.take = (float)(row ? m * ((double)count / (double)(count - 1)) : m);
+    flat_loop(e, c, bn_running_body, &r);
+}
+
+/* ---- copies */
+
+typedef struct copy_ctx {
+    zn_ll from, to;
+} copy_ctx;
+static void copy_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    const copy_ctx *c = ctx;
+    zn_store(e, zn_at(e, c->to, i), zn_load(e, zn_at(e, c->from, i), lanes), lanes);
+}
+
+/* Rows of n floats from one address to another. */
+static void copy_row(zn_emit *e, zn_ll from, zn_ll to, int64_t n) {
+    int64_t whole = n / e->lanes * e->lanes;
+    copy_ctx c = {from, to};
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        copy_body(e, l.i, e->lanes, &c);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (n > whole)
+        copy_body(e, zn_i64(e, whole), (int)(n - whole), &c);
+}
+
+/* flatten and unflatten where one side has a halo; and late stores (binding "stored"), which are flat. */
+void zn_emit_copy(zn_emit *e) {
+    const zn_binding *in = &e->k->bindings.at[0], *out = &e->k->bindings.at[1];
+    if (out->temp) {
+        copy_ctx c = {e->base[0], e->base[1]};
+        flat_loop(e, zn_type_count(&in->type), copy_body, &c);
+        return;
+    }
+    const zn_type *image = in->type.rank == 4 ? &in->type : &out->type;
+    int64_t row = image->dim[2] * image->dim[3];
+    zn_loop ln, lh;
+    zn_loop_begin(e, &ln, e->begin, e->end, 1, 0, NULL);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, image->dim[1]), 1, 0, NULL);
+    zn_ll from = zn_row_ptr(e, 0, ln.i, lh.i), to = zn_row_ptr(e, 1, ln.i, lh.i);
+    if (in->type.rank != 4)
+        from = zn_at(e, from, zn_mul(e, lh.i, row));
+    if (out->type.rank != 4)
+        to = zn_at(e, to, zn_mul(e, lh.i, row));
+    copy_row(e, from, to, row);
+    zn_loop_end(e, &lh, NULL);
+    zn_emit_halo(e, ln.i);
+    zn_loop_end(e, &ln, NULL);
+}

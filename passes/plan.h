@@ -1,0 +1,15 @@
+/* From step functions to a plan. */
+#ifndef ZN_PASSES_PLAN_H
+#define ZN_PASSES_PLAN_H
+
+#include "ir/plan.h"
+
+typedef struct zn_plan_options {
+    bool in_place; /* results may take the memory of an operand that ends there */
+} zn_plan_options;
+
+/* Plans @train_step and @eval_step of m, which must have both. NULL after a report to d (too much memory to address).
+ * Free with zn_plan_free. The plan points into m. */
+zn_plan *zn_plan_make(zn_module *m, zn_plan_options o, zn_diags *d);
+
+#endif
