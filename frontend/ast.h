@@ -103,6 +103,8 @@ struct zn_term {
     bool bad; /* reported: gives a poisoned value */
     const struct zn_sig *sig;
     struct zn_decl *block;
+    zn_expr **slot; /* bound arguments, as many as sig has */
+    bool used;      /* the loop variable */
 };
 
 typedef struct zn_formal {

@@ -1,0 +1,23 @@
+/* The front end: text of a .znet file to IR.
+ *
+ * All errors of the file are reported to d, in no order (zn_diags_sort); after a syntax error only lexical and syntax
+ * errors are. Nothing is printed and no file is opened: paths in data sections are only made absolute. */
+#ifndef ZN_FRONTEND_FRONTEND_H
+#define ZN_FRONTEND_FRONTEND_H
+
+#include "ir/module.h"
+
+typedef struct zn_frontend_options {
+    size_t ndefine;
+    const char *const *define; /* "name=value" of each -D */
+    size_t nset;
+    const char *const *set; /* "train.lr=0.05" of each --set */
+    const char *dir;        /* directory of the file, for relative paths in data; NULL: left as they are */
+} zn_frontend_options;
+
+/* A module with one function, "forward", parameters and configuration; NULL if there was an error. o may be NULL. */
+zn_module *zn_frontend_compile(const char *text, size_t n, const zn_frontend_options *o, zn_diags *d);
+/* The syntax tree as text, for --emit=ast. False if there was an error. */
+bool zn_frontend_print_ast(const char *text, size_t n, zn_diags *d, zn_buf *out);
+
+#endif

@@ -1,0 +1,191 @@
+/* Private to the front end: meaning of a syntax tree.
+ *
+ * In this order: names are resolved over the whole text, reached or not (names.c); params and lets get values (eval.c);
+ * the data, init and train sections are evaluated (config.c); the model is unrolled into a tree of layers with shapes
+ * (net.c); lower.c makes IR of that. One mistake gives one error: what was reported becomes a bad value or a poisoned
+ * shape, and whatever meets one of these stays silent. */
+#ifndef ZN_FRONTEND_SEMA_H
+#define ZN_FRONTEND_SEMA_H
+
+#include "frontend/ast.h"
+#include "frontend/frontend.h"
+
+/* ---- things that are called ---- */
+typedef enum zn_sig_group {
+    ZN_GROUP_LAYER,
+    ZN_GROUP_RESIDUAL,
+    ZN_GROUP_FUNC,
+    ZN_GROUP_SOURCE,
+    ZN_GROUP_AUGMENT,
+    ZN_GROUP_LOSS,
+    ZN_GROUP_OPTIMIZER,
+    ZN_GROUP_SCHEDULE,
+    ZN_GROUP_SCHEME,
+    ZN_GROUP_BLOCK /* of the user; not in the table */
+} zn_sig_group;
+
+typedef enum zn_sig_id {
+#define ZN_SIG(GROUP, ID, text, args) ZN_SIG_##GROUP##_##ID,
+#include "frontend/sigs.def"
+    ZN_SIG_COUNT
+} zn_sig_id;
+
+typedef struct zn_sig_arg {
+    const char *name;
+    bool required, word, not_yet;
+} zn_sig_arg;
+typedef struct zn_sig {
+    zn_sig_group group;
+    zn_sig_id id; /* ZN_SIG_COUNT for blocks */
+    const char *name;
+    bool not_yet, variadic;
+    size_t n;
+    const zn_sig_arg *arg;
+} zn_sig;
+
+/* ---- values of expressions ---- */
+typedef enum zn_val_kind { ZN_V_BAD, ZN_V_INT, ZN_V_FLOAT, ZN_V_BOOL, ZN_V_STR, ZN_V_LIST } zn_val_kind;
+typedef struct zn_val {
+    zn_val_kind kind;
+    int64_t i; /* INT, BOOL */
+    double f;
+    const char *s;
+    const struct zn_val *list;
+    size_t n;
+} zn_val;
+
+/* Values of block parameters and loop variables, innermost first. */
+typedef struct zn_env {
+    const char *name;
+    const zn_val *val;
+    const struct zn_env *up;
+} zn_env;
+
+/* ---- the model, unrolled ---- */
+/* A value without the batch: rank 3 is [h, w, c], rank 1 [features]. */
+typedef struct zn_shape {
+    bool bad; /* poisoned */
+    int rank;
+    int64_t dim[3];
+} zn_shape;
+
+typedef enum zn_node_kind {
+    ZN_NODE_CONV,
+    ZN_NODE_LINEAR,
+    ZN_NODE_BN,
+    ZN_NODE_RELU,
+    ZN_NODE_AVGPOOL,
+    ZN_NODE_GLOBAL_AVGPOOL,
+    ZN_NODE_MAXPOOL,
+    ZN_NODE_FLATTEN,
+    ZN_NODE_DROPOUT,
+    ZN_NODE_HADAMARD,
+    ZN_NODE_SUBSAMPLE,    /* of a shortcut */
+    ZN_NODE_PAD_CHANNELS, /* of a shortcut */
+    ZN_NODE_RESIDUAL
+} zn_node_kind;
+
+typedef struct zn_node zn_node;
+typedef struct zn_nodes {
+    zn_node *first, *last;
+} zn_nodes;
+struct zn_node {
+    zn_node_kind kind;
+    zn_span at;
+    const char *path;
+    zn_shape in, out;
+    int64_t k, stride, pad[4];   /* windows; pad is top, left, bottom, right */
+    bool bias, bias_auto;        /* weighted layers */
+    double eps, momentum, p;
+    const char *policy;          /* RESIDUAL */
+    zn_nodes branch, shortcut;   /* RESIDUAL; an empty shortcut is the identity */
+    zn_node *next;
+};
+
+typedef struct zn_map_entry zn_map_entry;
+typedef struct zn_sema {
+    zn_arena *arena;
+    zn_diags *d;
+    zn_file *file;
+    const zn_frontend_options *options;
+    zn_module *module;  /* configuration goes here */
+    const char *option; /* what is evaluated comes from this option of the command line, or NULL */
+    const zn_shape *cur; /* the current value in a model's body; NULL elsewhere */
+    int let_depth;
+    const zn_sig *sigs[ZN_SIG_COUNT];
+    /* results of config.c that shapes depend on */
+    bool has_train;
+    int64_t batch; /* 0: not known (reported) */
+    double decay;
+    int64_t classes;   /* of the data; 0: not known */
+    int64_t samples;   /* for training; 0: not known before the files are read */
+    zn_shape sample;   /* of the data; bad: not known */
+    const char *source; /* of the data */
+    zn_span source_at;
+    /* unrolling */
+    size_t nops, nterms;
+    bool stop; /* too large: unwinds */
+    zn_map_entry **paths;
+    size_t npaths, path_slots;
+    zn_nodes net;
+    zn_shape input, output;
+} zn_sema;
+
+/* Reports once for a code and place; prefixes the option that is being evaluated. NULL where it stays silent. */
+zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A note under x, if there is an x. */
+void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* "did you mean `...`?", where one of the names is near. */
+void zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n);
+
+/* names.c */
+const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id);
+/* NULL if there is none; reports nothing. */
+const zn_sig *zn_sig_find(zn_sema *s, zn_sig_group g, const char *name);
+size_t zn_sig_names(zn_sig_group g, bool with_planned, const char **out, size_t max);
+/* Puts arguments into their slots (sig->n of them; NULL: not given). False if something was reported. */
+bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at, zn_expr **slot);
+typedef struct zn_local {
+    const char *name;
+    zn_span at;
+    bool *used;
+    const struct zn_local *up;
+} zn_local;
+/* Resolves the names of an expression: unknown ones are reported and made bad; known ones are used. */
+void zn_resolve_expr(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_model);
+/* The same for bound arguments, where a word may stand for itself. */
+void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_local *locals, bool in_model);
+void zn_resolve_file(zn_sema *s);
+void zn_report_unused(zn_sema *s);
+zn_decl *zn_decl_find(const zn_sema *s, const char *name);
+
+/* eval.c */
+zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e);
+void zn_eval_decls(zn_sema *s);
+/* The value of option `what`, checked; false if something was reported. */
+bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max, int64_t *out);
+/* open_max: max itself is too large. */
+bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max, bool open_max, double *out);
+bool zn_eval_bool(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, bool *out);
+bool zn_eval_str(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char **out);
+/* One of n words: a bare name that is not declared, or a string. Words from index `planned` on are reported as planned. */
+bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *const *words, size_t n, size_t planned, size_t *out);
+/* The bare word e may be, or NULL if it has to be evaluated. */
+const char *zn_bare_word(const zn_sema *s, const zn_env *env, const zn_expr *e);
+const char *zn_val_kind_text(const zn_val *v);
+const char *zn_val_text(zn_sema *s, const zn_val *v);
+
+/* config.c */
+void zn_config_options(zn_sema *s); /* --set into the sections */
+void zn_config(zn_sema *s);
+
+/* net.c */
+void zn_net(zn_sema *s);
+const char *zn_shape_text(zn_sema *s, const zn_shape *x);
+
+/* lower.c: the only maker of IR. False after reporting. */
+bool zn_lower(zn_sema *s);
+
+#endif
