@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int failed(zn_rt_log *log, int i, zn_rt_error *e) {
     return zn_rt_fail(e, ZN_RT_INPUT, "cannot write the log %s: %s", log->to[i].path, strerror(errno));
@@ -22,11 +23,19 @@ static int open_one(zn_rt_log *log, const char *directory, const char *name, zn_
     return 0;
 }
 
+/* Whether --log names the log of the --out directory: then one of them is enough. */
+static bool same_file(FILE *a, FILE *b) {
+    struct stat x, y;
+    return fstat(fileno(a), &x) == 0 && fstat(fileno(b), &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, zn_rt_error *e) {
     *log = (zn_rt_log){0};
     int code = path ? open_one(log, "", path, e) : 0;
     if (!code && directory)
         code = open_one(log, directory, "log.jsonl", e);
+    if (!code && log->n == 2 && same_file(log->to[0].f, log->to[1].f))
+        fclose(log->to[--log->n].f);
     return code;
 }
 

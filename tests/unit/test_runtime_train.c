@@ -273,6 +273,10 @@ static void usage(void) {
 }
 
 static void files(void) {
+    /* --log may name the log of --out: it is written once. */
+    CU_ASSERT_EQUAL(run_default("--steps 1 --out @/one --log @/one/log.jsonl"), 0);
+    expect_event(in_directory("one/log.jsonl"), 0, "start");
+    expect_event(in_directory("one/log.jsonl"), 1, "end");
     CU_ASSERT_EQUAL(run_default("--out /nowhere/deep --steps 1"), 3);
     CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "cannot make the directory /nowhere/deep"));
     CU_ASSERT_EQUAL(run_default("--out /proc --steps 1"), 3);
