@@ -8,7 +8,6 @@
 #include "runtime/loader.h"
 
 #include "support/math.h"
-#include "support/number.h"
 #include "support/philox.h"
 
 #include <inttypes.h>

@@ -2,5 +2,5 @@
 #include "runtime/runtime.h"
 
 int main(int argc, char **argv) {
-    return zn_rt_main(&zn_module, argc, argv);
+    return zn_rt_main(&zn_compiled_module, argc, argv);
 }

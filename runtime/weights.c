@@ -16,7 +16,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
