@@ -471,7 +471,7 @@ static void help_policies(zn_sema *s, zn_diag *x, const zn_shape *a, const zn_sh
     if (!__builtin_mul_overflow(channels(a), channels(b), &n)) zn_i64_grouped(n + (norm ? 2 * channels(b) : 0), num);
     zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "say how the shortcut changes shape: `residual(shortcut = project)` (%s%s, %s parameters)%s",
                  a->rank == 3 ? "1x1 convolution" : "matrix", norm ? " and bn" : "", num,
-                 channels(b) >= channels(a) ? "\n      or `pad` (none)" : "");
+                 channels(b) >= channels(a) ? "\nor `pad` (none)" : "");
 }
 
 static bool shortcut_size(zn_sema *s, const zn_term *t, const char *policy, const zn_shape *x, const zn_shape *y, const zn_nodes *branch, const char *why) {

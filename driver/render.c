@@ -1,0 +1,201 @@
+/* Diagnostics as text with carets, and as JSON lines.
+ *
+ * The source is shown as it is, but for bytes that would disturb a terminal: those become `?`. Carets stand under code
+ * points, and tabs are copied into the caret line, so that they line up whatever a tab is wide. */
+#include "driver/render.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { WINDOW = 140, CONTEXT = 50 }; /* of a long line: code points shown, and those before the span */
+
+typedef struct style {
+    const char *error, *warning, *help, *gutter, *bold, *off;
+} style;
+static const style plain = {"", "", "", "", "", ""};
+static const style colored = {"\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"};
+
+/* ---- the source ---- */
+
+/* Bytes of the code point at s, 1 for what is no UTF-8. */
+static size_t step(const char *s, size_t n, bool *valid) {
+    unsigned char c = (unsigned char)s[0];
+    size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    *valid = c < 0x80 || (c >= 0xc2 && c <= 0xf4 && len <= n);
+    for (size_t i = 1; *valid && i < len; i++) *valid = ((unsigned char)s[i] & 0xc0) == 0x80;
+    return *valid ? len : 1;
+}
+
+/* Line `line` without its end; false if there is none. */
+static bool find_line(const zn_diags *d, uint32_t line, const char **at, size_t *n) {
+    const char *s = d->source, *end = d->source ? d->source + d->source_len : NULL;
+    if (!s || line == 0) return false;
+    for (uint32_t k = 1; k < line; k++) {
+        const char *nl = memchr(s, '\n', (size_t)(end - s));
+        if (!nl) return false;
+        s = nl + 1;
+    }
+    const char *nl = memchr(s, '\n', (size_t)(end - s));
+    *at = s;
+    *n = (size_t)((nl ? nl : end) - s);
+    if (*n && s[*n - 1] == '\r') --*n;
+    return true;
+}
+
+static int digits(uint32_t x) {
+    int n = 1;
+    for (; x >= 10; x /= 10) n++;
+    return n;
+}
+
+/* The text of a span's line, and marks under the span with a label after them. */
+static void snippet(const zn_diags *d, zn_span at, const char *label, char mark, int width, const style *st, const char *mark_color, zn_buf *out) {
+    const char *s;
+    size_t n, first = 0, last;
+    if (!find_line(d, at.line, &s, &n)) return;
+    size_t from = at.col - 1 < n ? at.col - 1 : n, to = at.len < n - from ? from + at.len : n;
+    bool valid;
+    /* a long line is cut to a window around the span */
+    size_t points = 0, before = 0;
+    for (size_t i = 0; i < n; i += step(s + i, n - i, &valid)) {
+        points++;
+        before += i < from;
+    }
+    if (points > WINDOW && before > CONTEXT)
+        for (size_t k = before - CONTEXT; k > 0; k--) first += step(s + first, n - first, &valid);
+    last = first;
+    for (size_t k = 0; k < WINDOW && last < n; k++) last += step(s + last, n - last, &valid);
+    zn_buf marks = {0};
+    zn_buf_printf(out, "%s%*" PRIu32 " |%s ", st->gutter, width, at.line, st->off);
+    if (first) {
+        zn_buf_puts(out, "...");
+        zn_buf_puts(&marks, "   ");
+    }
+    bool any = false;
+    for (size_t i = first; i < last;) {
+        size_t len = step(s + i, last - i, &valid);
+        bool control = !valid || (unsigned char)s[i] == 0x7f || ((unsigned char)s[i] < ' ' && s[i] != '\t');
+        if (control)
+            zn_buf_putc(out, '?');
+        else
+            zn_buf_add(out, s + i, len);
+        if (i >= from && i < to) {
+            if (!any) zn_buf_puts(&marks, mark_color);
+            any = true;
+            zn_buf_putc(&marks, mark);
+        } else if (i < from) {
+            zn_buf_putc(&marks, s[i] == '\t' ? '\t' : ' ');
+        }
+        i += len;
+    }
+    if (!any) {
+        zn_buf_puts(&marks, mark_color);
+        zn_buf_putc(&marks, mark);
+    }
+    if (last < n) zn_buf_puts(out, "...");
+    zn_buf_printf(out, "\n%s%*s |%s %s", st->gutter, width, "", st->off, zn_buf_str(&marks));
+    if (label) zn_buf_printf(out, " %s", label);
+    zn_buf_printf(out, "%s\n", st->off);
+    zn_buf_free(&marks);
+}
+
+/* ---- text ---- */
+
+/* Text whose further lines are indented. */
+static void paragraph(const char *text, int indent, zn_buf *out) {
+    for (; *text; text++) {
+        zn_buf_putc(out, *text);
+        if (*text == '\n') zn_buf_printf(out, "%*s", indent, "");
+    }
+    zn_buf_putc(out, '\n');
+}
+
+static bool same_place(zn_span a, zn_span b) { return a.line == b.line && a.col == b.col; }
+
+static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf *out) {
+    const zn_diag_info *info = &zn_diag_table[x->id];
+    const char *color = info->sev == ZN_SEV_ERROR ? st->error : st->warning;
+    int width = digits(x->at.line);
+    for (const zn_note *n = x->notes; n; n = n->next)
+        if (n->kind == ZN_NOTE_LABEL && digits(n->at.line) > width) width = digits(n->at.line);
+    zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, info->sev == ZN_SEV_ERROR ? "error" : "warning", info->code, st->off, st->bold, x->msg, st->off);
+    const zn_note *own = NULL;
+    for (const zn_note *n = x->notes; n && !own; n = n->next)
+        if (n->kind == ZN_NOTE_LABEL && same_place(n->at, x->at)) own = n;
+    if (x->at.line) {
+        zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off, d->path ? d->path : "-", x->at.line, x->at.col);
+        zn_buf_printf(out, "%s%*s |%s\n", st->gutter, width, "", st->off);
+        snippet(d, x->at, own ? own->text : NULL, '^', width, st, color, out);
+    }
+    for (const zn_note *n = x->notes; n; n = n->next) {
+        if (n == own) continue;
+        switch (n->kind) {
+        case ZN_NOTE_LABEL: snippet(d, n->at, n->text, '-', width, st, st->gutter, out); break;
+        case ZN_NOTE_NOTE:
+            zn_buf_printf(out, "%s%*s =%s ", st->gutter, width, "", st->off);
+            paragraph(n->text, width + 3, out);
+            break;
+        case ZN_NOTE_HELP:
+            zn_buf_printf(out, "%shelp%s: ", st->help, st->off);
+            paragraph(n->text, 6, out);
+            break;
+        }
+    }
+}
+
+void zn_render_text(const zn_diags *d, bool color, zn_buf *out) {
+    for (const zn_diag *x = d->first; x; x = x->next) {
+        render(d, x, color ? &colored : &plain, out);
+        if (x->next) zn_buf_putc(out, '\n');
+    }
+}
+
+/* ---- JSON ---- */
+
+static void string(const char *s, zn_buf *out) {
+    size_t n = strlen(s);
+    bool valid;
+    zn_buf_putc(out, '"');
+    for (size_t i = 0; i < n;) {
+        size_t len = step(s + i, n - i, &valid);
+        unsigned char c = (unsigned char)s[i];
+        if (!valid)
+            zn_buf_puts(out, "\\ufffd");
+        else if (c == '"' || c == '\\')
+            zn_buf_printf(out, "\\%c", c);
+        else if (c == '\n')
+            zn_buf_puts(out, "\\n");
+        else if (c < ' ')
+            zn_buf_printf(out, "\\u%04x", (unsigned)c);
+        else
+            zn_buf_add(out, s + i, len);
+        i += len;
+    }
+    zn_buf_putc(out, '"');
+}
+
+static void place(zn_span at, zn_buf *out) {
+    zn_buf_printf(out, "\"line\":%" PRIu32 ",\"column\":%" PRIu32 ",\"length\":%" PRIu32, at.line, at.col, at.len);
+}
+
+void zn_render_json(const zn_diags *d, zn_buf *out) {
+    static const char *const kinds[] = {"label", "note", "help"};
+    for (const zn_diag *x = d->first; x; x = x->next) {
+        const zn_diag_info *info = &zn_diag_table[x->id];
+        zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code, info->sev == ZN_SEV_ERROR ? "error" : "warning");
+        string(d->path ? d->path : "", out);
+        zn_buf_putc(out, ',');
+        place(x->at, out);
+        zn_buf_puts(out, ",\"message\":");
+        string(x->msg, out);
+        zn_buf_puts(out, ",\"notes\":[");
+        for (const zn_note *n = x->notes; n; n = n->next) {
+            zn_buf_printf(out, "%s{\"kind\":\"%s\",", n == x->notes ? "" : ",", kinds[n->kind]);
+            place(n->at, out);
+            zn_buf_puts(out, ",\"text\":");
+            string(n->text, out);
+            zn_buf_putc(out, '}');
+        }
+        zn_buf_puts(out, "]}\n");
+    }
+}
