@@ -14,10 +14,12 @@ enum { MAX_INT = INT32_MAX };
 static const char *const data_keys[] = {"source", "normalize", "augment"};
 static const char *const init_keys[] = {"init"};
 static const char *const train_keys[] = {"loss", "optimizer", "lr", "decay", "batch", "epochs", "seed"};
+/* Required keys have their bit set in `required`. */
 static const struct {
     const char *const *key;
     size_t n;
-} section_keys[ZN_SECTION_COUNT] = {{data_keys, 3}, {init_keys, 1}, {train_keys, 7}};
+    unsigned required;
+} section_keys[ZN_SECTION_COUNT] = {{data_keys, 3, 1}, {init_keys, 1, 0}, {train_keys, 7, 1 | 2 | 4 | 16 | 32}};
 
 /* ---- --set ---- */
 
@@ -97,15 +99,35 @@ void zn_config_options(zn_sema *s) {
 
 /* ---- entries ---- */
 
+static void check_missing(zn_sema *s, zn_section_kind k, unsigned given) {
+    unsigned missing = section_keys[k].required & ~given;
+    if (!missing) return;
+    zn_buf list = {0};
+    bool several = missing & (missing - 1);
+    for (size_t i = 0; i < section_keys[k].n; i++) {
+        if (!(missing >> i & 1)) continue;
+        missing &= ~(1u << i);
+        zn_buf_printf(&list, "%s`%s`", !list.n ? "" : missing ? ", " : " and ", section_keys[k].key[i]);
+    }
+    zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k], several ? "s" : "", zn_buf_str(&list));
+    zn_buf_free(&list);
+}
+
 static void check_entries(zn_sema *s, zn_section_kind k) {
     zn_section *sec = s->file->section[k];
+    unsigned given = 0;
     for (zn_entry *e = sec->first; e; e = e->next) {
         bool known = false;
         s->option = e->option;
+        const char *near = NULL;
         for (size_t i = 0; i < section_keys[k].n; i++) known = known || !strcmp(section_keys[k].key[i], e->key);
         if (!known) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
-            zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
+            near = zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
+        }
+        for (size_t i = 0; i < section_keys[k].n; i++)
+            if (!strcmp(section_keys[k].key[i], near ? near : e->key)) given |= 1u << i;
+        if (!known) {
             if (e->value) mark_used(s, e->value);
             continue;
         }
@@ -124,10 +146,11 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
         }
     }
     s->option = NULL;
+    check_missing(s, k, given);
 }
 
 /* The value of a key, with s->option set to where it came from. NULL: not given, or reported. */
-static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key, bool required) {
+static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
     zn_section *sec = s->file->section[k];
     s->option = NULL;
     for (zn_entry *e = sec->first; e; e = e->next) {
@@ -135,7 +158,6 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key, bool re
         s->option = e->option;
         return e->value;
     }
-    if (required) zn_sema_error(s, ZN_DIAG_KEY_MISSING, sec->at, "`%s` needs the key `%s`", zn_section_names[k], key);
     return NULL;
 }
 
@@ -182,6 +204,12 @@ static bool get_int(zn_sema *s, zn_expr *e, const char *what, int64_t min, int64
 static bool get_float(zn_sema *s, zn_expr *e, const char *what, double max, double otherwise, double *out) {
     *out = otherwise;
     return !e || zn_eval_float(s, NULL, e, what, 0, max, !isinf(max), out);
+}
+
+static const char *number(zn_sema *s, double x) {
+    char num[ZN_NUMBER_MAX];
+    zn_f64_json(x, num);
+    return zn_arena_strdup(s->arena, num);
 }
 
 /* ---- train ---- */
@@ -239,8 +267,7 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
     bool too_long = warmup >= (double)epochs;
     if (steps && llround(warmup * (double)steps) >= epochs * steps) too_long = true;
     if (too_long)
-        zn_sema_error(s, ZN_DIAG_WARMUP, warmup_at->at, "the warm-up is %s epochs; the run has only %" PRId64,
-                      zn_val_text(s, &(zn_val){.kind = ZN_V_FLOAT, .f = warmup}), epochs);
+        zn_sema_error(s, ZN_DIAG_WARMUP, warmup_at->at, "the warm-up takes %s epochs; the run has only %" PRId64, number(s, warmup), epochs);
 }
 
 static void config_train(zn_sema *s) {
@@ -250,18 +277,18 @@ static void config_train(zn_sema *s) {
     int64_t i = 0, epochs = 0;
     double x = 0;
     bool b = false;
-    if ((e = value_of(s, k, "loss", true)) && head(s, ZN_GROUP_LOSS, e, "loss", &slot)) {
+    if ((e = value_of(s, k, "loss")) && head(s, ZN_GROUP_LOSS, e, "loss", &slot)) {
         zn_conf_set_str(m, "train.loss", "cross_entropy", e->at);
         if (get_float(s, slot[0], "smoothing", 1, 0, &x)) zn_conf_set_float(m, "train.smoothing", x, e->at);
     }
-    if ((e = value_of(s, k, "optimizer", true)) && head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)) {
+    if ((e = value_of(s, k, "optimizer")) && head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)) {
         zn_conf_set_str(m, "train.optimizer", "sgd", e->at);
         bool ok = get_float(s, slot[0], "momentum", 1, 0, &x);
         if (ok) zn_conf_set_float(m, "train.momentum", x, e->at);
         if (!slot[1] || zn_eval_bool(s, NULL, slot[1], "nesterov", &b)) zn_conf_set_bool(m, "train.nesterov", b, e->at);
         if (ok && b && x == 0) zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "`nesterov` needs a momentum above 0");
     }
-    if ((e = value_of(s, k, "batch", true))) {
+    if ((e = value_of(s, k, "batch"))) {
         zn_resolve_expr(s, e, NULL, false);
         if (zn_eval_int(s, NULL, e, "batch", 1, MAX_INT, &i)) {
             s->batch = i;
@@ -270,18 +297,18 @@ static void config_train(zn_sema *s) {
                 zn_sema_error(s, ZN_DIAG_BATCH, e->at, "a batch of %" PRId64 " is larger than the data set, which has %" PRId64 " training samples", i, s->samples);
         }
     }
-    if ((e = value_of(s, k, "epochs", true))) {
+    if ((e = value_of(s, k, "epochs"))) {
         zn_resolve_expr(s, e, NULL, false);
         if (zn_eval_int(s, NULL, e, "epochs", 1, MAX_INT, &epochs)) zn_conf_set_int(m, "train.epochs", epochs, e->at);
     }
-    if ((e = value_of(s, k, "lr", true)))
+    if ((e = value_of(s, k, "lr")))
         config_lr(s, e, epochs, s->samples && s->batch ? s->samples / s->batch : 0);
-    if ((e = value_of(s, k, "decay", false))) zn_resolve_expr(s, e, NULL, false);
+    if ((e = value_of(s, k, "decay"))) zn_resolve_expr(s, e, NULL, false);
     if (get_float(s, e, "decay", INFINITY, 0, &x)) {
         s->decay = x;
         zn_conf_set_float(m, "train.decay", x, e ? e->at : (zn_span){0});
     }
-    if ((e = value_of(s, k, "seed", false))) zn_resolve_expr(s, e, NULL, false);
+    if ((e = value_of(s, k, "seed"))) zn_resolve_expr(s, e, NULL, false);
     if (get_int(s, e, "seed", 0, INT64_MAX, 1, &i)) zn_conf_set_int(m, "train.seed", i, e ? e->at : (zn_span){0});
     s->option = NULL;
 }
@@ -424,11 +451,11 @@ static void config_augment(zn_sema *s, zn_expr *e) {
 }
 
 static void config_data(zn_sema *s) {
-    zn_expr *e = value_of(s, ZN_SECTION_DATA, "source", true);
+    zn_expr *e = value_of(s, ZN_SECTION_DATA, "source");
     if (e) config_source(s, e);
-    e = value_of(s, ZN_SECTION_DATA, "normalize", false);
-    if (e || value_of(s, ZN_SECTION_DATA, "source", false)) config_normalize(s, e);
-    config_augment(s, value_of(s, ZN_SECTION_DATA, "augment", false));
+    e = value_of(s, ZN_SECTION_DATA, "normalize");
+    if (e || value_of(s, ZN_SECTION_DATA, "source")) config_normalize(s, e);
+    config_augment(s, value_of(s, ZN_SECTION_DATA, "augment"));
     s->option = NULL;
 }
 
@@ -472,7 +499,7 @@ static void config_zero(zn_sema *s, zn_expr **slot, zn_span at) {
 
 static void config_init(zn_sema *s) {
     static zn_expr *const none[6] = {0};
-    zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, "init", false) : NULL, **slot;
+    zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, "init") : NULL, **slot;
     const zn_sig *sig = NULL;
     zn_span at = e ? e->at : (zn_span){0};
     if (e && !(sig = head(s, ZN_GROUP_SCHEME, e, "init", &slot))) return;

@@ -35,9 +35,10 @@ void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const c
     zn_buf_free(&b);
 }
 
-void zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n) {
+const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n) {
     const char *near = zn_nearest_name(name, names, n);
     if (near) zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
+    return near;
 }
 
 /* ---- the table of things that are called ---- */
@@ -157,6 +158,14 @@ zn_decl *zn_decl_find(const zn_sema *s, const char *name) {
     return NULL;
 }
 
+/* The flag of what `name` stands for, or NULL. */
+static bool *used_flag(const zn_sema *s, const char *name, const zn_local *locals) {
+    for (const zn_local *l = locals; l; l = l->up)
+        if (!strcmp(l->name, name)) return l->used;
+    zn_decl *d = zn_decl_find(s, name);
+    return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
+}
+
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
@@ -171,15 +180,9 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
     for (const zn_decl *d = s->file->decls; d; d = d->next)
         if (d->kind != ZN_DECL_BLOCK) names[k++] = d->name;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `%s` here", e->s);
-    zn_sema_nearest(s, x, e->s, names, k);
-}
-
-/* The flag of what `name` stands for, or NULL. */
-static bool *used_flag(const zn_sema *s, const char *name, const zn_local *locals) {
-    for (const zn_local *l = locals; l; l = l->up)
-        if (!strcmp(l->name, name)) return l->used;
-    zn_decl *d = zn_decl_find(s, name);
-    return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
+    const char *near = zn_sema_nearest(s, x, e->s, names, k);
+    bool *used = near ? used_flag(s, near, locals) : NULL;
+    if (used) *used = true; /* that it is not used is the same mistake */
 }
 
 static void resolve_call(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_model) {
@@ -230,7 +233,8 @@ void zn_resolve_expr(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_mod
         for (size_t i = 0; i < 4; i++) known = known || !strcmp(e->s, fields[i]);
         if (!known) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `in.%s`; there are in.height, in.width, in.channels and in.features", e->s);
-            zn_sema_nearest(s, x, e->s, fields, 4);
+            const char *near = zn_nearest_name(e->s, fields, 4);
+            if (near) zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `in.%s`?", near);
             e->kind = ZN_E_BAD;
         } else if (!in_model) {
             zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`in.%s` is the current value of a model's body; there is none here", e->s);
@@ -309,7 +313,9 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         return;
     }
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
-    zn_sema_nearest(s, x, t->name, all, n);
+    const char *near = zn_sema_nearest(s, x, t->name, all, n);
+    zn_decl *meant = near ? zn_decl_find(s, near) : NULL;
+    if (meant) meant->used = true; /* that it is not used is the same mistake */
 }
 
 /* A new name must be new: nothing that is visible may be hidden. */
@@ -461,8 +467,10 @@ static void check_decl(zn_sema *s, zn_decl *d) {
         d->used = true; /* nothing can mean it */
         return;
     }
-    if (d->kind == ZN_DECL_BLOCK && zn_sig_find(s, ZN_GROUP_LAYER, d->name))
+    if (d->kind == ZN_DECL_BLOCK && zn_sig_find(s, ZN_GROUP_LAYER, d->name)) {
         zn_sema_error(s, ZN_DIAG_NAME_TWICE, d->at, "`%s` is the name of a layer", d->name);
+        d->used = true;
+    }
 }
 
 static void make_block_sig(zn_sema *s, zn_decl *d) {

@@ -339,7 +339,7 @@ static zn_shape layer_bn(layer_call *c) {
     }
     e = c->t->slot[1];
     if (e && !zn_eval_float(c->s, c->p.env, e, "momentum", 0, 1, false, &momentum)) c->ok = false;
-    if (!c->ok || c->x.bad || !check_bn(c->s, c->t->at, "the norm", &c->x)) return poison;
+    if (!c->ok || c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x)) return poison;
     zn_node *n = add_node(c->s, c->out, ZN_NODE_BN, c->t->at, c->path, &c->x, c->x);
     n->eps = eps;
     n->momentum = momentum;
@@ -515,7 +515,7 @@ static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, 
                           zn_arena_printf(s->arena, "%s.%s1", path, is_image ? "conv" : "linear"), x, *y);
     n->stride = stride;
     if (contains_norm(&r->branch)) {
-        if (!check_bn(s, t->name_at, "the norm of the shortcut", y)) return false;
+        if (!check_bn(s, t->name_at, "the `bn` of the shortcut", y)) return false;
         add_node(s, &r->shortcut, ZN_NODE_BN, t->name_at, zn_arena_printf(s->arena, "%s.bn1", path), y, *y);
     }
     return true;

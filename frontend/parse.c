@@ -142,10 +142,11 @@ static zn_token deliver(zn_parse *p) {
             } else {
                 zn_diag *x = NULL;
                 const struct zn_open *o = innermost_brace(p);
-                if (!p->quiet) {
+                if (!p->quiet && !p->lenient) {
                     x = zn_parse_error(p, ZN_DIAG_SYNTAX, t.loc, "found `%s` inside of braces; a `}` is missing before it", t.v.s);
                     zn_diag_note(p->d, x, ZN_NOTE_LABEL, zn_parse_span(p, o->loc), "this brace is still open");
                 }
+                p->lenient = false;
                 p->syntax_errors++;
                 p->closing = p->nopen;
             }
@@ -188,7 +189,9 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
     if (p->making_up || p->stop) return;
     const zn_token *t = &p->now;
     const struct zn_open *o = p->nopen ? &p->open[p->nopen - 1] : NULL;
-    if (!p->quiet && !t->after_bad) {
+    bool silent = p->quiet || p->lenient || t->after_bad;
+    p->lenient = false;
+    if (!silent) {
         if (t->kind == SEGMENT && t->v.s[0] >= '0' && t->v.s[0] <= '9') {
             zn_parse_error(p, ZN_DIAG_NUMBER_FORM, at, "`.%s` is not a number; write `0.%s`", t->v.s, t->v.s);
         } else {

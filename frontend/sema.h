@@ -137,8 +137,8 @@ zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, .
 /* A note under x, if there is an x. */
 void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* "did you mean `...`?", where one of the names is near. */
-void zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n);
+/* "did you mean `...`?", where one of the names is near: that one, or NULL. */
+const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n);
 
 /* names.c */
 const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id);
