@@ -1,0 +1,59 @@
+/* From a plan to machine code: objects, run at once or linked into an executable.
+ *
+ * Code is made in several modules at once, each in a context of its own; which kernel goes where does not change it. */
+#ifndef ZN_BACKEND_BACKEND_H
+#define ZN_BACKEND_BACKEND_H
+
+#include "backend/target.h"
+#include "ir/plan.h"
+#include "runtime/abi.h"
+
+/* What the module says of itself. Strings are borrowed. */
+typedef struct zn_build_info {
+    const char *source_path, *source, *source_sha256;
+    size_t source_len;
+    const char *overrides, *versions; /* JSON objects */
+    zn_target target;
+} zn_build_info;
+
+typedef struct zn_object {
+    char *at;
+    size_t size;
+} zn_object;
+typedef struct zn_objects {
+    size_t n;
+    zn_object *at;
+} zn_objects;
+
+/* Machine code of every kernel and the descriptor, in at most `parts` objects made by as many threads. False with a
+ * message (to be freed with free) if LLVM refuses. */
+bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int parts, zn_objects *out, char **error);
+void zn_objects_free(zn_objects *o);
+
+/* The LLVM IR of all kernels and the descriptor as text, or their assembly. Free with free. */
+char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assembly, size_t *size, char **error);
+
+/* Runs code in this process. Symbols of the runtime that code may name are given by address. */
+typedef struct zn_jit zn_jit;
+typedef struct zn_jit_symbol {
+    const char *name;
+    void *address;
+} zn_jit_symbol;
+zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t nsymbols, const zn_module_desc **module,
+                    char **error);
+void zn_jit_free(zn_jit *j);
+
+/* Links objects with the runtime into an executable through a C compiler driver. Written under a temporary name beside
+ * `out` and renamed. `log` gets the command (-v, -###). */
+typedef struct zn_link_options {
+    const char *cc, *out, *runtime_dir; /* directory of libzn_runtime.a */
+    const char *libs;                   /* what the runtime needs, space-separated */
+    bool openblas, dry;                 /* dry: only log the command */
+    const char *save_temps;             /* keep objects under this prefix; NULL = no */
+} zn_link_options;
+bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, char **error);
+
+/* LLVM's version, "19.1.7". */
+const char *zn_backend_llvm_version(void);
+
+#endif

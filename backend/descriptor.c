@@ -1,0 +1,248 @@
+/* The structs of runtime/abi.h as constants. Field order here is field order there; sizes are compared at the end. */
+#include "backend/descriptor.h"
+
+#include <llvm-c/Target.h>
+#include <string.h>
+
+#include "support/ice.h"
+
+typedef struct desc {
+    LLVMContextRef ctx;
+    LLVMModuleRef mod;
+    LLVMTypeRef i8, i32, i64, f32, f64, ptr;
+    const zn_plan *plan;
+    const zn_build_info *info;
+    int names;
+} desc;
+
+typedef LLVMValueRef k; /* a constant */
+
+static k u64(desc *d, uint64_t x) { return LLVMConstInt(d->i64, x, 0); }
+static k i64(desc *d, int64_t x) { return LLVMConstInt(d->i64, (unsigned long long)x, 1); }
+static k u32(desc *d, uint32_t x) { return LLVMConstInt(d->i32, x, 0); }
+static k f32(desc *d, float x) { return LLVMConstReal(d->f32, (double)x); }
+static k f64(desc *d, double x) { return LLVMConstReal(d->f64, x); }
+static k null(desc *d) { return LLVMConstNull(d->ptr); }
+static k record(desc *d, k *v, size_t n) { return LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0); }
+#define RECORD(d, ...) record(d, (k[]){__VA_ARGS__}, sizeof((k[]){__VA_ARGS__}) / sizeof(k))
+
+static k global(desc *d, k init) {
+    k g = LLVMAddGlobal(d->mod, LLVMTypeOf(init), "d");
+    LLVMSetInitializer(g, init);
+    LLVMSetGlobalConstant(g, 1);
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    return g;
+}
+
+static k text_n(desc *d, const char *s, size_t n) {
+    k g = global(d, LLVMConstStringInContext2(d->ctx, s, n, 0));
+    LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
+    return g;
+}
+static k text(desc *d, const char *s) { return s ? text_n(d, s, strlen(s)) : null(d); }
+
+/* A constant array of n records; NULL for none. */
+static k array(desc *d, k *v, size_t n) {
+    return n ? global(d, LLVMConstArray2(LLVMTypeOf(v[0]), v, n)) : null(d);
+}
+
+static k ints(desc *d, const int64_t *v, size_t n) {
+    k *c = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
+    for (size_t i = 0; i < n; i++)
+        c[i] = i64(d, v[i]);
+    return array(d, c, n);
+}
+static k doubles(desc *d, const double *v, size_t n) {
+    k *c = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
+    for (size_t i = 0; i < n; i++)
+        c[i] = f64(d, v[i]);
+    return array(d, c, n);
+}
+
+static k function(desc *d, const char *name) {
+    k f = LLVMGetNamedFunction(d->mod, name);
+    if (f)
+        return f;
+    LLVMTypeRef params[5] = {d->ptr, d->ptr, d->i64, d->i64, d->ptr};
+    return LLVMAddFunction(d->mod, name, LLVMFunctionType(LLVMVoidTypeInContext(d->ctx), params, 5, 0));
+}
+
+static k ref(desc *d, const zn_buffer *b) {
+    static const uint64_t space[] = {[ZN_PLACE_PARAM] = ZN_SPACE_PARAM, [ZN_PLACE_ARENA] = ZN_SPACE_ARENA,
+                                     [ZN_PLACE_BATCH] = ZN_SPACE_BATCH};
+    return RECORD(d, u64(d, space[b->place]), u64(d, (uint64_t)b->offset));
+}
+
+static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, size_t i) {
+    const zn_binding *b = &ph->kernel->bindings.at[i];
+    const zn_buffer *buf = &prog->buffers.at[ph->buffers.at[i]];
+    bool image = b->type.rank == 4 && !zn_layout_plain(&buf->layout);
+    uint64_t row = image ? (uint64_t)(b->type.dim[2] * b->type.dim[3]) : (uint64_t)zn_type_count(&b->type);
+    uint32_t line = ph->group->anchor->span.line;
+    for (size_t j = 0; j < ph->group->values.n; j++) /* the value of this group that lies there */
+        if (ph->kernel->group->values.at[j] == b->value)
+            line = ph->group->values.at[j]->span.line;
+    return RECORD(d, u32(d, (uint32_t)i), u32(d, line), text(d, buf->what),
+                  u64(d, (uint64_t)zn_layout_first(&b->type, &buf->layout)), u64(d, image ? (uint64_t)b->type.dim[0] : 1),
+                  u64(d, image ? (uint64_t)zn_layout_image(&b->type, &buf->layout) : 0),
+                  u64(d, image ? (uint64_t)b->type.dim[1] : 1),
+                  u64(d, image ? (uint64_t)zn_layout_row(&b->type, &buf->layout) : 0), u64(d, row));
+}
+
+static size_t lines_of(const zn_group *g, uint32_t *lines, size_t max) {
+    size_t n = 0;
+    for (size_t i = 0; i < g->values.n && n < max; i++) {
+        uint32_t line = g->values.at[i]->span.line;
+        size_t at = 0;
+        while (at < n && lines[at] < line)
+            at++;
+        if (!line || (at < n && lines[at] == line))
+            continue;
+        memmove(lines + at + 1, lines + at, (n - at) * sizeof *lines);
+        lines[at] = line;
+        n++;
+    }
+    return n;
+}
+
+static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
+    k refs[64], outputs[64], lines[64];
+    uint32_t line[64];
+    size_t n = ph->buffers.n, nout = 0;
+    ZN_ASSERT(n <= 64);
+    for (size_t i = 0; i < n; i++) {
+        refs[i] = ref(d, &prog->buffers.at[ph->buffers.at[i]]);
+        if (ph->kernel->bindings.at[i].kind == ZN_BIND_OUT)
+            outputs[nout++] = output(d, prog, ph, i);
+    }
+    size_t nlines = lines_of(ph->group, line, 63);
+    for (size_t i = 0; i < nlines; i++)
+        lines[i] = u32(d, line[i]);
+    const char *kernel = ph->kernel->family == ZN_KERNEL_OPENBLAS ? "zn_rt_gemm" : ph->kernel->name;
+    return RECORD(d, function(d, kernel), text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
+                  u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n), u64(d, nout),
+                  array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),
+                  ints(d, ph->extra.at, ph->extra.n));
+}
+
+static k program(desc *d, const zn_program_plan *prog) {
+    size_t n = prog->phases.n;
+    k *phases = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
+    for (size_t i = 0; i < n; i++)
+        phases[i] = phase(d, prog, &prog->phases.at[i]);
+    return RECORD(d, u64(d, n), array(d, phases, n), u64(d, (uint64_t)prog->nforward),
+                  ref(d, &prog->buffers.at[prog->loss]), ref(d, &prog->buffers.at[prog->correct]),
+                  u64(d, (uint64_t)prog->arena_size), u64(d, (uint64_t)prog->scratch_size));
+}
+
+static k dims(desc *d, const zn_type *t) {
+    k v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = i64(d, i < t->rank ? t->dim[i] : 1);
+    return LLVMConstArray2(d->i64, v, 4);
+}
+
+static k tensors(desc *d, size_t *n) {
+    *n = 0;
+    for (const zn_param *p = d->plan->m->params; p; p = p->next)
+        ++*n;
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, *n + 1);
+    size_t i = 0;
+    for (const zn_param *p = d->plan->m->params; p; p = p->next, i++)
+        v[i] = RECORD(d, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank), dims(d, &p->type),
+                      u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind), f32(d, p->init.a),
+                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)));
+    return array(d, v, *n);
+}
+
+static k input(desc *d) {
+    const zn_plan *p = d->plan;
+    const zn_type *t = &p->train.func->args.at[0]->type;
+    bool image = t->rank == 4;
+    const zn_type *logits = NULL;
+    for (const zn_value *v = p->train.func->first; v; v = v->next)
+        if (v->op == ZN_OP_CROSS_ENTROPY)
+            logits = &v->operand[0]->type;
+    ZN_ASSERT(logits);
+    int64_t h = image ? t->dim[1] : 1, w = image ? t->dim[2] : 1, c = image ? t->dim[3] : t->dim[1];
+    return RECORD(d, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits->dim[1]),
+                  u64(d, image ? 3 : 1), u64(d, (uint64_t)p->image_offset),
+                  u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
+                  u64(d, (uint64_t)zn_layout_image(t, &p->image_layout)),
+                  u64(d, (uint64_t)zn_layout_row(t, &p->image_layout)), u64(d, (uint64_t)p->label_offset),
+                  u64(d, (uint64_t)p->batch_size));
+}
+
+/* The position of s in a list, or `otherwise`. */
+static uint64_t word(const char *s, const char *const *list, size_t n, uint64_t otherwise) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(s, list[i]))
+            return i;
+    return otherwise;
+}
+#define WORD(s, otherwise, ...)                                                                                        \
+    word(s, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), otherwise)
+
+static k data(desc *d) {
+    const zn_module *m = d->plan->m;
+    k path[4], noise[5];
+    for (int i = 0; i < 4; i++) {
+        char key[] = "data.path0";
+        key[9] = (char)('0' + i);
+        path[i] = text(d, zn_conf_str(m, key, NULL));
+    }
+    const zn_conf *shape = zn_conf_get(m, "data.noise"), *mean = zn_conf_get(m, "data.mean"),
+                  *dev = zn_conf_get(m, "data.deviation");
+    for (size_t i = 0; i < 5; i++)
+        noise[i] = i64(d, shape && i < shape->n ? (int64_t)shape->v[i] : 0);
+    uint64_t source = WORD(zn_conf_str(m, "data.source", "none"), ZN_SOURCE_NONE, "none", "digits", "noise", "mnist",
+                           "idx", "cifar10"),
+             normalize = WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
+    _Static_assert(ZN_SOURCE_NONE == 0 && ZN_SOURCE_DIGITS == 1 && ZN_SOURCE_CIFAR10 == 5, "order of the words above");
+    _Static_assert(ZN_NORMALIZE_PER_CHANNEL == 1 && ZN_NORMALIZE_GIVEN == 2, "order of the words above");
+    return RECORD(d, u64(d, source), LLVMConstArray2(d->ptr, path, 4), i64(d, zn_conf_int(m, "data.seed", 1)),
+                  LLVMConstArray2(d->i64, noise, 5), u64(d, normalize), u64(d, mean ? mean->n : 0),
+                  mean ? doubles(d, mean->v, mean->n) : null(d), dev ? doubles(d, dev->v, dev->n) : null(d),
+                  i64(d, zn_conf_int(m, "data.crop", 0)), u64(d, zn_conf_bool(m, "data.flip", false)));
+}
+
+static k train(desc *d) {
+    const zn_module *m = d->plan->m;
+    const zn_conf *at = zn_conf_get(m, "train.lr.at");
+    uint64_t kind = WORD(zn_conf_str(m, "train.lr.kind", "constant"), ZN_LR_CONSTANT, "constant", "step", "cosine");
+    _Static_assert(ZN_LR_CONSTANT == 0 && ZN_LR_STEP == 1 && ZN_LR_COSINE == 2, "order of the words above");
+    return RECORD(d, u64(d, kind), f64(d, zn_conf_float(m, "train.lr.value", 0)),
+                  f64(d, zn_conf_float(m, "train.lr.warmup", 0)), f64(d, zn_conf_float(m, "train.lr.end", 0)),
+                  f64(d, zn_conf_float(m, "train.lr.factor", 0.1)), u64(d, at ? at->n : 0),
+                  at ? doubles(d, at->v, at->n) : null(d), i64(d, zn_conf_int(m, "train.batch", 1)),
+                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_conf_int(m, "train.seed", 1)));
+}
+
+void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info) {
+    desc d = {.ctx = ctx, .mod = mod, .plan = plan, .info = info};
+    d.i8 = LLVMInt8TypeInContext(ctx);
+    d.i32 = LLVMInt32TypeInContext(ctx);
+    d.i64 = LLVMInt64TypeInContext(ctx);
+    d.f32 = LLVMFloatTypeInContext(ctx);
+    d.f64 = LLVMDoubleTypeInContext(ctx);
+    d.ptr = LLVMPointerTypeInContext(ctx, 0);
+    const zn_module *m = plan->m;
+    size_t n;
+    k list = tensors(&d, &n);
+    k blas_version = plan->uses_openblas ? function(&d, "zn_rt_blas_version") : null(&d),
+      blas_start = plan->uses_openblas ? function(&d, "zn_rt_blas_start") : null(&d);
+    k v = RECORD(&d, u64(&d, ZN_ABI_VERSION), text(&d, m->name), text(&d, info->source_path),
+                 text_n(&d, info->source, info->source_len), u64(&d, info->source_len), text(&d, info->source_sha256),
+                 text(&d, info->overrides), text(&d, info->versions), text(&d, zn_conf_str(m, "init.text", "zero")),
+                 text(&d, zn_conf_str(m, "select.conv", "auto")), text(&d, zn_conf_str(m, "select.gemm", "auto")),
+                 text(&d, info->target.cpu), text(&d, info->target.needs), u64(&d, n), list,
+                 u64(&d, (uint64_t)plan->param_size), input(&d), data(&d), train(&d), program(&d, &plan->train),
+                 program(&d, &plan->eval), blas_version, blas_start);
+    LLVMTargetDataRef layout = LLVMGetModuleDataLayout(mod);
+    if (LLVMABISizeOfType(layout, LLVMTypeOf(v)) != sizeof(zn_module_desc))
+        ZN_ICE("descriptor: %llu bytes made, the ABI has %zu", LLVMABISizeOfType(layout, LLVMTypeOf(v)),
+               sizeof(zn_module_desc));
+    k g = LLVMAddGlobal(mod, LLVMTypeOf(v), ZN_MODULE_SYMBOL);
+    LLVMSetInitializer(g, v);
+    LLVMSetGlobalConstant(g, 1);
+}

@@ -1,0 +1,10 @@
+/* `znetc check`: what the network is, layer by layer, and what it will cost. */
+#ifndef ZN_DRIVER_CHECK_H
+#define ZN_DRIVER_CHECK_H
+
+#include "ir/plan.h"
+
+/* m after pass init (and, with a plan, after all). plan may be NULL: then memory is left out. */
+void zn_check_print(zn_module *m, const zn_plan *plan, zn_buf *out);
+
+#endif

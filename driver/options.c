@@ -1,0 +1,226 @@
+/* znetc behaves like cc: FILE and options in any order. One table of options; help is made from it. */
+#include "driver/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/buf.h"
+#include "support/diag.h"
+
+typedef enum { FLAG, VALUE, CHOICE, LIST_DEFINE, LIST_SET, INIT, EMIT, LEVEL } kind;
+
+typedef struct option {
+    const char *name; /* with its dashes; values follow as =VALUE, or as the next argument */
+    kind kind;
+    size_t field;
+    const char *arg;  /* name of the value, or choices separated by | */
+    const char *help;
+} option;
+
+#define F(x) offsetof(zn_options, x)
+static const option table[] = {
+    {"-o", VALUE, F(out), "OUT", "write the executable (or what --emit asks for) to OUT"},
+    {"-D", LIST_DEFINE, F(define), "name=value", "set a param of the file"},
+    {"--set", LIST_SET, F(set), "key=expression", "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
+    {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
+    {"--emit", EMIT, F(emit), "KIND[=PATH]", "ast, ir, init, grad, opt, plan, llvm, asm, obj, exe; PATH - is standard output"},
+    {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
+    {"--march", VALUE, F(march), "CPU", "native (default), x86-64-v3, x86-64-v4"},
+    {"--conv", CHOICE, F(conv), "auto|direct", "algorithm of convolutions"},
+    {"--gemm", CHOICE, F(gemm), "auto|generated|openblas", "algorithm of matrix products"},
+    {"--passes", VALUE, F(passes), "LIST", "run these passes instead of the level's"},
+    {"--print-after", VALUE, F(print_after), "PASS", "print the IR after a pass"},
+    {"--print-after-all", FLAG, 0, NULL, "print the IR after every pass"},
+    {"--verify-each", FLAG, F(verify_each), NULL, "check the IR and its text after every pass"},
+    {"--time-passes", FLAG, F(time_passes), NULL, "print the time of every pass"},
+    {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
+    {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
+    {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
+    {"--diagnostics", CHOICE, F(diagnostics), "text|json", "form of messages"},
+    {"-Werror", FLAG, F(werror), NULL, "warnings are errors"},
+    {"--cc", VALUE, F(cc), "PATH", "C compiler driver that links the executable (default: cc)"},
+    {"--save-temps", FLAG, F(save_temps), NULL, "keep the objects beside the executable"},
+    {"-###", FLAG, F(dry), NULL, "print the link command, do not run it"},
+    {"-v", FLAG, F(verbose), NULL, "say what passes did and why, and what is run"},
+    {"--version", FLAG, F(version), NULL, "print the version"},
+    {"--help", FLAG, F(help), NULL, "print this"},
+};
+enum { COUNT = sizeof table / sizeof *table };
+
+static const char *const emit_names[ZN_EMIT_COUNT] = {"exe",  "ast",  "ir",   "init", "grad",
+                                                      "opt",  "plan", "llvm", "asm",  "obj"};
+static const struct {
+    const char *name, *help;
+    zn_verb verb;
+} verbs[] = {
+    {"build", "build a standalone training executable (the default)", ZN_VERB_BUILD},
+    {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
+    {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built", ZN_VERB_CHECK},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+const char *zn_options_help(void) {
+    static char text[8192];
+    zn_buf b = {0};
+    zn_buf_puts(&b, "usage: znetc FILE.znet -o OUT [options]\n"
+                    "       znetc run FILE.znet [options] [-- ARGS]\n"
+                    "       znetc check FILE.znet [options]\n\n");
+    for (int i = 0; i < VERBS; i++)
+        zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
+    zn_buf_putc(&b, '\n');
+    for (int i = 0; i < COUNT; i++) {
+        zn_buf left = {0};
+        const char *glue = table[i].name[1] == '-' ? "=" : table[i].kind == LEVEL ? "" : " ";
+        zn_buf_printf(&left, "%s%s%s", table[i].name, table[i].arg ? glue : "", table[i].arg ? table[i].arg : "");
+        zn_buf_printf(&b, "  %-28s %s\n", zn_buf_str(&left), table[i].help);
+        zn_buf_free(&left);
+    }
+    size_t n = b.n < sizeof text - 1 ? b.n : sizeof text - 1;
+    memcpy(text, zn_buf_str(&b), n);
+    text[n] = 0;
+    zn_buf_free(&b);
+    return text;
+}
+
+static bool usage(const char **error, const char *text) {
+    *error = text;
+    return false;
+}
+
+/* Is s one of the choices a|b|c? */
+static bool is_choice(const char *choices, const char *s) {
+    size_t n = strlen(s);
+    for (const char *p = choices;; p++) {
+        size_t len = strcspn(p, "|");
+        if (len == n && !memcmp(p, s, n))
+            return true;
+        p += len;
+        if (!*p)
+            return false;
+    }
+}
+
+static bool set_emit(zn_options *o, const char *value, const char **error) {
+    size_t n = strcspn(value, "=");
+    for (int i = 0; i < ZN_EMIT_COUNT; i++)
+        if (strlen(emit_names[i]) == n && !memcmp(emit_names[i], value, n)) {
+            o->emit = (zn_emit_kind)i;
+            o->emit_path = value[n] ? value + n + 1 : NULL;
+            return true;
+        }
+    char *word = zn_arena_strndup(&o->arena, value, n);
+    const char *near = zn_nearest_name(word, emit_names, ZN_EMIT_COUNT);
+    return usage(error, zn_arena_printf(&o->arena, "--emit: unknown kind `%s`%s%s%s", word,
+                                           near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
+}
+
+static bool apply(zn_options *o, const option *t, const char *value, const char **error) {
+    char *base = (char *)o;
+    switch (t->kind) {
+    case FLAG:
+        if (!strcmp(t->name, "--print-after-all"))
+            o->print_after = "all";
+        else
+            *(bool *)(base + t->field) = true;
+        return true;
+    case CHOICE:
+        if (!is_choice(t->arg, value))
+            return usage(error, zn_arena_printf(&o->arena, "%s takes %s, not `%s`", t->name, t->arg, value));
+        *(const char **)(base + t->field) = value;
+        return true;
+    case VALUE: *(const char **)(base + t->field) = value; return true;
+    case LIST_DEFINE:
+    case LIST_SET:
+        if (!strchr(value, '=') || value[0] == '=')
+            return usage(error, zn_arena_printf(&o->arena, "%s takes %s, not `%s`", t->name, t->arg, value));
+        if (t->kind == LIST_DEFINE)
+            zn_vec_push(&o->arena, &o->define, value);
+        else
+            zn_vec_push(&o->arena, &o->set, value);
+        return true;
+    case INIT: zn_vec_push(&o->arena, &o->set, (const char *)zn_arena_printf(&o->arena, "init=%s", value)); return true;
+    case EMIT: return set_emit(o, value, error);
+    case LEVEL:
+        if (strlen(value) != 1 || value[0] < '0' || value[0] > '3')
+            return usage(error, zn_arena_printf(&o->arena, "-O takes 0, 1, 2 or 3, not `%s`", value));
+        o->level = value[0] == '3' ? 2 : value[0] - '0';
+        return true;
+    }
+    return true;
+}
+
+static bool unknown(zn_options *o, const char *a, const char **error) {
+    const char *names[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        names[i] = table[i].name;
+    char *word = zn_arena_strndup(&o->arena, a, strcspn(a, "="));
+    const char *near = zn_nearest_name(word, names, COUNT);
+    return usage(error, zn_arena_printf(&o->arena, "unknown option `%s`%s%s%s", word, near ? "; did you mean `" : "",
+                                           near ? near : "", near ? "`?" : ""));
+}
+
+/* One option at argv[*i]; takes its value from there or from the next argument. */
+static bool parse_option(zn_options *o, char **argv, int argc, int *i, const char **error) {
+    const char *a = argv[*i];
+    if (!strcmp(a, "--list-ops=markdown")) {
+        o->list_ops = o->list_ops_markdown = true;
+        return true;
+    }
+    for (int k = 0; k < COUNT; k++) {
+        const option *t = &table[k];
+        size_t n = strlen(t->name);
+        if (strncmp(a, t->name, n))
+            continue;
+        bool letter = t->name[1] != '-' && t->kind != FLAG; /* -DNAME, -O2 */
+        if (a[n] && !(letter || (a[n] == '=' && t->kind != FLAG)))
+            continue;
+        if (t->kind == FLAG)
+            return apply(o, t, NULL, error);
+        if (a[n])
+            return apply(o, t, a + n + (!letter && a[n] == '='), error);
+        if (*i + 1 >= argc)
+            return usage(error, zn_arena_printf(&o->arena, "%s needs a value: %s", t->name, t->arg));
+        return apply(o, t, argv[++*i], error);
+    }
+    return unknown(o, a, error);
+}
+
+bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) {
+    o->level = 2;
+    o->march = "native";
+    o->conv = o->gemm = o->color = "auto";
+    o->diagnostics = "text";
+    o->cc = "cc";
+    o->emit = ZN_EMIT_EXE;
+    int i = 1;
+    for (int v = 0; v < VERBS && argc > 1; v++)
+        if (!strcmp(argv[1], verbs[v].name)) {
+            o->verb = verbs[v].verb;
+            i = 2;
+        }
+    for (; i < argc; i++) {
+        const char *a = argv[i];
+        if (!strcmp(a, "--")) {
+            o->argc = argc - i - 1;
+            o->argv = argv + i + 1;
+            break;
+        }
+        if (a[0] == '-' && a[1]) {
+            if (!parse_option(o, argv, argc, &i, error))
+                return false;
+        } else if (o->file) {
+            return usage(error, zn_arena_printf(&o->arena, "one file at a time: `%s` and `%s`", o->file, a));
+        } else {
+            o->file = a;
+        }
+    }
+    if (o->help || o->version || o->list_ops || o->list_passes)
+        return true;
+    if (!o->file)
+        return usage(error, "no input file");
+    if (o->argc && o->verb != ZN_VERB_RUN)
+        return usage(error, "arguments after -- are for `znetc run`");
+    if (o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE && !o->out && !o->emit_path)
+        return usage(error, "where to? name the executable: -o OUT (or use `znetc run`)");
+    return true;
+}

@@ -1,0 +1,46 @@
+/* The command line of znetc. */
+#ifndef ZN_DRIVER_OPTIONS_H
+#define ZN_DRIVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "support/arena.h"
+
+typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK } zn_verb;
+
+typedef enum zn_emit_kind {
+    ZN_EMIT_EXE,
+    ZN_EMIT_AST,
+    ZN_EMIT_IR,
+    ZN_EMIT_INIT,
+    ZN_EMIT_GRAD,
+    ZN_EMIT_OPT,
+    ZN_EMIT_PLAN,
+    ZN_EMIT_LLVM,
+    ZN_EMIT_ASM,
+    ZN_EMIT_OBJ,
+    ZN_EMIT_COUNT
+} zn_emit_kind;
+
+typedef struct zn_options {
+    zn_arena arena;
+    zn_verb verb;
+    const char *file, *out, *emit_path;
+    zn_emit_kind emit;
+    int level;
+    const char *march, *conv, *gemm, *color, *diagnostics, *cc;
+    const char *passes, *print_after;
+    bool verify_each, time_passes, verbose, dry, save_temps, werror;
+    bool list_passes, list_ops, list_ops_markdown, help, version;
+    ZN_VEC(const char *) define;
+    ZN_VEC(const char *) set;
+    int argc; /* what stands after -- */
+    char **argv;
+} zn_options;
+
+/* False with *error (in the arena) for a usage error. */
+bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error);
+const char *zn_options_help(void);
+
+#endif

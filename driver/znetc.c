@@ -1,0 +1,350 @@
+/* znetc: a .znet file to a training executable, a training run, or any stage in between.
+ *
+ * The pipeline, in order: read, front end (frontend/), passes (driver/pipeline.c), plan (passes/plan.c), code (backend/),
+ * then run (runtime/, by JIT) or link. Exit codes: 0 done, 1 errors in the program, 2 usage, 3 input or output,
+ * 70 internal. */
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "driver/check.h"
+#include "driver/files.h"
+#include "driver/options.h"
+#include "driver/pipeline.h"
+#include "driver/render.h"
+#include "frontend/frontend.h"
+#include "passes/plan.h"
+#include "runtime/runtime.h"
+#include "runtime/sha256.h"
+#include "support/ice.h"
+
+typedef struct driver {
+    zn_options o;
+    zn_buf source, log, dumps;
+    zn_diags diags;
+    zn_module *m;
+    zn_plan *plan;
+    zn_build_info info;
+    zn_buf overrides, versions;
+    char sha256[ZN_RT_SHA256_HEX];
+    char program[PATH_MAX], dir[PATH_MAX];
+} driver;
+
+static int fail(int code, char *message) {
+    fprintf(stderr, "znetc: error: %s\n", message);
+    free(message);
+    return code;
+}
+
+/* Prints what was collected; 1 if there were errors. */
+static int show(driver *d) {
+    zn_buf text = {0};
+    bool color = !strcmp(d->o.color, "always") || (!strcmp(d->o.color, "auto") && isatty(2));
+    zn_diags_sort(&d->diags);
+    if (!strcmp(d->o.diagnostics, "json"))
+        zn_render_json(&d->diags, &text);
+    else
+        zn_render_text(&d->diags, color, &text);
+    fputs(zn_buf_str(&d->dumps), stderr);
+    fputs(zn_buf_str(&d->log), stderr);
+    fputs(zn_buf_str(&text), stderr);
+    zn_buf_free(&text);
+    zn_buf_free(&d->dumps);
+    zn_buf_free(&d->log);
+    return d->diags.errors || (d->o.werror && d->diags.warnings);
+}
+
+static void json_string(zn_buf *b, const char *s) {
+    zn_buf_putc(b, '"');
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\')
+            zn_buf_printf(b, "\\%c", c);
+        else if (c < 32)
+            zn_buf_printf(b, "\\u%04x", c);
+        else
+            zn_buf_putc(b, (char)c);
+    }
+    zn_buf_putc(b, '"');
+}
+
+static void json_list(zn_buf *b, const char *key, const char *const *v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        zn_buf_printf(b, i ? ", " : "%s\"%s\": [", b->n > 1 ? ", " : "", key);
+        json_string(b, v[i]);
+    }
+    if (n)
+        zn_buf_putc(b, ']');
+}
+
+/* What the log's start event says of how this program was made. */
+static void describe(driver *d) {
+    zn_buf_putc(&d->overrides, '{');
+    json_list(&d->overrides, "-D", d->o.define.at, d->o.define.n);
+    json_list(&d->overrides, "--set", d->o.set.at, d->o.set.n);
+    if (d->o.level != 2)
+        zn_buf_printf(&d->overrides, "%s\"-O\": %d", d->overrides.n > 1 ? ", " : "", d->o.level);
+    if (strcmp(d->o.march, "native"))
+        zn_buf_printf(&d->overrides, "%s\"--march\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.march);
+    zn_buf_putc(&d->overrides, '}');
+    zn_buf_printf(&d->versions, "{\"znet\": \"%s\", \"llvm\": \"%s\"}", ZN_VERSION, zn_backend_llvm_version());
+}
+
+static int hash_source(driver *d) {
+    zn_rt_error e = {0};
+    zn_rt_sha256 h = {0};
+    bool bad = zn_rt_sha256_start(&h, &e) || zn_rt_sha256_add(&h, zn_buf_str(&d->source), d->source.n, &e) ||
+               zn_rt_sha256_end(&h, d->sha256, &e);
+    zn_rt_sha256_free(&h);
+    if (bad)
+        ZN_ICE("cannot hash the source");
+    return 0;
+}
+
+/* Front end and passes. stop: the last pass wanted, NULL = all. */
+static bool lower(driver *d, const char *stop, bool run_passes) {
+    const zn_options *o = &d->o;
+    zn_frontend_options f = {o->define.n, o->define.at, o->set.n, o->set.at, d->dir};
+    zn_pipeline p = {.level = o->level, .passes = o->passes, .stop_after = stop, .print_after = o->print_after,
+                     .verify_each = o->verify_each, .time_passes = o->time_passes,
+                     .log = o->verbose ? &d->log : NULL, .dumps = &d->dumps};
+    zn_ice_stage("front end");
+    d->m = zn_frontend_compile(zn_buf_str(&d->source), d->source.n, &f, &d->diags);
+    if (!d->m)
+        return false;
+    zn_conf_set_str(d->m, "select.conv", o->conv, (zn_span){0});
+    zn_conf_set_str(d->m, "select.gemm", o->gemm, (zn_span){0});
+    return !run_passes || zn_pipeline_run(d->m, &p, &d->diags);
+}
+
+static bool trains(const driver *d) { return zn_func_find(d->m, "train_step") != NULL; }
+
+static bool plan(driver *d) {
+    zn_ice_stage("plan");
+    d->plan = zn_plan_make(d->m, (zn_plan_options){.in_place = d->o.level >= 2}, &d->diags);
+    return d->plan != NULL;
+}
+
+static int nothing_to_train(void) {
+    fprintf(stderr, "znetc: error: the file has no `train` section (or no `data`): there is nothing to train; `znetc "
+                    "check` shows the network\n");
+    return 1;
+}
+
+static int write_text(const driver *d, const zn_buf *text) {
+    char *error = NULL;
+    const char *path = d->o.emit_path ? d->o.emit_path : d->o.out ? d->o.out : "-";
+    return zn_file_write(path, zn_buf_str(text), text->n, &error) ? 0 : fail(3, error);
+}
+
+/* ast, ir, init, grad, opt, plan */
+static int emit_front(driver *d) {
+    zn_buf text = {0};
+    zn_emit_kind k = d->o.emit;
+    bool ok;
+    if (k == ZN_EMIT_AST) {
+        ok = zn_frontend_print_ast(zn_buf_str(&d->source), d->source.n, &d->diags, &text);
+    } else {
+        ok = lower(d, k == ZN_EMIT_INIT ? "init" : k == ZN_EMIT_GRAD ? "grad" : NULL, k != ZN_EMIT_IR);
+        if (ok && k == ZN_EMIT_PLAN) {
+            if (!trains(d)) {
+                show(d);
+                return nothing_to_train();
+            }
+            ok = plan(d);
+            if (ok)
+                zn_plan_print(d->plan, &text);
+        } else if (ok) {
+            zn_module_print(d->m, &text);
+        }
+    }
+    int code = show(d) || !ok ? 1 : write_text(d, &text);
+    zn_buf_free(&text);
+    return code;
+}
+
+static int check(driver *d) {
+    zn_buf text = {0};
+    bool ok = lower(d, NULL, true);
+    if (ok && trains(d))
+        ok = plan(d);
+    if (ok)
+        zn_check_print(d->m, d->plan, &text);
+    int code = show(d) || !ok ? 1 : write_text(d, &text);
+    zn_buf_free(&text);
+    return code;
+}
+
+static int prepare(driver *d) {
+    bool ok = lower(d, NULL, true);
+    if (ok && trains(d))
+        ok = plan(d);
+    if (show(d) || !ok)
+        return 1;
+    if (!trains(d))
+        return nothing_to_train();
+    d->info = (zn_build_info){.source_path = d->o.file, .source = zn_buf_str(&d->source), .source_sha256 = d->sha256,
+                              .source_len = d->source.n, .overrides = zn_buf_str(&d->overrides),
+                              .versions = zn_buf_str(&d->versions)};
+    if (!zn_target_find(d->o.march, &d->info.target)) {
+        fprintf(stderr, "znetc: error: --march=%s: unknown, or not for this machine (native, x86-64-v3, x86-64-v4; at "
+                        "least AVX2 and FMA)\n",
+                d->o.march);
+        return 2;
+    }
+    zn_ice_stage("code generation");
+    return 0;
+}
+
+static int threads(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 16 ? 16 : (int)n;
+}
+
+static int emit_back(driver *d) {
+    char *error = NULL, *text;
+    size_t n;
+    if (d->o.emit == ZN_EMIT_OBJ) {
+        zn_objects o;
+        if (!d->o.emit_path && !d->o.out)
+            return fail(2, strdup("--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o"));
+        if (!zn_backend_compile(d->plan, &d->info, 1, &o, &error))
+            return fail(70, error);
+        bool ok = zn_file_write(d->o.emit_path ? d->o.emit_path : d->o.out, o.at[0].at, o.at[0].size, &error);
+        zn_objects_free(&o);
+        return ok ? 0 : fail(3, error);
+    }
+    text = zn_backend_text(d->plan, &d->info, d->o.emit == ZN_EMIT_ASM, &n, &error);
+    if (!text)
+        return fail(70, error);
+    zn_buf b = {.at = text, .n = n, .cap = n};
+    int code = write_text(d, &b);
+    free(text);
+    return code;
+}
+
+/* The directory of libzn_runtime.a: beside znetc in a build tree, ../lib/znet where it is installed. */
+static void find_runtime(const driver *d, char out[PATH_MAX]) {
+    char copy[PATH_MAX], probe[PATH_MAX + 32];
+    snprintf(copy, sizeof copy, "%s", d->program);
+    const char *dir = dirname(copy);
+    snprintf(out, PATH_MAX, "%s", dir);
+    snprintf(probe, sizeof probe, "%s/libzn_runtime.a", dir);
+    if (access(probe, R_OK))
+        snprintf(out, PATH_MAX, "%.4000s/../lib/znet", dir);
+}
+
+static int build(driver *d) {
+    char *error = NULL, runtime[PATH_MAX];
+    const char *out = d->o.emit_path ? d->o.emit_path : d->o.out;
+    zn_objects o;
+    zn_buf log = {0};
+    find_runtime(d, runtime);
+    if (!zn_backend_compile(d->plan, &d->info, threads(), &o, &error))
+        return fail(70, error);
+    zn_link_options l = {.cc = d->o.cc, .out = out, .runtime_dir = runtime, .libs = ZN_RUNTIME_LIBS,
+                         .openblas = d->plan->uses_openblas, .dry = d->o.dry, .save_temps = d->o.save_temps ? out : NULL};
+    bool ok = zn_link(&o, &l, d->o.dry || d->o.verbose ? &log : NULL, &error);
+    fputs(zn_buf_str(&log), stderr);
+    zn_buf_free(&log);
+    zn_objects_free(&o);
+    return ok ? 0 : fail(3, error);
+}
+
+static int run(driver *d) {
+    static const zn_jit_symbol symbols[] = {
+        {"zn_rt_gemm", (void *)zn_rt_gemm},
+        {"zn_rt_blas_version", (void *)zn_rt_blas_version},
+        {"zn_rt_blas_start", (void *)zn_rt_blas_start},
+    };
+    char *error = NULL;
+    zn_objects o;
+    const zn_module_desc *module;
+    if (!zn_backend_compile(d->plan, &d->info, threads(), &o, &error))
+        return fail(70, error);
+    zn_jit *j = zn_jit_load(&o, symbols, sizeof symbols / sizeof *symbols, &module, &error);
+    zn_objects_free(&o);
+    if (!j)
+        return fail(70, error);
+    char **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
+    if (!argv)
+        ZN_ICE("out of memory");
+    argv[0] = "znetc run";
+    for (int i = 0; i < d->o.argc; i++)
+        argv[i + 1] = d->o.argv[i];
+    zn_ice_stage("training");
+    int code = zn_rt_main(module, d->o.argc + 1, argv);
+    free(argv);
+    zn_jit_free(j);
+    return code;
+}
+
+static int lists(const zn_options *o) {
+    zn_buf b = {0};
+    if (o->version)
+        zn_buf_printf(&b, "znetc %s (LLVM %s)\n", ZN_VERSION, zn_backend_llvm_version());
+    else if (o->help)
+        zn_buf_puts(&b, zn_options_help());
+    else if (o->list_passes)
+        zn_list_passes(&b);
+    else
+        zn_list_ops(o->list_ops_markdown, &b);
+    fputs(zn_buf_str(&b), stdout);
+    zn_buf_free(&b);
+    return fflush(stdout) ? 3 : 0;
+}
+
+static int compile(driver *d) {
+    const zn_options *o = &d->o;
+    char *error = NULL, copy[PATH_MAX];
+    zn_pipeline names = {.passes = o->passes, .print_after = o->print_after};
+    if (!zn_pipeline_check(&names, &error))
+        return fail(2, error);
+    if (!zn_file_read(o->file, &d->source, &error))
+        return fail(3, error);
+    snprintf(copy, sizeof copy, "%s", strcmp(o->file, "-") ? o->file : ".");
+    snprintf(d->dir, sizeof d->dir, "%s", strcmp(o->file, "-") ? dirname(copy) : ".");
+    d->diags = (zn_diags){.path = o->file, .source = zn_buf_str(&d->source), .source_len = d->source.n};
+    hash_source(d);
+    describe(d);
+    if (o->verb == ZN_VERB_CHECK)
+        return check(d);
+    if (o->emit >= ZN_EMIT_AST && o->emit <= ZN_EMIT_PLAN)
+        return emit_front(d);
+    int code = prepare(d);
+    if (code)
+        return code;
+    if (o->emit != ZN_EMIT_EXE)
+        return emit_back(d);
+    return o->verb == ZN_VERB_RUN ? run(d) : build(d);
+}
+
+int main(int argc, char **argv) {
+    static driver d;
+    const char *error = NULL;
+    ssize_t n = readlink("/proc/self/exe", d.program, sizeof d.program - 1);
+    if (n <= 0)
+        snprintf(d.program, sizeof d.program, "%s", argv[0]);
+    int code;
+    if (!zn_options_parse(&d.o, argc, argv, &error)) {
+        fprintf(stderr, "znetc: error: %s\n(`znetc --help` lists options)\n", error);
+        code = 2;
+    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes) {
+        code = lists(&d.o);
+    } else {
+        code = compile(&d);
+    }
+    zn_plan_free(d.plan);
+    zn_module_free(d.m);
+    zn_diags_free(&d.diags);
+    zn_target_free(&d.info.target);
+    zn_buf_free(&d.source);
+    zn_buf_free(&d.overrides);
+    zn_buf_free(&d.versions);
+    zn_arena_free(&d.o.arena);
+    return code;
+}
