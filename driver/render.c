@@ -22,37 +22,44 @@ static size_t step(const char *s, size_t n, bool *valid) {
     unsigned char c = (unsigned char)s[0];
     size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
     *valid = c < 0x80 || (c >= 0xc2 && c <= 0xf4 && len <= n);
-    for (size_t i = 1; *valid && i < len; i++) *valid = ((unsigned char)s[i] & 0xc0) == 0x80;
+    for (size_t i = 1; *valid && i < len; i++)
+        *valid = ((unsigned char)s[i] & 0xc0) == 0x80;
     return *valid ? len : 1;
 }
 
 /* Line `line` without its end; false if there is none. */
 static bool find_line(const zn_diags *d, uint32_t line, const char **at, size_t *n) {
     const char *s = d->source, *end = d->source ? d->source + d->source_len : NULL;
-    if (!s || line == 0) return false;
+    if (!s || line == 0)
+        return false;
     for (uint32_t k = 1; k < line; k++) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
-        if (!nl) return false;
+        if (!nl)
+            return false;
         s = nl + 1;
     }
     const char *nl = memchr(s, '\n', (size_t)(end - s));
     *at = s;
     *n = (size_t)((nl ? nl : end) - s);
-    if (*n && s[*n - 1] == '\r') --*n;
+    if (*n && s[*n - 1] == '\r')
+        --*n;
     return true;
 }
 
 static int digits(uint32_t x) {
     int n = 1;
-    for (; x >= 10; x /= 10) n++;
+    for (; x >= 10; x /= 10)
+        n++;
     return n;
 }
 
 /* The text of a span's line, and marks under the span with a label after them. */
-static void snippet(const zn_diags *d, zn_span at, const char *label, char mark, int width, const style *st, const char *mark_color, zn_buf *out) {
+static void snippet(const zn_diags *d, zn_span at, const char *label, char mark, int width, const style *st,
+                    const char *mark_color, zn_buf *out) {
     const char *s;
     size_t n, first = 0, last;
-    if (!find_line(d, at.line, &s, &n)) return;
+    if (!find_line(d, at.line, &s, &n))
+        return;
     size_t from = at.col - 1 < n ? at.col - 1 : n, to = at.len < n - from ? from + at.len : n;
     bool valid;
     /* a long line is cut to a window around the span */
@@ -62,9 +69,11 @@ static void snippet(const zn_diags *d, zn_span at, const char *label, char mark,
         before += i < from;
     }
     if (points > WINDOW && before > CONTEXT)
-        for (size_t k = before - CONTEXT; k > 0; k--) first += step(s + first, n - first, &valid);
+        for (size_t k = before - CONTEXT; k > 0; k--)
+            first += step(s + first, n - first, &valid);
     last = first;
-    for (size_t k = 0; k < WINDOW && last < n; k++) last += step(s + last, n - last, &valid);
+    for (size_t k = 0; k < WINDOW && last < n; k++)
+        last += step(s + last, n - last, &valid);
     zn_buf marks = {0};
     zn_buf_printf(out, "%s%*" PRIu32 " |%s ", st->gutter, width, at.line, st->off);
     if (first) {
@@ -80,7 +89,8 @@ static void snippet(const zn_diags *d, zn_span at, const char *label, char mark,
         else
             zn_buf_add(out, s + i, len);
         if (i >= from && i < to) {
-            if (!any) zn_buf_puts(&marks, mark_color);
+            if (!any)
+                zn_buf_puts(&marks, mark_color);
             any = true;
             zn_buf_putc(&marks, mark);
         } else if (i < from) {
@@ -92,9 +102,11 @@ static void snippet(const zn_diags *d, zn_span at, const char *label, char mark,
         zn_buf_puts(&marks, mark_color);
         zn_buf_putc(&marks, mark);
     }
-    if (last < n) zn_buf_puts(out, "...");
+    if (last < n)
+        zn_buf_puts(out, "...");
     zn_buf_printf(out, "\n%s%*s |%s %s", st->gutter, width, "", st->off, zn_buf_str(&marks));
-    if (label) zn_buf_printf(out, " %s", label);
+    if (label)
+        zn_buf_printf(out, " %s", label);
     zn_buf_printf(out, "%s\n", st->off);
     zn_buf_free(&marks);
 }
@@ -105,32 +117,42 @@ static void snippet(const zn_diags *d, zn_span at, const char *label, char mark,
 static void paragraph(const char *text, int indent, zn_buf *out) {
     for (; *text; text++) {
         zn_buf_putc(out, *text);
-        if (*text == '\n') zn_buf_printf(out, "%*s", indent, "");
+        if (*text == '\n')
+            zn_buf_printf(out, "%*s", indent, "");
     }
     zn_buf_putc(out, '\n');
 }
 
-static bool same_place(zn_span a, zn_span b) { return a.line == b.line && a.col == b.col; }
+static bool same_place(zn_span a, zn_span b) {
+    return a.line == b.line && a.col == b.col;
+}
 
 static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf *out) {
     const zn_diag_info *info = &zn_diag_table[x->id];
     const char *color = info->sev == ZN_SEV_ERROR ? st->error : st->warning;
     int width = digits(x->at.line);
     for (const zn_note *n = x->notes; n; n = n->next)
-        if (n->kind == ZN_NOTE_LABEL && digits(n->at.line) > width) width = digits(n->at.line);
-    zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, info->sev == ZN_SEV_ERROR ? "error" : "warning", info->code, st->off, st->bold, x->msg, st->off);
+        if (n->kind == ZN_NOTE_LABEL && digits(n->at.line) > width)
+            width = digits(n->at.line);
+    zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, info->sev == ZN_SEV_ERROR ? "error" : "warning", info->code,
+                  st->off, st->bold, x->msg, st->off);
     const zn_note *own = NULL;
     for (const zn_note *n = x->notes; n && !own; n = n->next)
-        if (n->kind == ZN_NOTE_LABEL && same_place(n->at, x->at)) own = n;
+        if (n->kind == ZN_NOTE_LABEL && same_place(n->at, x->at))
+            own = n;
     if (x->at.line) {
-        zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off, d->path ? d->path : "-", x->at.line, x->at.col);
+        zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off,
+                      d->path ? d->path : "-", x->at.line, x->at.col);
         zn_buf_printf(out, "%s%*s |%s\n", st->gutter, width, "", st->off);
         snippet(d, x->at, own ? own->text : NULL, '^', width, st, color, out);
     }
     for (const zn_note *n = x->notes; n; n = n->next) {
-        if (n == own) continue;
+        if (n == own)
+            continue;
         switch (n->kind) {
-        case ZN_NOTE_LABEL: snippet(d, n->at, n->text, '-', width, st, st->gutter, out); break;
+        case ZN_NOTE_LABEL:
+            snippet(d, n->at, n->text, '-', width, st, st->gutter, out);
+            break;
         case ZN_NOTE_NOTE:
             zn_buf_printf(out, "%s%*s =%s ", st->gutter, width, "", st->off);
             paragraph(n->text, width + 3, out);
@@ -146,7 +168,8 @@ static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf 
 void zn_render_text(const zn_diags *d, bool color, zn_buf *out) {
     for (const zn_diag *x = d->first; x; x = x->next) {
         render(d, x, color ? &colored : &plain, out);
-        if (x->next) zn_buf_putc(out, '\n');
+        if (x->next)
+            zn_buf_putc(out, '\n');
     }
 }
 
@@ -182,7 +205,8 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
     static const char *const kinds[] = {"label", "note", "help"};
     for (const zn_diag *x = d->first; x; x = x->next) {
         const zn_diag_info *info = &zn_diag_table[x->id];
-        zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code, info->sev == ZN_SEV_ERROR ? "error" : "warning");
+        zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
+                      info->sev == ZN_SEV_ERROR ? "error" : "warning");
         string(d->path ? d->path : "", out);
         zn_buf_putc(out, ',');
         place(x->at, out);

@@ -18,9 +18,12 @@ zn_expr *zn_expr_new(zn_arena *a, zn_expr_kind kind, zn_span at, zn_expr *x, zn_
     e->b = y;
     e->c = z;
     int depth = 0;
-    if (x && x->depth > depth) depth = x->depth;
-    if (y && y->depth > depth) depth = y->depth;
-    if (z && z->depth > depth) depth = z->depth;
+    if (x && x->depth > depth)
+        depth = x->depth;
+    if (y && y->depth > depth)
+        depth = y->depth;
+    if (z && z->depth > depth)
+        depth = z->depth;
     e->depth = depth + 1;
     return e;
 }
@@ -55,11 +58,15 @@ zn_term *zn_term_new(zn_arena *a, zn_term_kind kind, zn_span at, zn_span name_at
 static int precedence(const zn_expr *e) {
     static const int of_bop[ZN_B_COUNT] = {2, 3, 4, 4, 5, 5, 5, 5, 6, 6, 7, 7, 7};
     switch (e->kind) {
-    case ZN_E_COND: return 1;
-    case ZN_E_BINARY: return of_bop[e->op];
+    case ZN_E_COND:
+        return 1;
+    case ZN_E_BINARY:
+        return of_bop[e->op];
     case ZN_E_NOT:
-    case ZN_E_NEG: return 8;
-    default: return 9;
+    case ZN_E_NEG:
+        return 8;
+    default:
+        return 9;
     }
 }
 
@@ -67,8 +74,10 @@ static void expr_text(const zn_expr *e, int least, zn_buf *out);
 
 static void args_text(const zn_args *args, zn_buf *out) {
     for (const zn_arg *x = args->first; x; x = x->next) {
-        if (x != args->first) zn_buf_puts(out, ", ");
-        if (x->name) zn_buf_printf(out, "%s = ", x->name);
+        if (x != args->first)
+            zn_buf_puts(out, ", ");
+        if (x->name)
+            zn_buf_printf(out, "%s = ", x->name);
         expr_text(x->value, 0, out);
     }
 }
@@ -91,18 +100,31 @@ static void string_text(const char *s, zn_buf *out) {
 static void expr_text(const zn_expr *e, int least, zn_buf *out) {
     char num[ZN_NUMBER_MAX];
     int own = precedence(e);
-    if (own < least) zn_buf_putc(out, '(');
+    if (own < least)
+        zn_buf_putc(out, '(');
     switch (e->kind) {
-    case ZN_E_BAD: zn_buf_puts(out, "?"); break;
-    case ZN_E_INT: zn_buf_printf(out, "%" PRId64, e->i); break;
+    case ZN_E_BAD:
+        zn_buf_puts(out, "?");
+        break;
+    case ZN_E_INT:
+        zn_buf_printf(out, "%" PRId64, e->i);
+        break;
     case ZN_E_FLOAT:
         zn_f64_text(e->f, num);
         zn_buf_puts(out, num);
         break;
-    case ZN_E_BOOL: zn_buf_puts(out, e->i ? "true" : "false"); break;
-    case ZN_E_STR: string_text(e->s, out); break;
-    case ZN_E_NAME: zn_buf_puts(out, e->s); break;
-    case ZN_E_IN: zn_buf_printf(out, "in.%s", e->s); break;
+    case ZN_E_BOOL:
+        zn_buf_puts(out, e->i ? "true" : "false");
+        break;
+    case ZN_E_STR:
+        string_text(e->s, out);
+        break;
+    case ZN_E_NAME:
+        zn_buf_puts(out, e->s);
+        break;
+    case ZN_E_IN:
+        zn_buf_printf(out, "in.%s", e->s);
+        break;
     case ZN_E_LIST:
         zn_buf_putc(out, '[');
         args_text(&e->args, out);
@@ -137,15 +159,19 @@ static void expr_text(const zn_expr *e, int least, zn_buf *out) {
         expr_text(e->c, 1, out);
         break;
     }
-    if (own < least) zn_buf_putc(out, ')');
+    if (own < least)
+        zn_buf_putc(out, ')');
 }
 
-void zn_expr_print(const zn_expr *e, zn_buf *out) { expr_text(e, 0, out); }
+void zn_expr_print(const zn_expr *e, zn_buf *out) {
+    expr_text(e, 0, out);
+}
 
 /* ---- the tree ---- */
 
 static void open_node(zn_buf *out, int indent, const char *kind, zn_span at) {
-    for (int i = 0; i < indent; i++) zn_buf_puts(out, "  ");
+    for (int i = 0; i < indent; i++)
+        zn_buf_puts(out, "  ");
     zn_buf_printf(out, "(%s@%" PRIu32 ":%" PRIu32, kind, at.line, at.col);
 }
 
@@ -154,8 +180,10 @@ static void print_body(const zn_body *b, int indent, zn_buf *out);
 static void print_term(const zn_term *t, int indent, zn_buf *out) {
     static const char *const kinds[] = {"call", "residual", "repeat", "for", "if", "from"};
     open_node(out, indent, kinds[t->kind], t->at);
-    if (t->label) zn_buf_printf(out, " label=%s", t->label);
-    if (t->name) zn_buf_printf(out, " %s", t->name);
+    if (t->label)
+        zn_buf_printf(out, " label=%s", t->label);
+    if (t->name)
+        zn_buf_printf(out, " %s", t->name);
     if (t->value) {
         zn_buf_puts(out, " ");
         expr_text(t->value, 0, out);
@@ -165,7 +193,8 @@ static void print_term(const zn_term *t, int indent, zn_buf *out) {
         args_text(&t->args, out);
         zn_buf_puts(out, ")");
     }
-    if (t->as) zn_buf_printf(out, " as=%s", t->as);
+    if (t->as)
+        zn_buf_printf(out, " as=%s", t->as);
     if (t->body) {
         zn_buf_puts(out, "\n");
         print_body(t->body, indent + 1, out);
@@ -183,7 +212,8 @@ static void print_term(const zn_term *t, int indent, zn_buf *out) {
 static void print_body(const zn_body *b, int indent, zn_buf *out) {
     for (const zn_term *t = b->first; t; t = t->next) {
         print_term(t, indent, out);
-        if (t->next) zn_buf_puts(out, "\n");
+        if (t->next)
+            zn_buf_puts(out, "\n");
     }
 }
 
@@ -245,6 +275,7 @@ void zn_ast_print(const zn_file *f, zn_buf *out) {
         zn_buf_puts(out, ")\n");
     }
     for (zn_section_kind k = 0; k < ZN_SECTION_COUNT; k++)
-        if (f->section[k]) print_section(f->section[k], k, out);
+        if (f->section[k])
+            print_section(f->section[k], k, out);
     zn_buf_puts(out, ")\n");
 }

@@ -61,7 +61,7 @@ typedef struct zn_args {
 struct zn_expr {
     zn_expr_kind kind;
     zn_bop op;
-    int depth; /* levels of the tree below and including this node */
+    int depth;           /* levels of the tree below and including this node */
     zn_span at, name_at; /* the whole; the name of a call, the operator of BINARY */
     int64_t i;           /* INT, BOOL */
     double f;
@@ -95,7 +95,7 @@ struct zn_term {
     const char *name; /* CALL: of what; REPEAT, FOR: the variable or NULL; FROM: of which value */
     zn_span var_at;
     zn_args args;
-    zn_expr *value;       /* REPEAT: how often; FOR: the list; IF: the condition */
+    zn_expr *value;        /* REPEAT: how often; FOR: the list; IF: the condition */
     zn_body *body, *other; /* other: of shortcut or else */
     zn_span other_at;
     zn_term *next;
@@ -137,7 +137,7 @@ typedef struct zn_decl {
 typedef struct zn_entry {
     const char *key;
     zn_span at;
-    zn_expr *value; /* NULL where rules stand */
+    zn_expr *value;     /* NULL where rules stand */
     const char *option; /* "--set train.lr=1" where it came from, or NULL */
     struct zn_entry *next;
 } zn_entry;
@@ -145,7 +145,7 @@ typedef struct zn_entry {
 typedef enum zn_section_kind { ZN_SECTION_DATA, ZN_SECTION_INIT, ZN_SECTION_TRAIN, ZN_SECTION_COUNT } zn_section_kind;
 extern const char *const zn_section_names[ZN_SECTION_COUNT];
 typedef struct zn_section {
-    zn_span at; /* of the keyword */
+    zn_span at;             /* of the keyword */
     zn_entry *first, *last; /* init: one entry, whose key is "init" */
 } zn_section;
 

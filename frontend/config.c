@@ -23,18 +23,25 @@ static const struct {
 
 /* ---- --set ---- */
 
-static void set_error(zn_sema *s, const char *text) { zn_sema_error(s, ZN_DIAG_SET, (zn_span){0}, "%s", text); }
+static void set_error(zn_sema *s, const char *text) {
+    zn_sema_error(s, ZN_DIAG_SET, (zn_span){0}, "%s", text);
+}
 
 /* What an option takes the place of still counts as used. */
 static void mark_used(zn_sema *s, const zn_expr *e) {
     if (e->kind == ZN_E_NAME) {
         zn_decl *d = zn_decl_find(s, e->s);
-        if (d && d->kind != ZN_DECL_BLOCK) d->used = true;
+        if (d && d->kind != ZN_DECL_BLOCK)
+            d->used = true;
     }
-    for (const zn_arg *a = e->args.first; a; a = a->next) mark_used(s, a->value);
-    if (e->a) mark_used(s, e->a);
-    if (e->b) mark_used(s, e->b);
-    if (e->c) mark_used(s, e->c);
+    for (const zn_arg *a = e->args.first; a; a = a->next)
+        mark_used(s, a->value);
+    if (e->a)
+        mark_used(s, e->a);
+    if (e->b)
+        mark_used(s, e->b);
+    if (e->c)
+        mark_used(s, e->c);
 }
 
 static void set_option(zn_sema *s, const char *text) {
@@ -57,7 +64,8 @@ static void set_option(zn_sema *s, const char *text) {
         }
         key = strchr(path, '.') + 1;
         bool known = false;
-        for (size_t i = 0; i < section_keys[k].n; i++) known = known || !strcmp(section_keys[k].key[i], key);
+        for (size_t i = 0; i < section_keys[k].n; i++)
+            known = known || !strcmp(section_keys[k].key[i], key);
         if (!known) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_SET, (zn_span){0}, "`%s` has no key `%s`", zn_section_names[k], key);
             zn_sema_nearest(s, x, key, section_keys[k].key, section_keys[k].n);
@@ -73,11 +81,14 @@ static void set_option(zn_sema *s, const char *text) {
         sec = s->file->section[k] = zn_new(s->arena, zn_section);
     }
     zn_expr *value = zn_parse_option(s->arena, eq + 1, s->option, s->d);
-    if (!value) return;
+    if (!value)
+        return;
     zn_entry *e = sec->first;
-    while (e && strcmp(e->key, key)) e = e->next;
+    while (e && strcmp(e->key, key))
+        e = e->next;
     if (e) {
-        if (e->value) mark_used(s, e->value);
+        if (e->value)
+            mark_used(s, e->value);
     } else {
         e = zn_new(s->arena, zn_entry);
         e->key = key;
@@ -93,7 +104,8 @@ static void set_option(zn_sema *s, const char *text) {
 }
 
 void zn_config_options(zn_sema *s) {
-    for (size_t i = 0; s->options && i < s->options->nset; i++) set_option(s, s->options->set[i]);
+    for (size_t i = 0; s->options && i < s->options->nset; i++)
+        set_option(s, s->options->set[i]);
     s->option = NULL;
 }
 
@@ -101,15 +113,18 @@ void zn_config_options(zn_sema *s) {
 
 static void check_missing(zn_sema *s, zn_section_kind k, unsigned given) {
     unsigned missing = section_keys[k].required & ~given;
-    if (!missing) return;
+    if (!missing)
+        return;
     zn_buf list = {0};
     bool several = missing & (missing - 1);
     for (size_t i = 0; i < section_keys[k].n; i++) {
-        if (!(missing >> i & 1)) continue;
+        if (!(missing >> i & 1))
+            continue;
         missing &= ~(1u << i);
         zn_buf_printf(&list, "%s`%s`", !list.n ? "" : missing ? ", " : " and ", section_keys[k].key[i]);
     }
-    zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k], several ? "s" : "", zn_buf_str(&list));
+    zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k],
+                  several ? "s" : "", zn_buf_str(&list));
     zn_buf_free(&list);
 }
 
@@ -120,28 +135,35 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
         bool known = false;
         s->option = e->option;
         const char *near = NULL;
-        for (size_t i = 0; i < section_keys[k].n; i++) known = known || !strcmp(section_keys[k].key[i], e->key);
+        for (size_t i = 0; i < section_keys[k].n; i++)
+            known = known || !strcmp(section_keys[k].key[i], e->key);
         if (!known) {
-            zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
+            zn_diag *x =
+                zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
             near = zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
         }
         for (size_t i = 0; i < section_keys[k].n; i++)
-            if (!strcmp(section_keys[k].key[i], near ? near : e->key)) given |= 1u << i;
+            if (!strcmp(section_keys[k].key[i], near ? near : e->key))
+                given |= 1u << i;
         if (!known) {
-            if (e->value) mark_used(s, e->value);
+            if (e->value)
+                mark_used(s, e->value);
             continue;
         }
         if (!e->value) {
             if (!strcmp(e->key, "decay"))
-                zn_sema_error(s, ZN_DIAG_NOT_YET, e->at, "`decay { ... }`, a decay for each path, is not supported yet; `decay = x` is");
+                zn_sema_error(s, ZN_DIAG_NOT_YET, e->at,
+                              "`decay { ... }`, a decay for each path, is not supported yet; `decay = x` is");
             else
                 zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes a value: `%s = ...`", e->key, e->key);
         }
         for (const zn_entry *o = sec->first; o != e; o = o->next) {
-            if (strcmp(o->key, e->key)) continue;
+            if (strcmp(o->key, e->key))
+                continue;
             zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_TWICE, e->at, "`%s` is given twice", e->key);
             zn_sema_note(s, x, ZN_NOTE_LABEL, o->at, "first here");
-            if (e->value) mark_used(s, e->value);
+            if (e->value)
+                mark_used(s, e->value);
             break;
         }
     }
@@ -154,7 +176,8 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
     zn_section *sec = s->file->section[k];
     s->option = NULL;
     for (zn_entry *e = sec->first; e; e = e->next) {
-        if (strcmp(e->key, key)) continue;
+        if (strcmp(e->key, key))
+            continue;
         s->option = e->option;
         return e->value;
     }
@@ -164,15 +187,18 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
 /* A call by name from a group, with or without parentheses. NULL after reporting. */
 static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
-    if (e->kind == ZN_E_BAD) return NULL;
+    if (e->kind == ZN_E_BAD)
+        return NULL;
     if (!sig) {
         const char *names[ZN_SIG_COUNT];
         size_t n = zn_sig_names(g, false, names, ZN_SIG_COUNT);
         zn_buf list = {0};
-        for (size_t i = 0; i < n; i++) zn_buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", names[i]);
+        for (size_t i = 0; i < n; i++)
+            zn_buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", names[i]);
         zn_diag *x;
         if (e->kind == ZN_E_NAME || e->kind == ZN_E_CALL) {
-            x = zn_sema_error(s, ZN_DIAG_CHOICE, e->name_at, "`%s` cannot be `%s`; it is %s", what, e->s, zn_buf_str(&list));
+            x = zn_sema_error(s, ZN_DIAG_CHOICE, e->name_at, "`%s` cannot be `%s`; it is %s", what, e->s,
+                              zn_buf_str(&list));
             zn_sema_nearest(s, x, e->s, names, n);
             mark_used(s, e);
         } else {
@@ -196,7 +222,8 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
     return sig;
 }
 
-static bool get_int(zn_sema *s, zn_expr *e, const char *what, int64_t min, int64_t max, int64_t otherwise, int64_t *out) {
+static bool get_int(zn_sema *s, zn_expr *e, const char *what, int64_t min, int64_t max, int64_t otherwise,
+                    int64_t *out) {
     *out = otherwise;
     return !e || zn_eval_int(s, NULL, e, what, min, max, out);
 }
@@ -222,27 +249,31 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
     bool call = e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s));
     if (!call || zn_sig_find(s, ZN_GROUP_FUNC, e->s)) {
         zn_resolve_expr(s, e, NULL, false);
-        ok = get_float(s, e, "lr", INFINITY, 0, &lr);
-        if (!ok) return;
+        ok = get_float(s, e, "lr", HUGE_VAL, 0, &lr);
+        if (!ok)
+            return;
         zn_conf_set_str(m, "train.lr.kind", "constant", e->at);
     } else {
         zn_expr **slot;
         const zn_sig *sig = head(s, ZN_GROUP_SCHEDULE, e, "lr", &slot);
-        if (!sig) return;
+        if (!sig)
+            return;
         zn_conf_set_str(m, "train.lr.kind", sig->name, e->at);
-        ok &= get_float(s, slot[0], "lr", INFINITY, 0, &lr);
+        ok &= get_float(s, slot[0], "lr", HUGE_VAL, 0, &lr);
         if (sig->id == ZN_SIG_SCHEDULE_STEP) {
-            ok &= get_float(s, slot[2], "factor", INFINITY, 0.1, &x);
+            ok &= get_float(s, slot[2], "factor", HUGE_VAL, 0.1, &x);
             zn_conf_set_float(m, "train.lr.factor", x, e->at);
             warmup_at = slot[3];
             zn_val at = zn_eval(s, NULL, slot[1]);
             if (at.kind != ZN_V_LIST && at.kind != ZN_V_BAD)
-                zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this is %s", zn_val_kind_text(&at));
+                zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this is %s",
+                              zn_val_kind_text(&at));
             double *v = zn_new_n(s->arena, double, at.n);
             for (size_t i = 0; i < at.n; i++) {
                 const zn_val *a = &at.list[i];
                 if (a->kind != ZN_V_INT && a->kind != ZN_V_FLOAT) {
-                    zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this holds %s", zn_val_kind_text(a));
+                    zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this holds %s",
+                                  zn_val_kind_text(a));
                     break;
                 }
                 v[i] = a->kind == ZN_V_INT ? (double)a->i : a->f;
@@ -255,19 +286,22 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
         } else {
             warmup_at = slot[1];
             if (sig->id == ZN_SIG_SCHEDULE_COSINE) {
-                ok &= get_float(s, slot[2], "end", INFINITY, 0, &x);
+                ok &= get_float(s, slot[2], "end", HUGE_VAL, 0, &x);
                 zn_conf_set_float(m, "train.lr.end", x, e->at);
             }
         }
-        ok &= get_float(s, warmup_at, "warmup", INFINITY, 0, &warmup);
+        ok &= get_float(s, warmup_at, "warmup", HUGE_VAL, 0, &warmup);
     }
     zn_conf_set_float(m, "train.lr.value", lr, e->at);
     zn_conf_set_float(m, "train.lr.warmup", warmup, e->at);
-    if (!ok || !warmup_at || !epochs) return;
+    if (!ok || !warmup_at || !epochs)
+        return;
     bool too_long = warmup >= (double)epochs;
-    if (steps && llround(warmup * (double)steps) >= epochs * steps) too_long = true;
+    if (steps && llround(warmup * (double)steps) >= epochs * steps)
+        too_long = true;
     if (too_long)
-        zn_sema_error(s, ZN_DIAG_WARMUP, warmup_at->at, "the warm-up takes %s epochs; the run has only %" PRId64, number(s, warmup), epochs);
+        zn_sema_error(s, ZN_DIAG_WARMUP, warmup_at->at, "the warm-up takes %s epochs; the run has only %" PRId64,
+                      number(s, warmup), epochs);
 }
 
 static void config_train(zn_sema *s) {
@@ -279,14 +313,18 @@ static void config_train(zn_sema *s) {
     bool b = false;
     if ((e = value_of(s, k, "loss")) && head(s, ZN_GROUP_LOSS, e, "loss", &slot)) {
         zn_conf_set_str(m, "train.loss", "cross_entropy", e->at);
-        if (get_float(s, slot[0], "smoothing", 1, 0, &x)) zn_conf_set_float(m, "train.smoothing", x, e->at);
+        if (get_float(s, slot[0], "smoothing", 1, 0, &x))
+            zn_conf_set_float(m, "train.smoothing", x, e->at);
     }
     if ((e = value_of(s, k, "optimizer")) && head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)) {
         zn_conf_set_str(m, "train.optimizer", "sgd", e->at);
         bool ok = get_float(s, slot[0], "momentum", 1, 0, &x);
-        if (ok) zn_conf_set_float(m, "train.momentum", x, e->at);
-        if (!slot[1] || zn_eval_bool(s, NULL, slot[1], "nesterov", &b)) zn_conf_set_bool(m, "train.nesterov", b, e->at);
-        if (ok && b && x == 0) zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "`nesterov` needs a momentum above 0");
+        if (ok)
+            zn_conf_set_float(m, "train.momentum", x, e->at);
+        if (!slot[1] || zn_eval_bool(s, NULL, slot[1], "nesterov", &b))
+            zn_conf_set_bool(m, "train.nesterov", b, e->at);
+        if (ok && b && x == 0)
+            zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "`nesterov` needs a momentum above 0");
     }
     if ((e = value_of(s, k, "batch"))) {
         zn_resolve_expr(s, e, NULL, false);
@@ -294,22 +332,29 @@ static void config_train(zn_sema *s) {
             s->batch = i;
             zn_conf_set_int(m, "train.batch", i, e->at);
             if (s->samples && i > s->samples)
-                zn_sema_error(s, ZN_DIAG_BATCH, e->at, "a batch of %" PRId64 " is larger than the data set, which has %" PRId64 " training samples", i, s->samples);
+                zn_sema_error(s, ZN_DIAG_BATCH, e->at,
+                              "a batch of %" PRId64 " is larger than the data set, which has %" PRId64
+                              " training samples",
+                              i, s->samples);
         }
     }
     if ((e = value_of(s, k, "epochs"))) {
         zn_resolve_expr(s, e, NULL, false);
-        if (zn_eval_int(s, NULL, e, "epochs", 1, MAX_INT, &epochs)) zn_conf_set_int(m, "train.epochs", epochs, e->at);
+        if (zn_eval_int(s, NULL, e, "epochs", 1, MAX_INT, &epochs))
+            zn_conf_set_int(m, "train.epochs", epochs, e->at);
     }
     if ((e = value_of(s, k, "lr")))
         config_lr(s, e, epochs, s->samples && s->batch ? s->samples / s->batch : 0);
-    if ((e = value_of(s, k, "decay"))) zn_resolve_expr(s, e, NULL, false);
-    if (get_float(s, e, "decay", INFINITY, 0, &x)) {
+    if ((e = value_of(s, k, "decay")))
+        zn_resolve_expr(s, e, NULL, false);
+    if (get_float(s, e, "decay", HUGE_VAL, 0, &x)) {
         s->decay = x;
         zn_conf_set_float(m, "train.decay", x, e ? e->at : (zn_span){0});
     }
-    if ((e = value_of(s, k, "seed"))) zn_resolve_expr(s, e, NULL, false);
-    if (get_int(s, e, "seed", 0, INT64_MAX, 1, &i)) zn_conf_set_int(m, "train.seed", i, e ? e->at : (zn_span){0});
+    if ((e = value_of(s, k, "seed")))
+        zn_resolve_expr(s, e, NULL, false);
+    if (get_int(s, e, "seed", 0, INT64_MAX, 1, &i))
+        zn_conf_set_int(m, "train.seed", i, e ? e->at : (zn_span){0});
     s->option = NULL;
 }
 
@@ -317,7 +362,8 @@ static void config_train(zn_sema *s) {
 
 static const char *resolve_path(zn_sema *s, const char *path) {
     const char *dir = s->options ? s->options->dir : NULL;
-    if (path[0] == '/' || !dir || !*dir) return path;
+    if (path[0] == '/' || !dir || !*dir)
+        return path;
     return zn_arena_printf(s->arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
 }
 
@@ -336,7 +382,8 @@ static void config_noise(zn_sema *s, const zn_sig *sig, zn_expr **slot, zn_span 
         ok &= zn_eval_int(s, NULL, slot[i], sig->arg[i].name, min[i], max[i], &v[i]);
         f[i] = (double)v[i];
     }
-    if (!ok) return;
+    if (!ok)
+        return;
     zn_conf_set_floats(s->module, "data.noise", 5, f, at);
     set_sample(s, v[0], v[1], v[2], v[3], v[4]);
 }
@@ -346,7 +393,8 @@ static void config_source(zn_sema *s, zn_expr *e) {
     zn_module *m = s->module;
     zn_expr **slot;
     const zn_sig *sig = head(s, ZN_GROUP_SOURCE, e, "source", &slot);
-    if (!sig) return;
+    if (!sig)
+        return;
     s->source = sig->name;
     s->source_at = e->at;
     zn_conf_set_str(m, "data.source", sig->name, e->at);
@@ -360,18 +408,25 @@ static void config_source(zn_sema *s, zn_expr *e) {
         config_noise(s, sig, slot, e->at);
         seed = slot[5];
         break;
-    case ZN_SIG_SOURCE_MNIST: set_sample(s, 28, 28, 1, 10, 60000); break;
-    case ZN_SIG_SOURCE_CIFAR10: set_sample(s, 32, 32, 3, 10, 50000); break;
-    default: break; /* idx: known when the files are read */
+    case ZN_SIG_SOURCE_MNIST:
+        set_sample(s, 28, 28, 1, 10, 60000);
+        break;
+    case ZN_SIG_SOURCE_CIFAR10:
+        set_sample(s, 32, 32, 3, 10, 50000);
+        break;
+    default:
+        break; /* idx: known when the files are read */
     }
     if (sig->id == ZN_SIG_SOURCE_DIGITS || sig->id == ZN_SIG_SOURCE_NOISE) {
         int64_t x;
-        if (get_int(s, seed, "seed", 0, INT64_MAX, 1, &x)) zn_conf_set_int(m, "data.seed", x, e->at);
+        if (get_int(s, seed, "seed", 0, INT64_MAX, 1, &x))
+            zn_conf_set_int(m, "data.seed", x, e->at);
         return;
     }
     for (size_t i = 0; i < sig->n; i++) {
         const char *path;
-        if (!zn_eval_str(s, NULL, slot[i], sig->arg[i].name, &path)) continue;
+        if (!zn_eval_str(s, NULL, slot[i], sig->arg[i].name, &path))
+            continue;
         if (!*path)
             zn_sema_error(s, ZN_DIAG_RANGE, slot[i]->at, "`%s` is an empty path", sig->arg[i].name);
         else
@@ -382,9 +437,11 @@ static void config_source(zn_sema *s, zn_expr *e) {
 /* Numbers of a list, or NULL. */
 static const double *numbers(zn_sema *s, const zn_val *v) {
     double *x = zn_new_n(s->arena, double, v->n);
-    if (v->kind != ZN_V_LIST || v->n == 0) return NULL;
+    if (v->kind != ZN_V_LIST || v->n == 0)
+        return NULL;
     for (size_t i = 0; i < v->n; i++) {
-        if (v->list[i].kind != ZN_V_INT && v->list[i].kind != ZN_V_FLOAT) return NULL;
+        if (v->list[i].kind != ZN_V_INT && v->list[i].kind != ZN_V_FLOAT)
+            return NULL;
         x[i] = v->list[i].kind == ZN_V_INT ? (double)v->list[i].i : v->list[i].f;
     }
     return x;
@@ -397,23 +454,29 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
         zn_conf_set_str(m, "data.normalize", "none", (zn_span){0});
         return;
     }
-    if (!zn_bare_word(s, NULL, e)) zn_resolve_expr(s, e, NULL, false);
-    zn_val v = e->kind == ZN_E_LIST || (e->kind == ZN_E_NAME && !zn_bare_word(s, NULL, e)) ? zn_eval(s, NULL, e) : (zn_val){0};
+    if (!zn_bare_word(s, NULL, e))
+        zn_resolve_expr(s, e, NULL, false);
+    zn_val v =
+        e->kind == ZN_E_LIST || (e->kind == ZN_E_NAME && !zn_bare_word(s, NULL, e)) ? zn_eval(s, NULL, e) : (zn_val){0};
     if (v.kind != ZN_V_LIST) {
         size_t k;
-        if (zn_eval_word(s, NULL, e, "normalize", words, 2, 2, &k)) zn_conf_set_str(m, "data.normalize", words[k], e->at);
+        if (zn_eval_word(s, NULL, e, "normalize", words, 2, 2, &k))
+            zn_conf_set_str(m, "data.normalize", words[k], e->at);
         return;
     }
-    const double *mean = v.n == 2 ? numbers(s, &v.list[0]) : NULL, *deviation = v.n == 2 ? numbers(s, &v.list[1]) : NULL;
+    const double *mean = v.n == 2 ? numbers(s, &v.list[0]) : NULL,
+                 *deviation = v.n == 2 ? numbers(s, &v.list[1]) : NULL;
     if (!mean || !deviation) {
-        zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "`normalize` needs a list of means and a list of deviations: [[0.5], [0.25]]");
+        zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at,
+                      "`normalize` needs a list of means and a list of deviations: [[0.5], [0.25]]");
         return;
     }
     size_t n = v.list[0].n;
     if (n != v.list[1].n || (!s->sample.bad && n != (size_t)s->sample.dim[2])) {
         zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "there are %zu means and %zu deviations%s", n, v.list[1].n,
                       s->sample.bad ? "; one of each belongs to a channel"
-                                    : zn_arena_printf(s->arena, "; %s has %" PRId64 " channel%s", s->source, s->sample.dim[2], s->sample.dim[2] == 1 ? "" : "s"));
+                                    : zn_arena_printf(s->arena, "; %s has %" PRId64 " channel%s", s->source,
+                                                      s->sample.dim[2], s->sample.dim[2] == 1 ? "" : "s"));
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -429,18 +492,22 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
 static void config_augment(zn_sema *s, zn_expr *e) {
     zn_conf_set_int(s->module, "data.crop", 0, (zn_span){0});
     zn_conf_set_bool(s->module, "data.flip", false, (zn_span){0});
-    if (!e) return;
+    if (!e)
+        return;
     if (e->kind != ZN_E_LIST) {
-        if (e->kind != ZN_E_BAD) zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`augment` needs a list, such as [crop(pad = 4), flip]");
+        if (e->kind != ZN_E_BAD)
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`augment` needs a list, such as [crop(pad = 4), flip]");
         return;
     }
     bool crop = false, flip = false;
     for (zn_arg *a = e->args.first; a; a = a->next) {
         zn_expr **slot;
         const zn_sig *sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &slot);
-        if (!sig) continue;
+        if (!sig)
+            continue;
         bool *seen = sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
-        if (*seen) zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", sig->name);
+        if (*seen)
+            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", sig->name);
         *seen = true;
         int64_t pad;
         if (sig->id == ZN_SIG_AUGMENT_FLIP)
@@ -452,9 +519,11 @@ static void config_augment(zn_sema *s, zn_expr *e) {
 
 static void config_data(zn_sema *s) {
     zn_expr *e = value_of(s, ZN_SECTION_DATA, "source");
-    if (e) config_source(s, e);
+    if (e)
+        config_source(s, e);
     e = value_of(s, ZN_SECTION_DATA, "normalize");
-    if (e || value_of(s, ZN_SECTION_DATA, "source")) config_normalize(s, e);
+    if (e || value_of(s, ZN_SECTION_DATA, "source"))
+        config_normalize(s, e);
     config_augment(s, value_of(s, ZN_SECTION_DATA, "augment"));
     s->option = NULL;
 }
@@ -468,13 +537,19 @@ static void config_zero(zn_sema *s, zn_expr **slot, zn_span at) {
     size_t variant = 0, head_kind, scale = 0, column = 0;
     int64_t at_zero;
     bool scalars = false;
-    if (slot[0] && !zn_eval_word(s, NULL, slot[0], "variant", variants, 2, 2, &variant)) return;
+    if (slot[0] && !zn_eval_word(s, NULL, slot[0], "variant", variants, 2, 2, &variant))
+        return;
     head_kind = variant;
-    if (slot[1] && !zn_eval_word(s, NULL, slot[1], "head", heads, 2, 2, &head_kind)) return;
-    if (!get_int(s, slot[2], "relu_at_zero", 0, 1, variant == 0, &at_zero)) return;
-    if (slot[3] && !zn_eval_word(s, NULL, slot[3], "scale", scales, 2, 2, &scale)) return;
-    if (slot[4] && !zn_eval_word(s, NULL, slot[4], "columns", columns, 2, 2, &column)) return;
-    if (slot[5] && !zn_eval_bool(s, NULL, slot[5], "scalars", &scalars)) return;
+    if (slot[1] && !zn_eval_word(s, NULL, slot[1], "head", heads, 2, 2, &head_kind))
+        return;
+    if (!get_int(s, slot[2], "relu_at_zero", 0, 1, variant == 0, &at_zero))
+        return;
+    if (slot[3] && !zn_eval_word(s, NULL, slot[3], "scale", scales, 2, 2, &scale))
+        return;
+    if (slot[4] && !zn_eval_word(s, NULL, slot[4], "columns", columns, 2, 2, &column))
+        return;
+    if (slot[5] && !zn_eval_bool(s, NULL, slot[5], "scalars", &scalars))
+        return;
     if (scalars) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, slot[5]->at, "`scalars = true` is not supported yet");
         return;
@@ -487,11 +562,16 @@ static void config_zero(zn_sema *s, zn_expr **slot, zn_span at) {
     zn_conf_set_bool(m, "init.scalars", scalars, at);
     zn_buf b = {0};
     zn_buf_printf(&b, "zero(variant = %s", variants[variant]);
-    if (slot[1]) zn_buf_printf(&b, ", head = %s", heads[head_kind]);
-    if (slot[2]) zn_buf_printf(&b, ", relu_at_zero = %" PRId64, at_zero);
-    if (slot[3]) zn_buf_printf(&b, ", scale = %s", scales[scale]);
-    if (slot[4]) zn_buf_printf(&b, ", columns = %s", columns[column]);
-    if (slot[5]) zn_buf_puts(&b, ", scalars = false");
+    if (slot[1])
+        zn_buf_printf(&b, ", head = %s", heads[head_kind]);
+    if (slot[2])
+        zn_buf_printf(&b, ", relu_at_zero = %" PRId64, at_zero);
+    if (slot[3])
+        zn_buf_printf(&b, ", scale = %s", scales[scale]);
+    if (slot[4])
+        zn_buf_printf(&b, ", columns = %s", columns[column]);
+    if (slot[5])
+        zn_buf_puts(&b, ", scalars = false");
     zn_buf_puts(&b, ")");
     zn_conf_set_str(m, "init.text", zn_buf_str(&b), at);
     zn_buf_free(&b);
@@ -502,7 +582,8 @@ static void config_init(zn_sema *s) {
     zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, "init") : NULL, **slot;
     const zn_sig *sig = NULL;
     zn_span at = e ? e->at : (zn_span){0};
-    if (e && !(sig = head(s, ZN_GROUP_SCHEME, e, "init", &slot))) return;
+    if (e && !(sig = head(s, ZN_GROUP_SCHEME, e, "init", &slot)))
+        return;
     zn_conf_set_str(s->module, "init.scheme", sig ? sig->name : "zero", at);
     if (sig && sig->id == ZN_SIG_SCHEME_KAIMING) {
         zn_conf_set_int(s->module, "init.relu_at_zero", 0, at);
@@ -518,14 +599,20 @@ static void config_init(zn_sema *s) {
 void zn_config(zn_sema *s) {
     const zn_section *data = s->file->section[ZN_SECTION_DATA], *train = s->file->section[ZN_SECTION_TRAIN];
     for (zn_section_kind k = 0; k < ZN_SECTION_COUNT; k++)
-        if (s->file->section[k]) check_entries(s, k);
-    if (train && !data) zn_sema_error(s, ZN_DIAG_SECTION_MISSING, train->at, "there is `train` but no `data`: nothing to learn from");
-    if (data && !train) zn_sema_error(s, ZN_DIAG_SECTION_MISSING, data->at, "there is `data` but no `train`: nothing says how to learn from it");
+        if (s->file->section[k])
+            check_entries(s, k);
+    if (train && !data)
+        zn_sema_error(s, ZN_DIAG_SECTION_MISSING, train->at, "there is `train` but no `data`: nothing to learn from");
+    if (data && !train)
+        zn_sema_error(s, ZN_DIAG_SECTION_MISSING, data->at,
+                      "there is `data` but no `train`: nothing says how to learn from it");
     s->sample.bad = true;
     s->samples = 0;
-    if (data) config_data(s);
+    if (data)
+        config_data(s);
     s->has_train = train != NULL;
     s->batch = train ? 0 : 1;
-    if (train) config_train(s);
+    if (train)
+        config_train(s);
     config_init(s);
 }

@@ -12,24 +12,31 @@ enum { VERSION = 1 };
 static void check_file(zn_file *f, zn_diags *d) {
     if (f->version && f->version->kind == ZN_E_INT && f->version->i != VERSION) {
         if (f->version->i > VERSION)
-            zn_diag_add(d, ZN_DIAG_VERSION, f->version->at, "the file is version %" PRId64 " of the language; this compiler knows version %d", f->version->i, (int)VERSION);
+            zn_diag_add(d, ZN_DIAG_VERSION, f->version->at,
+                        "the file is version %" PRId64 " of the language; this compiler knows version %d",
+                        f->version->i, (int)VERSION);
         else
-            zn_diag_add(d, ZN_DIAG_VERSION, f->version->at, "there is no version %" PRId64 " of the language; the first is 1", f->version->i);
+            zn_diag_add(d, ZN_DIAG_VERSION, f->version->at,
+                        "there is no version %" PRId64 " of the language; the first is 1", f->version->i);
     }
-    if (!f->model) zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has no model");
+    if (!f->model)
+        zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has no model");
 }
 
 static void analyse(zn_sema *s) {
     size_t errors = s->d->errors;
     zn_resolve_file(s);
-    if (s->stop) return;
+    if (s->stop)
+        return;
     zn_config_options(s);
     zn_eval_decls(s);
     zn_config(s);
     s->option = NULL;
     zn_report_unused(s);
-    if (s->file->model) zn_net(s);
-    if (s->d->errors == errors && s->file->model && !s->output.bad) return;
+    if (s->file->model)
+        zn_net(s);
+    if (s->d->errors == errors && s->file->model && !s->output.bad)
+        return;
     ZN_ASSERT(s->d->errors != 0); /* poison without a report would lose the model */
 }
 
@@ -60,7 +67,8 @@ bool zn_frontend_print_ast(const char *text, size_t n, zn_diags *d, zn_buf *out)
     zn_arena a = {0};
     zn_file file = {0};
     size_t errors = d->errors;
-    if (zn_parse_file(&a, text, n, d, &file) && d->errors == errors) zn_ast_print(&file, out);
+    if (zn_parse_file(&a, text, n, d, &file) && d->errors == errors)
+        zn_ast_print(&file, out);
     zn_arena_free(&a);
     return d->errors == errors;
 }

@@ -17,7 +17,8 @@ static zn_value *lower_nodes(lowering *l, const zn_nodes *list, zn_value *x);
 
 static zn_type type_of(const lowering *l, const zn_shape *x) {
     zn_type t = {.dtype = ZN_F32, .rank = x->rank + 1, .dim = {l->s->batch}};
-    for (int i = 0; i < x->rank; i++) t.dim[i + 1] = x->dim[i];
+    for (int i = 0; i < x->rank; i++)
+        t.dim[i + 1] = x->dim[i];
     return t;
 }
 
@@ -26,11 +27,13 @@ static zn_value *make(lowering *l, zn_op op, int n, zn_value *const *operand, co
 }
 
 static zn_value *infer(lowering *l, zn_value *v) {
-    if (!zn_value_infer(l->m, v, l->s->d)) l->ok = false;
+    if (!zn_value_infer(l->m, v, l->s->d))
+        l->ok = false;
     return v;
 }
 
-static zn_value *param(lowering *l, const zn_node *n, const char *leaf, zn_role role, float init, int rank, const int64_t *dim) {
+static zn_value *param(lowering *l, const zn_node *n, const char *leaf, zn_role role, float init, int rank,
+                       const int64_t *dim) {
     const char *name = zn_arena_printf(l->s->arena, "%s.%s", n->path, leaf);
     zn_param *p = zn_param_new(l->m, name, zn_type_make(ZN_F32, rank, dim), role, zn_formula_const(init), n->at);
     p->decay = role == ZN_ROLE_WEIGHT ? (float)l->s->decay : 0.0f;
@@ -41,7 +44,8 @@ static zn_value *param(lowering *l, const zn_node *n, const char *leaf, zn_role 
 
 static void set_ints(zn_attr *a, int n, const int64_t *v) {
     a->n = n;
-    for (int i = 0; i < n; i++) a->v[i] = v[i];
+    for (int i = 0; i < n; i++)
+        a->v[i] = v[i];
 }
 
 static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
@@ -55,7 +59,8 @@ static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
         set_ints(zn_attr_of(v, CONV, pad), 4, n->pad);
     }
     infer(l, v);
-    if (!n->bias) return v;
+    if (!n->bias)
+        return v;
     zn_value *sum[2] = {v, param(l, n, "bias", ZN_ROLE_BIAS, 0, 1, &out)};
     return infer(l, make(l, ZN_OP_BIAS, 2, sum, n));
 }
@@ -79,7 +84,8 @@ static zn_value *pool(lowering *l, const zn_node *n, zn_value *x) {
     bool max = n->kind == ZN_NODE_MAXPOOL;
     zn_value *v = make(l, max ? ZN_OP_MAXPOOL : ZN_OP_AVGPOOL, 1, &x, n);
     set_ints(max ? zn_attr_of(v, MAXPOOL, k) : zn_attr_of(v, AVGPOOL, k), 2, (const int64_t[]){n->k, n->k});
-    set_ints(max ? zn_attr_of(v, MAXPOOL, stride) : zn_attr_of(v, AVGPOOL, stride), 2, (const int64_t[]){n->stride, n->stride});
+    set_ints(max ? zn_attr_of(v, MAXPOOL, stride) : zn_attr_of(v, AVGPOOL, stride), 2,
+             (const int64_t[]){n->stride, n->stride});
     set_ints(max ? zn_attr_of(v, MAXPOOL, pad) : zn_attr_of(v, AVGPOOL, pad), 4, n->pad);
     return infer(l, v);
 }
@@ -87,7 +93,8 @@ static zn_value *pool(lowering *l, const zn_node *n, zn_value *x) {
 static zn_value *residual(lowering *l, const zn_node *n, zn_value *x) {
     zn_value *branch = lower_nodes(l, &n->branch, x);
     zn_value *operand[3] = {x, lower_nodes(l, &n->shortcut, x), branch};
-    if (!l->ok) return x;
+    if (!l->ok)
+        return x;
     zn_value *v = make(l, ZN_OP_RESIDUAL, 3, operand, n);
     zn_attr_of(v, RESIDUAL, policy)->s = zn_arena_strdup(&l->m->arena, n->policy);
     return infer(l, v);
@@ -97,17 +104,26 @@ static zn_value *lower_node(lowering *l, const zn_node *n, zn_value *x) {
     zn_value *v;
     switch (n->kind) {
     case ZN_NODE_CONV:
-    case ZN_NODE_LINEAR: return weighted(l, n, x);
-    case ZN_NODE_BN: return norm(l, n, x);
+    case ZN_NODE_LINEAR:
+        return weighted(l, n, x);
+    case ZN_NODE_BN:
+        return norm(l, n, x);
     case ZN_NODE_AVGPOOL:
-    case ZN_NODE_MAXPOOL: return pool(l, n, x);
-    case ZN_NODE_RESIDUAL: return residual(l, n, x);
-    case ZN_NODE_RELU: return infer(l, make(l, ZN_OP_RELU, 1, &x, n));
-    case ZN_NODE_GLOBAL_AVGPOOL: return infer(l, make(l, ZN_OP_GLOBAL_AVGPOOL, 1, &x, n));
-    case ZN_NODE_FLATTEN: return infer(l, make(l, ZN_OP_FLATTEN, 1, &x, n));
-    case ZN_NODE_HADAMARD: return infer(l, make(l, ZN_OP_HADAMARD, 1, &x, n));
+    case ZN_NODE_MAXPOOL:
+        return pool(l, n, x);
+    case ZN_NODE_RESIDUAL:
+        return residual(l, n, x);
+    case ZN_NODE_RELU:
+        return infer(l, make(l, ZN_OP_RELU, 1, &x, n));
+    case ZN_NODE_GLOBAL_AVGPOOL:
+        return infer(l, make(l, ZN_OP_GLOBAL_AVGPOOL, 1, &x, n));
+    case ZN_NODE_FLATTEN:
+        return infer(l, make(l, ZN_OP_FLATTEN, 1, &x, n));
+    case ZN_NODE_HADAMARD:
+        return infer(l, make(l, ZN_OP_HADAMARD, 1, &x, n));
     case ZN_NODE_DROPOUT:
-        if (n->p == 0) return x;
+        if (n->p == 0)
+            return x;
         v = make(l, ZN_OP_DROPOUT, 1, &x, n);
         zn_attr_of(v, DROPOUT, p)->f = n->p;
         zn_attr_of(v, DROPOUT, layer)->s = zn_arena_strdup(&l->m->arena, n->path);
@@ -139,11 +155,12 @@ bool zn_lower(zn_sema *s) {
     lowering l = {s, s->module, zn_func_new(s->module, "forward"), true};
     const zn_shape *out = &s->output;
     zn_shape in = s->input;
-    zn_value *x = zn_arg_new(s->module, l.f, type_of(&l, &in),
-                              zn_arena_strdup(&s->module->arena, s->file->model->input));
+    zn_value *x =
+        zn_arg_new(s->module, l.f, type_of(&l, &in), zn_arena_strdup(&s->module->arena, s->file->model->input));
     x->span = s->file->model->input_at;
     zn_value *y = lower_nodes(&l, &s->net, x);
-    if (!l.ok) return false;
+    if (!l.ok)
+        return false;
     zn_func_return(s->module, l.f, y);
     zn_conf_set_int(s->module, "model.classes", out->dim[out->rank - 1], s->file->model->at);
     return true;

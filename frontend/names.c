@@ -12,7 +12,8 @@
 zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, ...) {
     if (at.line)
         for (const zn_diag *x = s->d->first; x; x = x->next)
-            if (x->id == id && x->at.line == at.line && x->at.col == at.col) return NULL;
+            if (x->id == id && x->at.line == at.line && x->at.col == at.col)
+                return NULL;
     zn_buf b = {0};
     va_list ap;
     va_start(ap, fmt);
@@ -25,7 +26,8 @@ zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, .
 }
 
 void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const char *fmt, ...) {
-    if (!x) return;
+    if (!x)
+        return;
     zn_buf b = {0};
     va_list ap;
     va_start(ap, fmt);
@@ -37,7 +39,8 @@ void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const c
 
 const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n) {
     const char *near = zn_nearest_name(name, names, n);
-    if (near) zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
+    if (near)
+        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
     return near;
 }
 
@@ -52,7 +55,8 @@ static const struct sig_row {
 };
 
 const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id) {
-    if (s->sigs[id]) return s->sigs[id];
+    if (s->sigs[id])
+        return s->sigs[id];
     const struct sig_row *row = &sig_rows[id];
     zn_sig *sig = zn_new(s->arena, zn_sig);
     sig->group = row->group;
@@ -62,18 +66,23 @@ const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id) {
     sig->variadic = row->args && !strcmp(row->args, "...");
     if (row->args && !sig->variadic) {
         size_t n = *row->args != '\0';
-        for (const char *p = row->args; *p; p++) n += *p == ' ';
+        for (const char *p = row->args; *p; p++)
+            n += *p == ' ';
         zn_sig_arg *arg = zn_new_n(s->arena, zn_sig_arg, n);
         const char *p = row->args;
         for (size_t i = 0; i < n; i++) {
             size_t len = strcspn(p, " ?=~");
             arg[i] = (zn_sig_arg){.name = zn_arena_strndup(s->arena, p, len), .required = true};
             for (p += len; *p && *p != ' '; p++) {
-                if (*p == '?' || *p == '~') arg[i].required = false;
-                if (*p == '=') arg[i].word = true;
-                if (*p == '~') arg[i].not_yet = true;
+                if (*p == '?' || *p == '~')
+                    arg[i].required = false;
+                if (*p == '=')
+                    arg[i].word = true;
+                if (*p == '~')
+                    arg[i].not_yet = true;
             }
-            if (*p) p++;
+            if (*p)
+                p++;
         }
         sig->arg = arg;
         sig->n = n;
@@ -84,14 +93,16 @@ const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id) {
 
 const zn_sig *zn_sig_find(zn_sema *s, zn_sig_group g, const char *name) {
     for (zn_sig_id i = 0; i < ZN_SIG_COUNT; i++)
-        if (sig_rows[i].group == g && !strcmp(sig_rows[i].name, name)) return zn_sig_of(s, i);
+        if (sig_rows[i].group == g && !strcmp(sig_rows[i].name, name))
+            return zn_sig_of(s, i);
     return NULL;
 }
 
 size_t zn_sig_names(zn_sig_group g, bool with_planned, const char **out, size_t max) {
     size_t n = 0;
     for (zn_sig_id i = 0; i < ZN_SIG_COUNT && n < max; i++)
-        if (sig_rows[i].group == g && (with_planned || sig_rows[i].args)) out[n++] = sig_rows[i].name;
+        if (sig_rows[i].group == g && (with_planned || sig_rows[i].args))
+            out[n++] = sig_rows[i].name;
     return n;
 }
 
@@ -99,18 +110,22 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
     bool ok = true, named = false;
     size_t next = 0;
     zn_span *given = zn_new_n(s->arena, zn_span, sig->n);
-    for (size_t i = 0; i < sig->n; i++) slot[i] = NULL;
+    for (size_t i = 0; i < sig->n; i++)
+        slot[i] = NULL;
     for (const zn_arg *a = args->first; a; a = a->next) {
         size_t k = next;
         zn_span where = a->name ? a->name_at : a->value->at;
         if (a->name) {
             named = true;
-            for (k = 0; k < sig->n && strcmp(sig->arg[k].name, a->name); k++) {}
+            for (k = 0; k < sig->n && strcmp(sig->arg[k].name, a->name); k++) {
+            }
             if (k == sig->n) {
                 ok = false;
-                zn_diag *x = zn_sema_error(s, ZN_DIAG_ARG_UNKNOWN, where, "`%s` has no argument `%s`", sig->name, a->name);
+                zn_diag *x =
+                    zn_sema_error(s, ZN_DIAG_ARG_UNKNOWN, where, "`%s` has no argument `%s`", sig->name, a->name);
                 const char **names = zn_new_n(s->arena, const char *, sig->n);
-                for (size_t i = 0; i < sig->n; i++) names[i] = sig->arg[i].name;
+                for (size_t i = 0; i < sig->n; i++)
+                    names[i] = sig->arg[i].name;
                 zn_sema_nearest(s, x, a->name, names, sig->n);
                 continue;
             }
@@ -123,14 +138,16 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
             if (sig->n == 0)
                 zn_sema_error(s, ZN_DIAG_ARG_MANY, where, "`%s` takes no arguments", sig->name);
             else
-                zn_sema_error(s, ZN_DIAG_ARG_MANY, where, "`%s` takes at most %zu argument%s", sig->name, sig->n, sig->n == 1 ? "" : "s");
+                zn_sema_error(s, ZN_DIAG_ARG_MANY, where, "`%s` takes at most %zu argument%s", sig->name, sig->n,
+                              sig->n == 1 ? "" : "s");
             break;
         } else {
             next++;
         }
         if (slot[k]) {
             ok = false;
-            zn_diag *x = zn_sema_error(s, ZN_DIAG_ARG_TWICE, where, "the argument `%s` of `%s` is given twice", sig->arg[k].name, sig->name);
+            zn_diag *x = zn_sema_error(s, ZN_DIAG_ARG_TWICE, where, "the argument `%s` of `%s` is given twice",
+                                       sig->arg[k].name, sig->name);
             zn_sema_note(s, x, ZN_NOTE_LABEL, given[k], "first here");
             continue;
         }
@@ -138,12 +155,15 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
         given[k] = where;
         if (sig->arg[k].not_yet) {
             ok = false;
-            zn_sema_error(s, ZN_DIAG_NOT_YET, where, "the argument `%s` of `%s` is not supported yet", sig->arg[k].name, sig->name);
+            zn_sema_error(s, ZN_DIAG_NOT_YET, where, "the argument `%s` of `%s` is not supported yet", sig->arg[k].name,
+                          sig->name);
         }
     }
-    if (!ok) return false; /* what is missing may be what was misspelt */
+    if (!ok)
+        return false; /* what is missing may be what was misspelt */
     for (size_t i = 0; i < sig->n; i++) {
-        if (slot[i] || !sig->arg[i].required) continue;
+        if (slot[i] || !sig->arg[i].required)
+            continue;
         zn_sema_error(s, ZN_DIAG_ARG_MISSING, at, "`%s` needs its argument `%s`", sig->name, sig->arg[i].name);
         return false;
     }
@@ -154,14 +174,16 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
 
 zn_decl *zn_decl_find(const zn_sema *s, const char *name) {
     for (zn_decl *d = s->file->decls; d; d = d->next)
-        if (!strcmp(d->name, name)) return d;
+        if (!strcmp(d->name, name))
+            return d;
     return NULL;
 }
 
 /* The flag of what `name` stands for, or NULL. */
 static bool *used_flag(const zn_sema *s, const char *name, const zn_local *locals) {
     for (const zn_local *l = locals; l; l = l->up)
-        if (!strcmp(l->name, name)) return l->used;
+        if (!strcmp(l->name, name))
+            return l->used;
     zn_decl *d = zn_decl_find(s, name);
     return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
 }
@@ -173,21 +195,27 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
         return;
     }
     size_t n = 0, k = 0;
-    for (const zn_local *l = locals; l; l = l->up) n++;
-    for (const zn_decl *d = s->file->decls; d; d = d->next) n++;
-    const char **names = zn_new_n(s->arena, const char *, n);
-    for (const zn_local *l = locals; l; l = l->up) names[k++] = l->name;
+    for (const zn_local *l = locals; l; l = l->up)
+        n++;
     for (const zn_decl *d = s->file->decls; d; d = d->next)
-        if (d->kind != ZN_DECL_BLOCK) names[k++] = d->name;
+        n++;
+    const char **names = zn_new_n(s->arena, const char *, n);
+    for (const zn_local *l = locals; l; l = l->up)
+        names[k++] = l->name;
+    for (const zn_decl *d = s->file->decls; d; d = d->next)
+        if (d->kind != ZN_DECL_BLOCK)
+            names[k++] = d->name;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `%s` here", e->s);
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
     bool *used = near ? used_flag(s, near, locals) : NULL;
-    if (used) *used = true; /* that it is not used is the same mistake */
+    if (used)
+        *used = true; /* that it is not used is the same mistake */
 }
 
 static void resolve_call(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_model) {
     const zn_sig *sig = zn_sig_find(s, ZN_GROUP_FUNC, e->s);
-    for (zn_arg *a = e->args.first; a; a = a->next) zn_resolve_expr(s, a->value, locals, in_model);
+    for (zn_arg *a = e->args.first; a; a = a->next)
+        zn_resolve_expr(s, a->value, locals, in_model);
     if (!sig) {
         const char *names[ZN_SIG_COUNT];
         size_t n = zn_sig_names(ZN_GROUP_FUNC, true, names, ZN_SIG_COUNT);
@@ -200,7 +228,8 @@ static void resolve_call(zn_sema *s, zn_expr *e, const zn_local *locals, bool in
             e->kind = ZN_E_BAD;
         }
         for (const zn_arg *a = e->args.first; a; a = a->next) {
-            if (!a->name) continue;
+            if (!a->name)
+                continue;
             zn_sema_error(s, ZN_DIAG_ARG_UNKNOWN, a->name_at, "`%s` has no argument `%s`", e->s, a->name);
             e->kind = ZN_E_BAD;
         }
@@ -230,34 +259,47 @@ void zn_resolve_expr(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_mod
     }
     case ZN_E_IN: {
         bool known = false;
-        for (size_t i = 0; i < 4; i++) known = known || !strcmp(e->s, fields[i]);
+        for (size_t i = 0; i < 4; i++)
+            known = known || !strcmp(e->s, fields[i]);
         if (!known) {
-            zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `in.%s`; there are in.height, in.width, in.channels and in.features", e->s);
+            zn_diag *x =
+                zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at,
+                              "there is no `in.%s`; there are in.height, in.width, in.channels and in.features", e->s);
             const char *near = zn_nearest_name(e->s, fields, 4);
-            if (near) zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `in.%s`?", near);
+            if (near)
+                zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `in.%s`?", near);
             e->kind = ZN_E_BAD;
         } else if (!in_model) {
-            zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`in.%s` is the current value of a model's body; there is none here", e->s);
+            zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at,
+                          "`in.%s` is the current value of a model's body; there is none here", e->s);
             e->kind = ZN_E_BAD;
         }
         return;
     }
-    case ZN_E_CALL: resolve_call(s, e, locals, in_model); return;
+    case ZN_E_CALL:
+        resolve_call(s, e, locals, in_model);
+        return;
     case ZN_E_LIST:
-        for (zn_arg *a = e->args.first; a; a = a->next) zn_resolve_expr(s, a->value, locals, in_model);
+        for (zn_arg *a = e->args.first; a; a = a->next)
+            zn_resolve_expr(s, a->value, locals, in_model);
         return;
     default:
-        if (e->a) zn_resolve_expr(s, e->a, locals, in_model);
-        if (e->b) zn_resolve_expr(s, e->b, locals, in_model);
-        if (e->c) zn_resolve_expr(s, e->c, locals, in_model);
+        if (e->a)
+            zn_resolve_expr(s, e->a, locals, in_model);
+        if (e->b)
+            zn_resolve_expr(s, e->b, locals, in_model);
+        if (e->c)
+            zn_resolve_expr(s, e->c, locals, in_model);
         return;
     }
 }
 
 void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_local *locals, bool in_model) {
     for (size_t i = 0; i < sig->n; i++) {
-        if (!slot[i]) continue;
-        if (sig->arg[i].word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals)) continue;
+        if (!slot[i])
+            continue;
+        if (sig->arg[i].word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
+            continue;
         zn_resolve_expr(s, slot[i], locals, in_model);
     }
 }
@@ -277,7 +319,8 @@ static void resolve_args(zn_sema *s, zn_term *t, const zn_sig *sig, const zn_loc
     t->bad = true;
     /* what the arguments use is used all the same; only words are uncertain */
     for (zn_arg *a = t->args.first; a; a = a->next)
-        if (a->value->kind != ZN_E_NAME || used_flag(s, a->value->s, locals)) zn_resolve_expr(s, a->value, locals, true);
+        if (a->value->kind != ZN_E_NAME || used_flag(s, a->value->s, locals))
+            zn_resolve_expr(s, a->value, locals, true);
 }
 
 static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
@@ -295,18 +338,21 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
     }
     t->bad = true;
     for (zn_arg *a = t->args.first; a; a = a->next)
-        if (a->value->kind != ZN_E_NAME || used_flag(s, a->value->s, locals)) zn_resolve_expr(s, a->value, locals, true);
+        if (a->value->kind != ZN_E_NAME || used_flag(s, a->value->s, locals))
+            zn_resolve_expr(s, a->value, locals, true);
     if (sig) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at, "the layer `%s` is not supported yet", t->name);
         return;
     }
     const char *names[ZN_SIG_COUNT];
     size_t n = zn_sig_names(ZN_GROUP_LAYER, false, names, ZN_SIG_COUNT), k = n;
-    for (const zn_decl *b = s->file->decls; b; b = b->next) k++;
+    for (const zn_decl *b = s->file->decls; b; b = b->next)
+        k++;
     const char **all = zn_new_n(s->arena, const char *, k);
     memcpy(all, names, n * sizeof *all);
     for (const zn_decl *b = s->file->decls; b; b = b->next)
-        if (b->kind == ZN_DECL_BLOCK) all[n++] = b->name;
+        if (b->kind == ZN_DECL_BLOCK)
+            all[n++] = b->name;
     if (d) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "`%s` is a value, not a layer or block", t->name);
         d->used = true;
@@ -315,25 +361,33 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
     const char *near = zn_sema_nearest(s, x, t->name, all, n);
     zn_decl *meant = near ? zn_decl_find(s, near) : NULL;
-    if (meant) meant->used = true; /* that it is not used is the same mistake */
+    if (meant)
+        meant->used = true; /* that it is not used is the same mistake */
 }
 
 /* A new name must be new: nothing that is visible may be hidden. */
 static void check_new(zn_sema *s, const char *name, zn_span at, const zn_local *locals) {
     zn_span where = {0};
     for (const zn_local *l = locals; l && !where.line; l = l->up)
-        if (!strcmp(l->name, name)) where = l->at;
+        if (!strcmp(l->name, name))
+            where = l->at;
     const zn_decl *d = zn_decl_find(s, name);
-    if (!where.line && d) where = d->at;
-    if (!where.line) return;
-    zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_TWICE, at, "the name `%s` is taken already; nothing may hide another name", name);
+    if (!where.line && d)
+        where = d->at;
+    if (!where.line)
+        return;
+    zn_diag *x =
+        zn_sema_error(s, ZN_DIAG_NAME_TWICE, at, "the name `%s` is taken already; nothing may hide another name", name);
     zn_sema_note(s, x, ZN_NOTE_LABEL, where, "it is declared here");
 }
 
 static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
-    if (t->as) zn_sema_error(s, ZN_DIAG_NOT_YET, t->as_at, "naming a value with `as` is not supported yet");
+    if (t->as)
+        zn_sema_error(s, ZN_DIAG_NOT_YET, t->as_at, "naming a value with `as` is not supported yet");
     switch (t->kind) {
-    case ZN_TERM_CALL: resolve_call_term(s, t, locals); return;
+    case ZN_TERM_CALL:
+        resolve_call_term(s, t, locals);
+        return;
     case ZN_TERM_RESIDUAL:
         resolve_args(s, t, zn_sig_of(s, ZN_SIG_RESIDUAL_RESIDUAL), locals);
         resolve_body(s, t->body, locals);
@@ -347,7 +401,8 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
     case ZN_TERM_FOR: {
         zn_resolve_expr(s, t->value, locals, true);
         zn_local l = {t->name, t->var_at, &t->used, locals};
-        if (t->name) check_new(s, t->name, t->var_at, locals);
+        if (t->name)
+            check_new(s, t->name, t->var_at, locals);
         resolve_body(s, t->body, t->name ? &l : locals);
         if (t->name && !t->used)
             zn_sema_error(s, ZN_DIAG_UNUSED, t->var_at, "the loop variable `%s` is never used", t->name);
@@ -358,11 +413,14 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         return;
     }
     case ZN_TERM_IF:
-        if (t->value) zn_resolve_expr(s, t->value, locals, true);
+        if (t->value)
+            zn_resolve_expr(s, t->value, locals, true);
         resolve_body(s, t->body, locals);
-        if (t->other) resolve_body(s, t->other, locals);
+        if (t->other)
+            resolve_body(s, t->other, locals);
         t->bad = true;
-        zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at, "`if` is not supported yet; a condition in an expression is: `c ? a : b`");
+        zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at,
+                      "`if` is not supported yet; a condition in an expression is: `c ? a : b`");
         return;
     case ZN_TERM_FROM:
         t->bad = true;
@@ -372,7 +430,8 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
 }
 
 static void resolve_body(zn_sema *s, const zn_body *b, const zn_local *locals) {
-    for (zn_term *t = b->first; t; t = t->next) resolve_term(s, t, locals);
+    for (zn_term *t = b->first; t; t = t->next)
+        resolve_term(s, t, locals);
 }
 
 /* ---- dependencies ---- */
@@ -388,15 +447,18 @@ enum { MAX_WALK = 4096 };
 
 /* Counts the recursion of a walk over dependencies, which evaluation and unrolling repeat. */
 static bool enter(zn_sema *s, zn_span at) {
-    if (s->stop) return false;
-    if (++s->let_depth <= MAX_WALK) return true;
+    if (s->stop)
+        return false;
+    if (++s->let_depth <= MAX_WALK)
+        return true;
     zn_sema_error(s, ZN_DIAG_NESTING, at, "declarations need each other too deeply");
     s->stop = true;
     return false;
 }
 
 static void visit_expr(zn_sema *s, const zn_expr *e, const zn_chain *c) {
-    if (!enter(s, e->at)) return;
+    if (!enter(s, e->at))
+        return;
     visit_expr_parts(s, e, c);
     s->let_depth--;
 }
@@ -404,21 +466,31 @@ static void visit_expr(zn_sema *s, const zn_expr *e, const zn_chain *c) {
 static void visit_expr_parts(zn_sema *s, const zn_expr *e, const zn_chain *c) {
     if (e->kind == ZN_E_NAME) {
         zn_decl *d = zn_decl_find(s, e->s);
-        if (d && d->kind != ZN_DECL_BLOCK) visit(s, d, c);
+        if (d && d->kind != ZN_DECL_BLOCK)
+            visit(s, d, c);
     }
-    for (const zn_arg *a = e->args.first; a; a = a->next) visit_expr(s, a->value, c);
-    if (e->kind == ZN_E_CALL) return; /* its a and b are among the arguments */
-    if (e->a) visit_expr(s, e->a, c);
-    if (e->b) visit_expr(s, e->b, c);
-    if (e->c) visit_expr(s, e->c, c);
+    for (const zn_arg *a = e->args.first; a; a = a->next)
+        visit_expr(s, a->value, c);
+    if (e->kind == ZN_E_CALL)
+        return; /* its a and b are among the arguments */
+    if (e->a)
+        visit_expr(s, e->a, c);
+    if (e->b)
+        visit_expr(s, e->b, c);
+    if (e->c)
+        visit_expr(s, e->c, c);
 }
 
 static void visit_body(zn_sema *s, const zn_body *b, const zn_chain *c) {
     for (const zn_term *t = b->first; t; t = t->next) {
-        if (!enter(s, t->name_at)) return;
-        if (t->block) visit(s, t->block, c);
-        if (t->body) visit_body(s, t->body, c);
-        if (t->other) visit_body(s, t->other, c);
+        if (!enter(s, t->name_at))
+            return;
+        if (t->block)
+            visit(s, t->block, c);
+        if (t->body)
+            visit_body(s, t->body, c);
+        if (t->other)
+            visit_body(s, t->other, c);
         s->let_depth--;
     }
 }
@@ -429,31 +501,38 @@ static void report_cycle(zn_sema *s, zn_decl *d, const zn_chain *up) {
     ZN_VEC(const zn_decl *) path = {0};
     for (; c; c = c->up) {
         zn_vec_push(s->arena, &path, c->decl);
-        if (c->decl == d) break;
+        if (c->decl == d)
+            break;
     }
-    for (size_t i = path.n; i > 0; i--) zn_buf_printf(&b, "%s -> ", path.at[i - 1]->name);
+    for (size_t i = path.n; i > 0; i--)
+        zn_buf_printf(&b, "%s -> ", path.at[i - 1]->name);
     zn_buf_puts(&b, d->name);
     zn_diag *x = d->kind == ZN_DECL_BLOCK
                      ? zn_sema_error(s, ZN_DIAG_RECURSION, d->at, "the block `%s` uses itself", d->name)
                      : zn_sema_error(s, ZN_DIAG_CYCLE, d->at, "the value of `%s` depends on itself", d->name);
     zn_sema_note(s, x, ZN_NOTE_NOTE, (zn_span){0}, "%s", zn_buf_str(&b));
     zn_buf_free(&b);
-    for (size_t i = 0; i < path.n; i++) ((zn_decl *)path.at[i])->bad = true;
+    for (size_t i = 0; i < path.n; i++)
+        ((zn_decl *)path.at[i])->bad = true;
 }
 
 /* Depth first over what a declaration needs. Names of block parameters that hide nothing cannot be mistaken here. */
 static void visit(zn_sema *s, zn_decl *d, const zn_chain *up) {
-    if (d->state == 2) return;
+    if (d->state == 2)
+        return;
     if (d->state == 1) {
         report_cycle(s, d, up);
         return;
     }
     zn_chain c = {d, up};
     d->state = 1;
-    if (d->value) visit_expr(s, d->value, &c);
+    if (d->value)
+        visit_expr(s, d->value, &c);
     for (const zn_formal *f = d->formals; f; f = f->next)
-        if (f->value) visit_expr(s, f->value, &c);
-    if (d->body) visit_body(s, d->body, &c);
+        if (f->value)
+            visit_expr(s, f->value, &c);
+    if (d->body)
+        visit_body(s, d->body, &c);
     d->state = 2;
 }
 
@@ -461,7 +540,8 @@ static void visit(zn_sema *s, zn_decl *d, const zn_chain *up) {
 
 static void check_decl(zn_sema *s, zn_decl *d) {
     for (const zn_decl *e = s->file->decls; e != d; e = e->next) {
-        if (strcmp(e->name, d->name)) continue;
+        if (strcmp(e->name, d->name))
+            continue;
         zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_TWICE, d->at, "`%s` is declared twice", d->name);
         zn_sema_note(s, x, ZN_NOTE_LABEL, e->at, "first here");
         d->used = true; /* nothing can mean it */
@@ -488,7 +568,8 @@ static void make_block_sig(zn_sema *s, zn_decl *d) {
 static void resolve_block(zn_sema *s, zn_decl *d) {
     const zn_local *locals = NULL;
     for (zn_formal *f = d->formals; f; f = f->next) {
-        if (f->value) zn_resolve_expr(s, f->value, locals, true);
+        if (f->value)
+            zn_resolve_expr(s, f->value, locals, true);
         check_new(s, f->name, f->at, locals);
         zn_local *l = zn_new(s->arena, zn_local);
         *l = (zn_local){f->name, f->at, &f->used, locals};
@@ -503,22 +584,28 @@ static void resolve_block(zn_sema *s, zn_decl *d) {
 void zn_resolve_file(zn_sema *s) {
     for (zn_decl *d = s->file->decls; d; d = d->next) {
         check_decl(s, d);
-        if (d->kind == ZN_DECL_BLOCK) make_block_sig(s, d);
+        if (d->kind == ZN_DECL_BLOCK)
+            make_block_sig(s, d);
     }
     for (zn_decl *d = s->file->decls; d; d = d->next) {
-        if (d->value) zn_resolve_expr(s, d->value, NULL, false);
-        if (d->kind == ZN_DECL_BLOCK) resolve_block(s, d);
+        if (d->value)
+            zn_resolve_expr(s, d->value, NULL, false);
+        if (d->kind == ZN_DECL_BLOCK)
+            resolve_block(s, d);
     }
     if (s->file->model) {
         zn_model *m = s->file->model;
-        for (zn_arg *a = m->dims.first; a; a = a->next) zn_resolve_expr(s, a->value, NULL, false);
+        for (zn_arg *a = m->dims.first; a; a = a->next)
+            zn_resolve_expr(s, a->value, NULL, false);
         resolve_body(s, m->body, NULL);
     }
-    for (zn_decl *d = s->file->decls; d; d = d->next) visit(s, d, NULL);
+    for (zn_decl *d = s->file->decls; d; d = d->next)
+        visit(s, d, NULL);
 }
 
 void zn_report_unused(zn_sema *s) {
     static const char *const kinds[] = {"param", "let", "block"};
     for (const zn_decl *d = s->file->decls; d; d = d->next)
-        if (!d->used) zn_sema_error(s, ZN_DIAG_UNUSED, d->at, "the %s `%s` is never used", kinds[d->kind], d->name);
+        if (!d->used)
+            zn_sema_error(s, ZN_DIAG_UNUSED, d->at, "the %s `%s` is never used", kinds[d->kind], d->name);
 }

@@ -36,33 +36,45 @@ static zn_shape unroll(zn_sema *s, const zn_body *b, place p, zn_shape x, zn_nod
 /* ---- shapes ---- */
 
 static const zn_shape poison = {.bad = true};
-static zn_shape image(int64_t h, int64_t w, int64_t c) { return (zn_shape){.rank = 3, .dim = {h, w, c}}; }
-static zn_shape vector(int64_t n) { return (zn_shape){.rank = 1, .dim = {n}}; }
-static int64_t channels(const zn_shape *x) { return x->dim[x->rank - 1]; }
+static zn_shape image(int64_t h, int64_t w, int64_t c) {
+    return (zn_shape){.rank = 3, .dim = {h, w, c}};
+}
+static zn_shape vector(int64_t n) {
+    return (zn_shape){.rank = 1, .dim = {n}};
+}
+static int64_t channels(const zn_shape *x) {
+    return x->dim[x->rank - 1];
+}
 
 const char *zn_shape_text(zn_sema *s, const zn_shape *x) {
-    return x->rank == 1 ? zn_arena_printf(s->arena, "[%" PRId64 "]", x->dim[0])
-                        : zn_arena_printf(s->arena, "[%" PRId64 ", %" PRId64 ", %" PRId64 "]", x->dim[0], x->dim[1], x->dim[2]);
+    return x->rank == 1
+               ? zn_arena_printf(s->arena, "[%" PRId64 "]", x->dim[0])
+               : zn_arena_printf(s->arena, "[%" PRId64 ", %" PRId64 ", %" PRId64 "]", x->dim[0], x->dim[1], x->dim[2]);
 }
 
 static bool same_shape(const zn_shape *a, const zn_shape *b) {
-    if (a->rank != b->rank) return false;
+    if (a->rank != b->rank)
+        return false;
     for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i]) return false;
+        if (a->dim[i] != b->dim[i])
+            return false;
     return true;
 }
 
 /* Bytes of a tensor of these dimensions of f32 fit. */
 static bool fits(const int64_t *dim, int n, int64_t times) {
     int64_t x = 4;
-    if (__builtin_mul_overflow(x, times, &x)) return false;
+    if (__builtin_mul_overflow(x, times, &x))
+        return false;
     for (int i = 0; i < n; i++)
-        if (__builtin_mul_overflow(x, dim[i], &x)) return false;
+        if (__builtin_mul_overflow(x, dim[i], &x))
+            return false;
     return x <= (int64_t)1 << 46;
 }
 
 static zn_shape checked(zn_sema *s, zn_span at, zn_shape x) {
-    if (x.bad || fits(x.dim, x.rank, s->batch ? s->batch : 1)) return x;
+    if (x.bad || fits(x.dim, x.rank, s->batch ? s->batch : 1))
+        return x;
     zn_sema_error(s, ZN_DIAG_TOO_LARGE, at, "a batch of values %s has more than 2^46 bytes", zn_shape_text(s, &x));
     return poison;
 }
@@ -76,13 +88,15 @@ struct zn_map_entry {
 
 static size_t hash(const char *s) {
     uint64_t h = 1469598103934665603u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 1099511628211u;
     return (size_t)(h ^ h >> 32);
 }
 
 static zn_map_entry **path_slot(const zn_sema *s, const char *path) {
     size_t i = hash(path) & (s->path_slots - 1);
-    while (s->paths[i] && strcmp(s->paths[i]->path, path)) i = (i + 1) & (s->path_slots - 1);
+    while (s->paths[i] && strcmp(s->paths[i]->path, path))
+        i = (i + 1) & (s->path_slots - 1);
     return &s->paths[i];
 }
 
@@ -92,12 +106,14 @@ static void grow_paths(zn_sema *s) {
     s->path_slots = n ? 2 * n : 256;
     s->paths = zn_new_n(s->arena, zn_map_entry *, s->path_slots);
     for (size_t i = 0; i < n; i++)
-        if (old[i]) *path_slot(s, old[i]->path) = old[i];
+        if (old[i])
+            *path_slot(s, old[i]->path) = old[i];
 }
 
 /* Takes a path for a layer with parameters or a scope. */
 static void take_path(zn_sema *s, const char *path, zn_span at, zn_span via) {
-    if (2 * (s->npaths + 1) > s->path_slots) grow_paths(s);
+    if (2 * (s->npaths + 1) > s->path_slots)
+        grow_paths(s);
     zn_map_entry **slot = path_slot(s, path);
     if (!*slot) {
         *slot = zn_new(s->arena, zn_map_entry);
@@ -123,7 +139,8 @@ static const char *join(zn_sema *s, const scope *in, const char *segment) {
 /* The next number of a kind in a scope, as a segment: conv1. */
 static const char *numbered(zn_sema *s, scope *in, const char *kind) {
     scope_count *c = in->counts;
-    while (c && strcmp(c->kind, kind)) c = c->next;
+    while (c && strcmp(c->kind, kind))
+        c = c->next;
     if (!c) {
         c = zn_new(s->arena, scope_count);
         c->kind = kind;
@@ -138,13 +155,17 @@ static const char *numbered(zn_sema *s, scope *in, const char *kind) {
 static size_t ops_of(zn_node_kind kind) {
     switch (kind) {
     case ZN_NODE_CONV:
-    case ZN_NODE_LINEAR: return 4;
-    case ZN_NODE_BN: return 5;
-    default: return 1;
+    case ZN_NODE_LINEAR:
+        return 4;
+    case ZN_NODE_BN:
+        return 5;
+    default:
+        return 1;
     }
 }
 
-static zn_node *add_node(zn_sema *s, zn_nodes *out, zn_node_kind kind, zn_span at, const char *path, const zn_shape *in, zn_shape result) {
+static zn_node *add_node(zn_sema *s, zn_nodes *out, zn_node_kind kind, zn_span at, const char *path, const zn_shape *in,
+                         zn_shape result) {
     zn_node *n = zn_new(s->arena, zn_node);
     n->kind = kind;
     n->at = at;
@@ -161,7 +182,8 @@ static zn_node *add_node(zn_sema *s, zn_nodes *out, zn_node_kind kind, zn_span a
     out->last = n;
     s->nops += ops_of(kind);
     if (s->nops > MAX_OPS && !s->stop) {
-        zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, at, "this passes the limit of %d operations after unrolling", (int)MAX_OPS);
+        zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, at, "this passes the limit of %d operations after unrolling",
+                      (int)MAX_OPS);
         s->stop = true;
     }
     return n;
@@ -180,7 +202,8 @@ typedef struct layer_call {
 } layer_call;
 
 static void option_int(layer_call *c, size_t slot, const char *what, int64_t min, int64_t *out) {
-    if (c->t->slot[slot] && !zn_eval_int(c->s, c->p.env, c->t->slot[slot], what, min, MAX_INT, out)) c->ok = false;
+    if (c->t->slot[slot] && !zn_eval_int(c->s, c->p.env, c->t->slot[slot], what, min, MAX_INT, out))
+        c->ok = false;
 }
 
 /* k and pad, the same for convolutions and pooling. */
@@ -193,17 +216,20 @@ static void option_window(layer_call *c, size_t k, size_t pad, bool *same) {
         c->ok = false;
     }
     e = c->t->slot[pad];
-    if (!e) return;
+    if (!e)
+        return;
     size_t i = *same ? 0 : 1;
     if (!zn_bare_word(s, c->p.env, e)) {
         zn_val v = zn_eval(c->s, c->p.env, e);
         if (v.kind == ZN_V_INT) {
-            zn_sema_error(c->s, ZN_DIAG_NOT_YET, e->at, "a number for `pad` is not supported yet; there are same and valid");
+            zn_sema_error(c->s, ZN_DIAG_NOT_YET, e->at,
+                          "a number for `pad` is not supported yet; there are same and valid");
             c->ok = false;
             return;
         }
     }
-    if (!zn_eval_word(c->s, c->p.env, e, "pad", words, 2, 2, &i)) c->ok = false;
+    if (!zn_eval_word(c->s, c->p.env, e, "pad", words, 2, 2, &i))
+        c->ok = false;
     *same = i == 0;
 }
 
@@ -215,10 +241,13 @@ static bool slide(layer_call *c, int64_t k, int64_t stride, bool same, int64_t o
             out[i] = (in - 1) / stride + 1;
             before = (k - 1) / 2;
             after = (out[i] - 1) * stride + k - in - before;
-            if (after < 0) after = 0;
+            if (after < 0)
+                after = 0;
         } else if (k > in) {
-            zn_diag *x = zn_sema_error(c->s, ZN_DIAG_WINDOW, c->t->at, "the window of `%s` is %" PRId64 " x %" PRId64 "; the map is only %" PRId64 " x %" PRId64,
-                                       c->t->name, k, k, c->x.dim[0], c->x.dim[1]);
+            zn_diag *x =
+                zn_sema_error(c->s, ZN_DIAG_WINDOW, c->t->at,
+                              "the window of `%s` is %" PRId64 " x %" PRId64 "; the map is only %" PRId64 " x %" PRId64,
+                              c->t->name, k, k, c->x.dim[0], c->x.dim[1]);
             zn_sema_note(c->s, x, ZN_NOTE_HELP, (zn_span){0}, "use a smaller window, or `pad = same`");
             return false;
         } else {
@@ -231,8 +260,10 @@ static bool slide(layer_call *c, int64_t k, int64_t stride, bool same, int64_t o
 }
 
 static bool need_image(const layer_call *c) {
-    if (c->x.rank == 3) return true;
-    zn_sema_error(c->s, ZN_DIAG_LAYER_INPUT, c->t->at, "`%s` needs an image [h, w, c]; the value here is the vector %s", c->t->name, zn_shape_text(c->s, &c->x));
+    if (c->x.rank == 3)
+        return true;
+    zn_sema_error(c->s, ZN_DIAG_LAYER_INPUT, c->t->at, "`%s` needs an image [h, w, c]; the value here is the vector %s",
+                  c->t->name, zn_shape_text(c->s, &c->x));
     return false;
 }
 
@@ -248,11 +279,13 @@ static void option_bias(layer_call *c, size_t slot, bool norm_near, bool *bias, 
             *bias = v.i != 0;
         else {
             if (v.kind != ZN_V_BAD)
-                zn_sema_error(c->s, ZN_DIAG_TYPE, e->at, "`bias` needs auto, true or false; this is %s", zn_val_kind_text(&v));
+                zn_sema_error(c->s, ZN_DIAG_TYPE, e->at, "`bias` needs auto, true or false; this is %s",
+                              zn_val_kind_text(&v));
             c->ok = false;
         }
     }
-    if (!word) return;
+    if (!word)
+        return;
     if (strcmp(word, "auto")) {
         zn_sema_error(c->s, ZN_DIAG_CHOICE, e->at, "`bias` cannot be `%s`; it is auto, true or false", word);
         c->ok = false;
@@ -267,24 +300,29 @@ static zn_shape layer_conv(layer_call *c, bool norm_near) {
     int64_t out = 1, k = 1, stride = 1, size[2], pad[4];
     bool same = true, bias = true, is_auto = true;
     option_window(c, 1, 3, &same);
-    if (!c->ok) return poison;
+    if (!c->ok)
+        return poison;
     option_int(c, 0, "out", 1, &out);
     option_int(c, 1, "k", 1, &k);
     option_int(c, 2, "stride", 1, &stride);
     option_bias(c, 5, norm_near, &bias, &is_auto);
     if (c->ok && k % 2 == 0) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, c->t->slot[1]->at, "`k` is %" PRId64 "; even kernels are not supported yet", k);
+        zn_sema_error(s, ZN_DIAG_NOT_YET, c->t->slot[1]->at, "`k` is %" PRId64 "; even kernels are not supported yet",
+                      k);
         c->ok = false;
     }
-    if (!c->ok || c->x.bad || !need_image(c)) return poison;
-    if (!slide(c, k, stride, same, size, pad)) return poison;
+    if (!c->ok || c->x.bad || !need_image(c))
+        return poison;
+    if (!slide(c, k, stride, same, size, pad))
+        return poison;
     int64_t weights[4] = {k, k, c->x.dim[2], out};
     if (!fits(weights, 4, 1)) {
         zn_sema_error(s, ZN_DIAG_TOO_LARGE, c->t->at, "the weights have more than 2^46 bytes");
         return poison;
     }
     zn_shape y = checked(s, c->t->at, image(size[0], size[1], out));
-    if (y.bad) return y;
+    if (y.bad)
+        return y;
     zn_node *n = add_node(s, c->out, ZN_NODE_CONV, c->t->at, c->path, &c->x, y);
     n->k = k;
     n->stride = stride;
@@ -300,10 +338,13 @@ static zn_shape layer_linear(layer_call *c, bool norm_near) {
     bool bias = true, is_auto = true;
     option_int(c, 0, "out", 1, &out);
     option_bias(c, 1, norm_near, &bias, &is_auto);
-    if (!c->ok || c->x.bad) return poison;
+    if (!c->ok || c->x.bad)
+        return poison;
     if (c->x.rank != 1) {
-        zn_diag *x = zn_sema_error(s, ZN_DIAG_LAYER_INPUT, c->t->at, "`linear` needs a vector; the value here is the image %s", zn_shape_text(s, &c->x));
-        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "put `flatten` before it (%" PRId64 " features) or `avgpool` (%" PRId64 ")",
+        zn_diag *x = zn_sema_error(s, ZN_DIAG_LAYER_INPUT, c->t->at,
+                                   "`linear` needs a vector; the value here is the image %s", zn_shape_text(s, &c->x));
+        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0},
+                     "put `flatten` before it (%" PRId64 " features) or `avgpool` (%" PRId64 ")",
                      c->x.dim[0] * c->x.dim[1] * c->x.dim[2], c->x.dim[2]);
         return poison;
     }
@@ -313,7 +354,8 @@ static zn_shape layer_linear(layer_call *c, bool norm_near) {
         return poison;
     }
     zn_shape y = checked(s, c->t->at, vector(out));
-    if (y.bad) return y;
+    if (y.bad)
+        return y;
     zn_node *n = add_node(s, c->out, ZN_NODE_LINEAR, c->t->at, c->path, &c->x, y);
     n->bias = bias;
     n->bias_auto = is_auto;
@@ -322,8 +364,11 @@ static zn_shape layer_linear(layer_call *c, bool norm_near) {
 
 /* Values per channel that batch statistics are taken over: one gives a variance of 0 for ever. */
 static bool check_bn(zn_sema *s, zn_span at, const char *what, const zn_shape *x) {
-    if (!s->has_train || s->batch != 1 || (x->rank == 3 && x->dim[0] * x->dim[1] != 1)) return true;
-    zn_sema_error(s, ZN_DIAG_BN_ONE_VALUE, at, "%s sees one value per channel in all: the batch is 1 and the value here is %s", what, zn_shape_text(s, x));
+    if (!s->has_train || s->batch != 1 || (x->rank == 3 && x->dim[0] * x->dim[1] != 1))
+        return true;
+    zn_sema_error(s, ZN_DIAG_BN_ONE_VALUE, at,
+                  "%s sees one value per channel in all: the batch is 1 and the value here is %s", what,
+                  zn_shape_text(s, x));
     return false;
 }
 
@@ -331,15 +376,18 @@ static zn_shape layer_bn(layer_call *c) {
     double eps = 1e-5, momentum = 0.1;
     const zn_expr *e = c->t->slot[0];
     if (e) {
-        if (!zn_eval_float(c->s, c->p.env, e, "eps", 0, (double)INFINITY, false, &eps)) c->ok = false;
+        if (!zn_eval_float(c->s, c->p.env, e, "eps", 0, HUGE_VAL, false, &eps))
+            c->ok = false;
         if (c->ok && eps <= 0) {
             zn_sema_error(c->s, ZN_DIAG_RANGE, e->at, "`eps` is 0; it must be above 0");
             c->ok = false;
         }
     }
     e = c->t->slot[1];
-    if (e && !zn_eval_float(c->s, c->p.env, e, "momentum", 0, 1, false, &momentum)) c->ok = false;
-    if (!c->ok || c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x)) return poison;
+    if (e && !zn_eval_float(c->s, c->p.env, e, "momentum", 0, 1, false, &momentum))
+        c->ok = false;
+    if (!c->ok || c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x))
+        return poison;
     zn_node *n = add_node(c->s, c->out, ZN_NODE_BN, c->t->at, c->path, &c->x, c->x);
     n->eps = eps;
     n->momentum = momentum;
@@ -352,20 +400,24 @@ static zn_shape layer_pool(layer_call *c, bool average) {
     const zn_term *t = c->t;
     if (!t->slot[0]) { /* avgpool */
         if (t->slot[1] || t->slot[2]) {
-            zn_sema_error(c->s, ZN_DIAG_ARG_MISSING, t->name_at, "`avgpool` with a stride or padding needs its argument `k`");
+            zn_sema_error(c->s, ZN_DIAG_ARG_MISSING, t->name_at,
+                          "`avgpool` with a stride or padding needs its argument `k`");
             return poison;
         }
-        if (c->x.bad || !need_image(c)) return poison;
+        if (c->x.bad || !need_image(c))
+            return poison;
         zn_shape y = vector(c->x.dim[2]);
         add_node(c->s, c->out, ZN_NODE_GLOBAL_AVGPOOL, t->at, c->path, &c->x, y);
         return y;
     }
     option_window(c, 0, 2, &same);
-    if (!c->ok) return poison;
+    if (!c->ok)
+        return poison;
     option_int(c, 0, "k", 1, &k);
     stride = k;
     option_int(c, 1, "stride", 1, &stride);
-    if (!c->ok || c->x.bad || !need_image(c) || !slide(c, k, stride, same, size, pad)) return poison;
+    if (!c->ok || c->x.bad || !need_image(c) || !slide(c, k, stride, same, size, pad))
+        return poison;
     zn_shape y = image(size[0], size[1], c->x.dim[2]);
     zn_node *n = add_node(c->s, c->out, average ? ZN_NODE_AVGPOOL : ZN_NODE_MAXPOOL, t->at, c->path, &c->x, y);
     n->k = k;
@@ -382,34 +434,47 @@ static zn_shape simple(layer_call *c, zn_node_kind kind, zn_shape y) {
 static zn_shape layer(layer_call *c, bool norm_near) {
     zn_sema *s = c->s;
     switch (c->t->sig->id) {
-    case ZN_SIG_LAYER_CONV: return layer_conv(c, norm_near);
-    case ZN_SIG_LAYER_LINEAR: return layer_linear(c, norm_near);
+    case ZN_SIG_LAYER_CONV:
+        return layer_conv(c, norm_near);
+    case ZN_SIG_LAYER_LINEAR:
+        return layer_linear(c, norm_near);
     case ZN_SIG_LAYER_BN:
-    case ZN_SIG_LAYER_BATCHNORM: return layer_bn(c);
-    case ZN_SIG_LAYER_AVGPOOL: return layer_pool(c, true);
-    case ZN_SIG_LAYER_MAXPOOL: return layer_pool(c, false);
-    case ZN_SIG_LAYER_RELU: return c->x.bad ? poison : simple(c, ZN_NODE_RELU, c->x);
-    case ZN_SIG_LAYER_IDENTITY: return c->x;
+    case ZN_SIG_LAYER_BATCHNORM:
+        return layer_bn(c);
+    case ZN_SIG_LAYER_AVGPOOL:
+        return layer_pool(c, true);
+    case ZN_SIG_LAYER_MAXPOOL:
+        return layer_pool(c, false);
+    case ZN_SIG_LAYER_RELU:
+        return c->x.bad ? poison : simple(c, ZN_NODE_RELU, c->x);
+    case ZN_SIG_LAYER_IDENTITY:
+        return c->x;
     case ZN_SIG_LAYER_FLATTEN:
-        if (c->x.bad || !need_image(c)) return poison;
+        if (c->x.bad || !need_image(c))
+            return poison;
         return simple(c, ZN_NODE_FLATTEN, vector(c->x.dim[0] * c->x.dim[1] * c->x.dim[2]));
     case ZN_SIG_LAYER_DROPOUT: {
         double p;
-        if (!zn_eval_float(s, c->p.env, c->t->slot[0], "p", 0, 1, true, &p) || c->x.bad) return poison;
+        if (!zn_eval_float(s, c->p.env, c->t->slot[0], "p", 0, 1, true, &p) || c->x.bad)
+            return poison;
         zn_shape y = simple(c, ZN_NODE_DROPOUT, c->x);
         c->out->last->p = p;
         return y;
     }
     case ZN_SIG_LAYER_HADAMARD: {
-        if (c->x.bad) return poison;
+        if (c->x.bad)
+            return poison;
         int64_t n = channels(&c->x);
         if (n & (n - 1)) {
-            zn_sema_error(s, ZN_DIAG_HADAMARD_WIDTH, c->t->at, "`hadamard` needs a width that is a power of two; the value here is %s", zn_shape_text(s, &c->x));
+            zn_sema_error(s, ZN_DIAG_HADAMARD_WIDTH, c->t->at,
+                          "`hadamard` needs a width that is a power of two; the value here is %s",
+                          zn_shape_text(s, &c->x));
             return poison;
         }
         return simple(c, ZN_NODE_HADAMARD, c->x);
     }
-    default: return poison;
+    default:
+        return poison;
     }
 }
 
@@ -417,7 +482,8 @@ static zn_shape layer(layer_call *c, bool norm_near) {
 
 static bool contains_norm(const zn_nodes *list) {
     for (const zn_node *n = list->first; n; n = n->next)
-        if (n->kind == ZN_NODE_BN || (n->kind == ZN_NODE_RESIDUAL && contains_norm(&n->branch))) return true;
+        if (n->kind == ZN_NODE_BN || (n->kind == ZN_NODE_RESIDUAL && contains_norm(&n->branch)))
+            return true;
     return false;
 }
 
@@ -426,28 +492,33 @@ static int64_t stride_between(const zn_shape *x, const zn_shape *y) {
     int64_t t = 1;
     for (int i = 0; i < 2; i++) {
         int64_t least = (x->dim[i] - 1) / y->dim[i] + 1;
-        if (least > t) t = least;
+        if (least > t)
+            t = least;
     }
     for (int i = 0; i < 2; i++)
-        if ((x->dim[i] - 1) / t + 1 != y->dim[i]) return 0;
+        if ((x->dim[i] - 1) / t + 1 != y->dim[i])
+            return 0;
     return t;
 }
 
 /* "[32, 32, 32] -conv s2-> [16, 16, 64]": the layers that decide shapes. */
 static const char *chain_text(zn_sema *s, const zn_shape *x, const zn_nodes *list) {
-    static const char *const names[] = {"conv", "linear", "bn", "relu", "avgpool", "avgpool", "maxpool", "flatten", "dropout", "hadamard", "subsample", "pad", "residual"};
+    static const char *const names[] = {"conv",    "linear",  "bn",       "relu",      "avgpool", "avgpool", "maxpool",
+                                        "flatten", "dropout", "hadamard", "subsample", "pad",     "residual"};
     enum { SHOWN = 8 };
     zn_buf b = {0};
     int n = 0;
     zn_buf_puts(&b, zn_shape_text(s, x));
     for (const zn_node *v = list->first; v; v = v->next) {
-        if (v->kind != ZN_NODE_CONV && v->kind != ZN_NODE_LINEAR && same_shape(&v->in, &v->out)) continue;
+        if (v->kind != ZN_NODE_CONV && v->kind != ZN_NODE_LINEAR && same_shape(&v->in, &v->out))
+            continue;
         if (++n > SHOWN) {
             zn_buf_printf(&b, " ... -> %s", zn_shape_text(s, &list->last->out));
             break;
         }
         zn_buf_printf(&b, " -%s", names[v->kind]);
-        if (v->stride > 1) zn_buf_printf(&b, " s%" PRId64, v->stride);
+        if (v->stride > 1)
+            zn_buf_printf(&b, " s%" PRId64, v->stride);
         zn_buf_printf(&b, "-> %s", zn_shape_text(s, &v->out));
     }
     const char *text = zn_arena_strdup(s->arena, zn_buf_str(&b));
@@ -458,54 +529,68 @@ static const char *chain_text(zn_sema *s, const zn_shape *x, const zn_nodes *lis
 /* Which policies would work, with what they cost. */
 static void help_policies(zn_sema *s, zn_diag *x, const zn_shape *a, const zn_shape *b, const zn_nodes *branch) {
     if (a->rank != b->rank) {
-        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "no shortcut turns an image into a vector; move that layer out of the branch");
+        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0},
+                     "no shortcut turns an image into a vector; move that layer out of the branch");
         return;
     }
     if (a->rank == 3 && !stride_between(a, b)) {
-        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "no stride of the shortcut gives that height and width; change the strides or padding of the branch");
+        zn_sema_note(
+            s, x, ZN_NOTE_HELP, (zn_span){0},
+            "no stride of the shortcut gives that height and width; change the strides or padding of the branch");
         return;
     }
     bool norm = contains_norm(branch);
     int64_t n;
     char num[ZN_NUMBER_MAX] = "?";
-    if (!__builtin_mul_overflow(channels(a), channels(b), &n)) zn_i64_grouped(n + (norm ? 2 * channels(b) : 0), num);
-    zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "say how the shortcut changes shape: `residual(shortcut = project)` (%s%s, %s parameters)%s",
+    if (!__builtin_mul_overflow(channels(a), channels(b), &n))
+        zn_i64_grouped(n + (norm ? 2 * channels(b) : 0), num);
+    zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0},
+                 "say how the shortcut changes shape: `residual(shortcut = project)` (%s%s, %s parameters)%s",
                  a->rank == 3 ? "1x1 convolution" : "matrix", norm ? " and bn" : "", num,
                  channels(b) >= channels(a) ? "\nor `pad` (none)" : "");
 }
 
-static bool shortcut_size(zn_sema *s, const zn_term *t, const char *policy, const zn_shape *x, const zn_shape *y, const zn_nodes *branch, const char *why) {
+static bool shortcut_size(zn_sema *s, const zn_term *t, const char *policy, const zn_shape *x, const zn_shape *y,
+                          const zn_nodes *branch, const char *why) {
     zn_diag *d = zn_sema_error(s, ZN_DIAG_SHORTCUT_SIZE, t->name_at, "%s", why);
-    zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut is `%s` of %s", zn_shape_text(s, y), policy, zn_shape_text(s, x));
+    zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut is `%s` of %s", zn_shape_text(s, y),
+                 policy, zn_shape_text(s, x));
     zn_sema_note(s, d, ZN_NOTE_NOTE, (zn_span){0}, "branch: %s", chain_text(s, x, branch));
     return false;
 }
 
 /* The layers of a shortcut that changes shape. */
-static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, const zn_shape *x, const zn_shape *y, zn_node *r) {
+static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, const zn_shape *x, const zn_shape *y,
+                          zn_node *r) {
     static const char *const names[] = {"identity", "project", "pad"};
     int64_t stride = 1;
     if (policy == 0 || x->rank != y->rank) {
-        zn_diag *d = zn_sema_error(s, ZN_DIAG_RESIDUAL_SHAPES, t->name_at, "the two arms of `residual` have different shapes");
+        zn_diag *d =
+            zn_sema_error(s, ZN_DIAG_RESIDUAL_SHAPES, t->name_at, "the two arms of `residual` have different shapes");
         if (policy == 0)
-            zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut is the identity, %s", zn_shape_text(s, y), zn_shape_text(s, x));
+            zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut is the identity, %s",
+                         zn_shape_text(s, y), zn_shape_text(s, x));
         else
-            zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut starts from %s", zn_shape_text(s, y), zn_shape_text(s, x));
+            zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut starts from %s",
+                         zn_shape_text(s, y), zn_shape_text(s, x));
         zn_sema_note(s, d, ZN_NOTE_NOTE, (zn_span){0}, "branch: %s", chain_text(s, x, &r->branch));
         help_policies(s, d, x, y, &r->branch);
         return false;
     }
     if (x->rank == 3 && !(stride = stride_between(x, y)))
-        return shortcut_size(s, t, names[policy], x, y, &r->branch, "no integer stride makes the shortcut as large as the branch");
+        return shortcut_size(s, t, names[policy], x, y, &r->branch,
+                             "no integer stride makes the shortcut as large as the branch");
     if (policy == 2) {
         if (channels(x) > channels(y))
-            return shortcut_size(s, t, names[policy], x, y, &r->branch, "the shortcut `pad` cannot drop channels; `project` can");
+            return shortcut_size(s, t, names[policy], x, y, &r->branch,
+                                 "the shortcut `pad` cannot drop channels; `project` can");
         zn_shape v = *x;
         if (stride > 1) {
             v = image(y->dim[0], y->dim[1], x->dim[2]);
             add_node(s, &r->shortcut, ZN_NODE_SUBSAMPLE, t->name_at, p.in->path, x, v)->stride = stride;
         }
-        if (channels(&v) < channels(y)) add_node(s, &r->shortcut, ZN_NODE_PAD_CHANNELS, t->name_at, p.in->path, &v, *y);
+        if (channels(&v) < channels(y))
+            add_node(s, &r->shortcut, ZN_NODE_PAD_CHANNELS, t->name_at, p.in->path, &v, *y);
         return true;
     }
     const char *path = join(s, p.in, numbered(s, p.in, "shortcut"));
@@ -515,7 +600,8 @@ static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, 
                           zn_arena_printf(s->arena, "%s.%s1", path, is_image ? "conv" : "linear"), x, *y);
     n->stride = stride;
     if (contains_norm(&r->branch)) {
-        if (!check_bn(s, t->name_at, "the `bn` of the shortcut", y)) return false;
+        if (!check_bn(s, t->name_at, "the `bn` of the shortcut", y))
+            return false;
         add_node(s, &r->shortcut, ZN_NODE_BN, t->name_at, zn_arena_printf(s->arena, "%s.bn1", path), y, *y);
     }
     return true;
@@ -529,8 +615,10 @@ static zn_shape residual(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_n
     place inner = p;
     inner.branch = true;
     zn_shape y = unroll(s, t->body, inner, x, &r->branch);
-    if (!ok || y.bad || x.bad || s->stop) return poison;
-    if (!same_shape(&x, &y) && !make_shortcut(s, t, p, policy, &x, &y, r)) return poison;
+    if (!ok || y.bad || x.bad || s->stop)
+        return poison;
+    if (!same_shape(&x, &y) && !make_shortcut(s, t, p, policy, &x, &y, r))
+        return poison;
     zn_nodes branch = r->branch, shortcut = r->shortcut;
     r = add_node(s, out, ZN_NODE_RESIDUAL, t->name_at, p.in->path, &x, y);
     r->branch = branch;
@@ -543,7 +631,8 @@ static zn_shape residual(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_n
 
 static zn_shape use_block(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out) {
     const zn_env *env = NULL;
-    if (t->block->bad) return poison;
+    if (t->block->bad)
+        return poison;
     size_t i = 0;
     for (const zn_formal *f = t->block->formals; f; f = f->next, i++) {
         zn_val *v = zn_new(s->arena, zn_val);
@@ -558,14 +647,16 @@ static zn_shape use_block(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_
 
 static zn_shape repeat(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out) {
     int64_t n = 0;
-    if (!zn_eval_int(s, p.env, t->value, "repeat", 0, INT64_MAX, &n)) return poison;
+    if (!zn_eval_int(s, p.env, t->value, "repeat", 0, INT64_MAX, &n))
+        return poison;
     for (int64_t i = 0; i < n && !s->stop; i++) {
         const zn_val v = {.kind = ZN_V_INT, .i = i};
         const zn_env e = {t->name, &v, p.env};
         scope body = {.path = join(s, p.in, zn_arena_printf(s->arena, "%" PRId64, i))};
         place q = p;
         q.in = &body;
-        if (t->name) q.env = &e;
+        if (t->name)
+            q.env = &e;
         x = unroll(s, t->body, q, x, out);
     }
     return x;
@@ -575,40 +666,48 @@ typedef enum term_class { TERM_OTHER, TERM_NORM, TERM_TRANSPARENT } term_class;
 
 /* What the rule of `bias = auto` sees in a term. */
 static term_class classify(const zn_term *t) {
-    if (t->kind != ZN_TERM_CALL || !t->sig || t->sig->group != ZN_GROUP_LAYER) return TERM_OTHER;
+    if (t->kind != ZN_TERM_CALL || !t->sig || t->sig->group != ZN_GROUP_LAYER)
+        return TERM_OTHER;
     switch (t->sig->id) {
     case ZN_SIG_LAYER_BN:
-    case ZN_SIG_LAYER_BATCHNORM: return TERM_NORM;
+    case ZN_SIG_LAYER_BATCHNORM:
+        return TERM_NORM;
     case ZN_SIG_LAYER_RELU:
-    case ZN_SIG_LAYER_DROPOUT: return TERM_TRANSPARENT;
-    default: return TERM_OTHER;
+    case ZN_SIG_LAYER_DROPOUT:
+        return TERM_TRANSPARENT;
+    default:
+        return TERM_OTHER;
     }
 }
 
 static bool norm_follows(const zn_term *t) {
     for (t = t->next; t; t = t->next) {
         term_class c = classify(t);
-        if (c != TERM_TRANSPARENT) return c == TERM_NORM;
+        if (c != TERM_TRANSPARENT)
+            return c == TERM_NORM;
     }
     return false;
 }
 
 static bool owns_path(zn_sig_id id) {
-    return id == ZN_SIG_LAYER_CONV || id == ZN_SIG_LAYER_LINEAR || id == ZN_SIG_LAYER_BN || id == ZN_SIG_LAYER_BATCHNORM || id == ZN_SIG_LAYER_DROPOUT;
+    return id == ZN_SIG_LAYER_CONV || id == ZN_SIG_LAYER_LINEAR || id == ZN_SIG_LAYER_BN ||
+           id == ZN_SIG_LAYER_BATCHNORM || id == ZN_SIG_LAYER_DROPOUT;
 }
 
 static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out, bool norm_near) {
     bool is_layer = t->kind == ZN_TERM_CALL && !t->block;
     scope own = {0};
     const char *path = NULL;
-    if (t->bad) return poison;
+    if (t->bad)
+        return poison;
     if (t->label) {
         path = join(s, p.in, t->label);
         take_path(s, path, t->label_at, p.via);
     } else if (is_layer) {
         const char *kind = t->sig->id == ZN_SIG_LAYER_BATCHNORM ? "bn" : t->sig->name;
         path = join(s, p.in, numbered(s, p.in, kind));
-        if (owns_path(t->sig->id)) take_path(s, path, t->at, p.via);
+        if (owns_path(t->sig->id))
+            take_path(s, path, t->at, p.via);
     } else if (t->kind == ZN_TERM_REPEAT) {
         path = join(s, p.in, numbered(s, p.in, "repeat"));
         take_path(s, path, t->name_at, p.via);
@@ -619,36 +718,44 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
     }
     switch (t->kind) {
     case ZN_TERM_CALL: {
-        if (t->block) return use_block(s, t, p, x, out);
+        if (t->block)
+            return use_block(s, t, p, x, out);
         layer_call c = {s, t, p, x, out, path, true};
         return layer(&c, norm_near);
     }
-    case ZN_TERM_RESIDUAL: return residual(s, t, p, x, out);
-    case ZN_TERM_REPEAT: return repeat(s, t, p, x, out);
-    default: return poison;
+    case ZN_TERM_RESIDUAL:
+        return residual(s, t, p, x, out);
+    case ZN_TERM_REPEAT:
+        return repeat(s, t, p, x, out);
+    default:
+        return poison;
     }
 }
 
 static zn_shape unroll(zn_sema *s, const zn_body *b, place p, zn_shape x, zn_nodes *out) {
     bool norm_before = false;
     if (++p.depth > ZN_MAX_NESTING) {
-        zn_sema_error(s, ZN_DIAG_NESTING, b->first ? b->first->name_at : b->at, "the model is nested more than %d levels deep here", (int)ZN_MAX_NESTING);
+        zn_sema_error(s, ZN_DIAG_NESTING, b->first ? b->first->name_at : b->at,
+                      "the model is nested more than %d levels deep here", (int)ZN_MAX_NESTING);
         s->stop = true;
         return poison;
     }
     for (const zn_term *t = b->first; t && !s->stop; t = t->next) {
         if (++s->nterms > MAX_TERMS) {
-            zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, t->name_at, "this passes the limit of %d terms after unrolling", (int)MAX_TERMS);
+            zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, t->name_at, "this passes the limit of %d terms after unrolling",
+                          (int)MAX_TERMS);
             s->stop = true;
             break;
         }
         place q = p;
-        if (p.depth == 1) q.via = t->at;
+        if (p.depth == 1)
+            q.via = t->at;
         zn_shape cur = x;
         s->cur = &cur;
         x = unroll_term(s, t, q, x, out, norm_follows(t) || (p.branch && norm_before));
         term_class c = classify(t);
-        if (c != TERM_TRANSPARENT) norm_before = c == TERM_NORM;
+        if (c != TERM_TRANSPARENT)
+            norm_before = c == TERM_NORM;
     }
     s->cur = NULL;
     return x;
@@ -660,21 +767,26 @@ static zn_shape input_shape(zn_sema *s, const zn_model *m) {
     zn_shape x = {.rank = (int)m->dims.n};
     int i = 0;
     if (m->dims.n != 1 && m->dims.n != 3) {
-        zn_sema_error(s, ZN_DIAG_INPUT_DIMS, m->input_at, "the input has %zu dimension%s; it is an image [height, width, channels] or a vector [features]", m->dims.n,
-                      m->dims.n == 1 ? "" : "s");
+        zn_sema_error(s, ZN_DIAG_INPUT_DIMS, m->input_at,
+                      "the input has %zu dimension%s; it is an image [height, width, channels] or a vector [features]",
+                      m->dims.n, m->dims.n == 1 ? "" : "s");
         return poison;
     }
     for (const zn_arg *a = m->dims.first; a; a = a->next, i++)
-        if (!zn_eval_int(s, NULL, a->value, "input", 1, MAX_INT, &x.dim[i])) x.bad = true;
+        if (!zn_eval_int(s, NULL, a->value, "input", 1, MAX_INT, &x.dim[i]))
+            x.bad = true;
     return checked(s, m->input_at, x);
 }
 
 static void check_sample(zn_sema *s, const zn_model *m, const zn_shape *x) {
-    if (s->sample.bad || x->bad) return;
+    if (s->sample.bad || x->bad)
+        return;
     const zn_shape *y = &s->sample;
     int64_t all = y->dim[0] * y->dim[1] * y->dim[2];
-    if (x->rank == 3 ? same_shape(x, y) : x->dim[0] == all) return;
-    zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_SHAPE, m->input_at, "the input is %s; the samples of `%s` are %s", zn_shape_text(s, x), s->source, zn_shape_text(s, y));
+    if (x->rank == 3 ? same_shape(x, y) : x->dim[0] == all)
+        return;
+    zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_SHAPE, m->input_at, "the input is %s; the samples of `%s` are %s",
+                               zn_shape_text(s, x), s->source, zn_shape_text(s, y));
     zn_sema_note(s, d, ZN_NOTE_HELP, (zn_span){0}, "write `input %s%s`%s", m->input, zn_shape_text(s, y),
                  x->rank == 1 ? zn_arena_printf(s->arena, ", or `input %s[%" PRId64 "]`", m->input, all) : "");
 }
@@ -682,21 +794,30 @@ static void check_sample(zn_sema *s, const zn_model *m, const zn_shape *x) {
 /* The last weighted layer always has a bias, unless its option says otherwise. */
 static void find_head(const zn_nodes *list, zn_node **head) {
     for (zn_node *n = list->first; n; n = n->next) {
-        if (n->kind == ZN_NODE_CONV || n->kind == ZN_NODE_LINEAR) *head = n;
-        if (n->kind == ZN_NODE_RESIDUAL) find_head(&n->branch, head);
+        if (n->kind == ZN_NODE_CONV || n->kind == ZN_NODE_LINEAR)
+            *head = n;
+        if (n->kind == ZN_NODE_RESIDUAL)
+            find_head(&n->branch, head);
     }
 }
 
 static void check_output(zn_sema *s, const zn_model *m) {
     const zn_shape *y = &s->output;
-    if (y->bad || !s->has_train) return;
+    if (y->bad || !s->has_train)
+        return;
     zn_span at = m->body->last ? m->body->last->at : m->at;
     if (y->rank != 1) {
-        zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at, "the model ends in the image %s; cross_entropy needs a vector, one number per class", zn_shape_text(s, y));
-        zn_sema_note(s, d, ZN_NOTE_HELP, (zn_span){0}, "end it in `avgpool linear(%" PRId64 ")`", s->classes ? s->classes : 10);
+        zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at,
+                                   "the model ends in the image %s; cross_entropy needs a vector, one number per class",
+                                   zn_shape_text(s, y));
+        zn_sema_note(s, d, ZN_NOTE_HELP, (zn_span){0}, "end it in `avgpool linear(%" PRId64 ")`",
+                     s->classes ? s->classes : 10);
     } else if (s->classes && y->dim[0] != s->classes) {
-        zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at, "the model gives %" PRId64 " number%s; `%s` has %" PRId64 " classes", y->dim[0], y->dim[0] == 1 ? "" : "s", s->source, s->classes);
-        if (s->source_at.line) zn_sema_note(s, d, ZN_NOTE_LABEL, s->source_at, "the data");
+        zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at,
+                                   "the model gives %" PRId64 " number%s; `%s` has %" PRId64 " classes", y->dim[0],
+                                   y->dim[0] == 1 ? "" : "s", s->source, s->classes);
+        if (s->source_at.line)
+            zn_sema_note(s, d, ZN_NOTE_LABEL, s->source_at, "the data");
     }
 }
 
@@ -707,9 +828,11 @@ void zn_net(zn_sema *s) {
     check_sample(s, m, &x);
     place p = {.in = &top};
     s->output = unroll(s, m->body, p, x, &s->net);
-    if (s->stop) return;
+    if (s->stop)
+        return;
     check_output(s, m);
     zn_node *head = NULL;
     find_head(&s->net, &head);
-    if (head && head->bias_auto) head->bias = true;
+    if (head && head->bias_auto)
+        head->bias = true;
 }

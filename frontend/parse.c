@@ -14,7 +14,9 @@ enum { MAX_TEXT = 1 << 28 };
 
 int zn_yylex(ZN_YYSTYPE *v, zn_loc *loc, zn_parse *p);
 
-zn_span zn_parse_span(const zn_parse *p, zn_loc at) { return p->option ? (zn_span){0} : at.at; }
+zn_span zn_parse_span(const zn_parse *p, zn_loc at) {
+    return p->option ? (zn_span){0} : at.at;
+}
 
 zn_diag *zn_parse_error(zn_parse *p, zn_diag_id id, zn_loc at, const char *fmt, ...) {
     zn_buf b = {0};
@@ -32,18 +34,24 @@ zn_diag *zn_parse_error(zn_parse *p, zn_diag_id id, zn_loc at, const char *fmt, 
 
 static int braces(const zn_parse *p) {
     int n = 0;
-    for (int i = 0; i < p->nopen; i++) n += p->open[i].kind == '{';
+    for (int i = 0; i < p->nopen; i++)
+        n += p->open[i].kind == '{';
     return n;
 }
 
 static const struct zn_open *innermost_brace(const zn_parse *p) {
     for (int i = p->nopen - 1; i >= 0; i--)
-        if (p->open[i].kind == '{') return &p->open[i];
+        if (p->open[i].kind == '{')
+            return &p->open[i];
     return NULL;
 }
 
-static int opener(int closer) { return closer == ')' ? '(' : closer == ']' ? '[' : '{'; }
-static int closer(int open) { return open == '(' ? ')' : open == '[' ? ']' : '}'; }
+static int opener(int closer) {
+    return closer == ')' ? '(' : closer == ']' ? '[' : '{';
+}
+static int closer(int open) {
+    return open == '(' ? ')' : open == '[' ? ']' : '}';
+}
 
 static void match(zn_parse *p, const zn_token *t) {
     p->closed_brace = false;
@@ -53,7 +61,8 @@ static void match(zn_parse *p, const zn_token *t) {
     case '{':
         if (p->nopen == ZN_MAX_NESTING) {
             if (!p->quiet)
-                zn_parse_error(p, ZN_DIAG_NESTING, t->loc, "this is nested more than %d levels deep", (int)ZN_MAX_NESTING);
+                zn_parse_error(p, ZN_DIAG_NESTING, t->loc, "this is nested more than %d levels deep",
+                               (int)ZN_MAX_NESTING);
             p->stop = p->quiet = true;
             return;
         }
@@ -69,10 +78,12 @@ static void match(zn_parse *p, const zn_token *t) {
                 p->closed_brace = t->kind == '}';
                 return;
             }
-            if (p->open[i].kind == '{') return;
+            if (p->open[i].kind == '{')
+                return;
         }
         return;
-    default: return;
+    default:
+        return;
     }
 }
 
@@ -87,24 +98,30 @@ static bool starts_section(int kind) {
     case K_MODEL:
     case K_DATA:
     case K_INIT:
-    case K_TRAIN: return true;
-    default: return false;
+    case K_TRAIN:
+        return true;
+    default:
+        return false;
     }
 }
 
-bool zn_parse_can_resume(const zn_parse *p) { return p->now.kind == 0 || starts_section(p->now.kind); }
+bool zn_parse_can_resume(const zn_parse *p) {
+    return p->now.kind == 0 || starts_section(p->now.kind);
+}
 
 static zn_token scan(zn_parse *p) {
     zn_token t = {0};
     t.kind = zn_scan(&t, p->scanner);
-    if (t.kind == 0) t.loc = (zn_loc){{p->line, p->col, 0}, p->off};
+    if (t.kind == 0)
+        t.loc = (zn_loc){{p->line, p->col, 0}, p->off};
     t.after_bad = p->dropped;
     p->dropped = false;
     return t;
 }
 
 static zn_token next(zn_parse *p) {
-    if (!p->has_peeked) return scan(p);
+    if (!p->has_peeked)
+        return scan(p);
     p->has_peeked = false;
     return p->peeked;
 }
@@ -120,7 +137,8 @@ static bool next_is_assignment(zn_parse *p) {
 /* The next token that the parser is to see. */
 static zn_token deliver(zn_parse *p) {
     for (;;) {
-        if (p->stop) return (zn_token){.kind = 0, .loc = p->now.loc};
+        if (p->stop)
+            return (zn_token){.kind = 0, .loc = p->now.loc};
         if (p->closing) {
             p->closing--;
             int kind = p->nopen > 0 ? closer(p->open[--p->nopen].kind) : '}';
@@ -134,7 +152,8 @@ static zn_token deliver(zn_parse *p) {
         } else {
             t = next(p);
         }
-        if (starts_section(t.kind) && !held && p->nopen > 0 && (p->recovering || braces(p) > 0) && !next_is_assignment(p)) {
+        if (starts_section(t.kind) && !held && p->nopen > 0 && (p->recovering || braces(p) > 0) &&
+            !next_is_assignment(p)) {
             if (p->recovering) {
                 /* the parser has thrown away what was open inside its brace */
                 p->nopen = 0;
@@ -143,7 +162,8 @@ static zn_token deliver(zn_parse *p) {
                 zn_diag *x = NULL;
                 const struct zn_open *o = innermost_brace(p);
                 if (!p->quiet && !p->lenient) {
-                    x = zn_parse_error(p, ZN_DIAG_SYNTAX, t.loc, "found `%s` inside of braces; a `}` is missing before it", t.v.s);
+                    x = zn_parse_error(p, ZN_DIAG_SYNTAX, t.loc,
+                                       "found `%s` inside of braces; a `}` is missing before it", t.v.s);
                     zn_diag_note(p->d, x, ZN_NOTE_LABEL, zn_parse_span(p, o->loc), "this brace is still open");
                 }
                 p->lenient = false;
@@ -156,7 +176,8 @@ static zn_token deliver(zn_parse *p) {
             p->holding = true;
             continue;
         }
-        if (held) p->making_up = false;
+        if (held)
+            p->making_up = false;
         match(p, &t);
         if (p->recovering && t.kind != 0) {
             if (t.kind == '}' && p->level > 0 && braces(p) == p->level - 1)
@@ -186,7 +207,8 @@ int zn_yylex(ZN_YYSTYPE *v, zn_loc *loc, zn_parse *p) {
 
 void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char *expected) {
     p->syntax_errors++;
-    if (p->making_up || p->stop) return;
+    if (p->making_up || p->stop)
+        return;
     const zn_token *t = &p->now;
     const struct zn_open *o = p->nopen ? &p->open[p->nopen - 1] : NULL;
     bool silent = p->quiet || p->lenient || t->after_bad;
@@ -203,17 +225,20 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
             else
                 zn_buf_puts(&b, found);
             zn_diag *x = zn_parse_error(p, ZN_DIAG_SYNTAX, at, "found %s; expected %s", zn_buf_str(&b), expected);
-            if (t->kind == 0 && o) zn_diag_note(p->d, x, ZN_NOTE_LABEL, zn_parse_span(p, o->loc), "this is still open");
+            if (t->kind == 0 && o)
+                zn_diag_note(p->d, x, ZN_NOTE_LABEL, zn_parse_span(p, o->loc), "this is still open");
             if (t->kind == STARSTAR)
                 zn_diag_note(p->d, x, ZN_NOTE_HELP, (zn_span){0}, "there is no operator `**`; multiply instead");
             zn_buf_free(&b);
         }
     }
     int open = braces(p);
-    if (t->kind == 0) return;
+    if (t->kind == 0)
+        return;
     if (t->kind == '}') {
         /* it has left the stack: what the parser has open is one more, unless there was nothing to close */
-        if (p->closed_brace) return;
+        if (p->closed_brace)
+            return;
         p->level = open;
     } else if (starts_section(t->kind) && open == 0) {
         p->nopen = 0;
@@ -228,15 +253,22 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
 
 /* Length of the UTF-8 sequence at s, 0 if it is none. */
 static size_t utf8_length(const unsigned char *s, size_t n) {
-    if (s[0] < 0x80) return 1;
+    if (s[0] < 0x80)
+        return 1;
     size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len > n) return 0;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || len > n)
+        return 0;
     for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if (s[0] == 0xe0 && s[1] < 0xa0) return 0; /* overlong */
-    if (s[0] == 0xed && s[1] > 0x9f) return 0; /* surrogates */
-    if (s[0] == 0xf0 && s[1] < 0x90) return 0;
-    if (s[0] == 0xf4 && s[1] > 0x8f) return 0;
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if (s[0] == 0xe0 && s[1] < 0xa0)
+        return 0; /* overlong */
+    if (s[0] == 0xed && s[1] > 0x9f)
+        return 0; /* surrogates */
+    if (s[0] == 0xf0 && s[1] < 0x90)
+        return 0;
+    if (s[0] == 0xf4 && s[1] > 0x8f)
+        return 0;
     return len;
 }
 
@@ -275,9 +307,11 @@ static void run(zn_parse *p) {
         return;
     }
     zn_scan_open(p);
-    if (zn_yyparse(p) != 0) p->syntax_errors++;
+    if (zn_yyparse(p) != 0)
+        p->syntax_errors++;
     zn_scan_close(p);
-    if (p->quiet) p->syntax_errors++;
+    if (p->quiet)
+        p->syntax_errors++;
 }
 
 bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file *file) {

@@ -54,9 +54,9 @@ typedef struct zn_parse {
     bool holding;   /* the keyword that waits for them */
     zn_token held;
     bool closed_brace; /* the last token closed a brace that was open */
-    bool lenient;   /* a string did not end: what it swallowed may be missing, once */
-    bool quiet; /* consequences of something reported: say nothing */
-    bool stop;  /* give up: deliver the end */
+    bool lenient;      /* a string did not end: what it swallowed may be missing, once */
+    bool quiet;        /* consequences of something reported: say nothing */
+    bool stop;         /* give up: deliver the end */
     size_t syntax_errors;
 } zn_parse;
 

@@ -94,11 +94,11 @@ struct zn_node {
     zn_span at;
     const char *path;
     zn_shape in, out;
-    int64_t k, stride, pad[4];   /* windows; pad is top, left, bottom, right */
-    bool bias, bias_auto;        /* weighted layers */
+    int64_t k, stride, pad[4]; /* windows; pad is top, left, bottom, right */
+    bool bias, bias_auto;      /* weighted layers */
     double eps, momentum, p;
-    const char *policy;          /* RESIDUAL */
-    zn_nodes branch, shortcut;   /* RESIDUAL; an empty shortcut is the identity */
+    const char *policy;        /* RESIDUAL */
+    zn_nodes branch, shortcut; /* RESIDUAL; an empty shortcut is the identity */
     zn_node *next;
 };
 
@@ -108,8 +108,8 @@ typedef struct zn_sema {
     zn_diags *d;
     zn_file *file;
     const zn_frontend_options *options;
-    zn_module *module;  /* configuration goes here */
-    const char *option; /* what is evaluated comes from this option of the command line, or NULL */
+    zn_module *module;   /* configuration goes here */
+    const char *option;  /* what is evaluated comes from this option of the command line, or NULL */
     const zn_shape *cur; /* the current value in a model's body; NULL elsewhere */
     int let_depth;
     const zn_sig *sigs[ZN_SIG_COUNT];
@@ -117,9 +117,9 @@ typedef struct zn_sema {
     bool has_train;
     int64_t batch; /* 0: not known (reported) */
     double decay;
-    int64_t classes;   /* of the data; 0: not known */
-    int64_t samples;   /* for training; 0: not known before the files are read */
-    zn_shape sample;   /* of the data; bad: not known */
+    int64_t classes;    /* of the data; 0: not known */
+    int64_t samples;    /* for training; 0: not known before the files are read */
+    zn_shape sample;    /* of the data; bad: not known */
     const char *source; /* of the data */
     zn_span source_at;
     /* unrolling */
@@ -165,13 +165,17 @@ zn_decl *zn_decl_find(const zn_sema *s, const char *name);
 zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e);
 void zn_eval_decls(zn_sema *s);
 /* The value of option `what`, checked; false if something was reported. */
-bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max, int64_t *out);
+bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max,
+                 int64_t *out);
 /* open_max: max itself is too large. */
-bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max, bool open_max, double *out);
+bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max,
+                   bool open_max, double *out);
 bool zn_eval_bool(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, bool *out);
 bool zn_eval_str(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char **out);
-/* One of n words: a bare name that is not declared, or a string. Words from index `planned` on are reported as planned. */
-bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *const *words, size_t n, size_t planned, size_t *out);
+/* One of n words: a bare name that is not declared, or a string. Words from index `planned` on are reported as planned.
+ */
+bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *const *words, size_t n,
+                  size_t planned, size_t *out);
 /* The bare word e may be, or NULL if it has to be evaluated. */
 const char *zn_bare_word(const zn_sema *s, const zn_env *env, const zn_expr *e);
 const char *zn_val_kind_text(const zn_val *v);

@@ -22,7 +22,8 @@ __attribute__((format(printf, 2, 0))) static const char *format(zn_arena *a, con
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
-    if (n < 0) n = 0;
+    if (n < 0)
+        n = 0;
     char *s = zn_arena_alloc(a, (size_t)n + 1, 1);
     (void)vsnprintf(s, (size_t)n + 1, fmt, again);
     va_end(again);
@@ -64,15 +65,21 @@ void zn_diag_note(zn_diags *d, zn_diag *to, zn_note_kind kind, zn_span at, const
     to->last_note = n;
 }
 
-static int cmp_u32(uint32_t a, uint32_t b) { return (a > b) - (a < b); }
+static int cmp_u32(uint32_t a, uint32_t b) {
+    return (a > b) - (a < b);
+}
 
 /* Place, then code, then text; the order of reporting last, so that the order is total. */
 static int compare(const zn_diag *a, const zn_diag *b) {
     int c = cmp_u32(a->at.line, b->at.line);
-    if (!c) c = cmp_u32(a->at.col, b->at.col);
-    if (!c) c = strcmp(zn_diag_table[a->id].code, zn_diag_table[b->id].code);
-    if (!c) c = cmp_u32(a->at.len, b->at.len);
-    if (!c) c = strcmp(a->msg, b->msg);
+    if (!c)
+        c = cmp_u32(a->at.col, b->at.col);
+    if (!c)
+        c = strcmp(zn_diag_table[a->id].code, zn_diag_table[b->id].code);
+    if (!c)
+        c = cmp_u32(a->at.len, b->at.len);
+    if (!c)
+        c = strcmp(a->msg, b->msg);
     return c;
 }
 
@@ -89,17 +96,21 @@ static int compare_ranked(const void *x, const void *y) {
 
 void zn_diags_sort(zn_diags *d) {
     size_t n = 0;
-    for (zn_diag *x = d->first; x; x = x->next) n++;
-    if (n == 0) return;
+    for (zn_diag *x = d->first; x; x = x->next)
+        n++;
+    if (n == 0)
+        return;
     ranked *r = zn_new_n(&d->arena, ranked, n);
     size_t k = 0;
-    for (zn_diag *x = d->first; x; x = x->next, k++) r[k] = (ranked){x, k};
+    for (zn_diag *x = d->first; x; x = x->next, k++)
+        r[k] = (ranked){x, k};
     qsort(r, n, sizeof *r, compare_ranked);
     d->first = d->last = NULL;
     d->errors = d->warnings = 0;
     for (k = 0; k < n; k++) {
         zn_diag *x = r[k].d;
-        if (d->last && compare(d->last, x) == 0) continue;
+        if (d->last && compare(d->last, x) == 0)
+            continue;
         x->next = NULL;
         if (d->last)
             d->last->next = x;
@@ -118,13 +129,16 @@ enum { NAME_MAX_NEAR = 64 };
 static size_t distance(const char *a, size_t n, const char *b, size_t m) {
     size_t row[3][NAME_MAX_NEAR + 1];
     size_t *before = row[0], *last = row[1], *now = row[2];
-    for (size_t j = 0; j <= m; j++) last[j] = before[j] = j;
+    for (size_t j = 0; j <= m; j++)
+        last[j] = before[j] = j;
     for (size_t i = 1; i <= n; i++) {
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
             size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            if (last[j] + 1 < best) best = last[j] + 1;
-            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
+            if (last[j] + 1 < best)
+                best = last[j] + 1;
+            if (now[j - 1] + 1 < best)
+                best = now[j - 1] + 1;
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
@@ -140,10 +154,12 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m) {
 const char *zn_nearest_name(const char *name, const char *const *names, size_t n) {
     size_t len = strlen(name), best_distance = 1 + len / 4 + 1;
     const char *best = NULL;
-    if (len > NAME_MAX_NEAR) return NULL;
+    if (len > NAME_MAX_NEAR)
+        return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t m = strlen(names[i]);
-        if (m > NAME_MAX_NEAR) continue;
+        if (m > NAME_MAX_NEAR)
+            continue;
         size_t x = distance(name, len, names[i], m);
         /* a name of which nothing is left is no correction: `x` is not near `y` */
         if (x < best_distance && x < len && x < m) {

@@ -6,14 +6,17 @@
 
 #include "driver/render.h"
 
-static zn_span at(uint32_t line, uint32_t col, uint32_t len) { return (zn_span){line, col, len}; }
+static zn_span at(uint32_t line, uint32_t col, uint32_t len) {
+    return (zn_span){line, col, len};
+}
 
 static void codes_are_unique(void) {
     for (int i = 0; i < ZN_DIAG_COUNT; i++) {
         CU_ASSERT_EQUAL(strlen(zn_diag_table[i].code), 6);
         CU_ASSERT_EQUAL(strncmp(zn_diag_table[i].code, "ZN0", 3), 0);
         CU_ASSERT_TRUE(strlen(zn_diag_table[i].doc) > 20);
-        for (int j = 0; j < i; j++) CU_ASSERT_STRING_NOT_EQUAL(zn_diag_table[i].code, zn_diag_table[j].code);
+        for (int j = 0; j < i; j++)
+            CU_ASSERT_STRING_NOT_EQUAL(zn_diag_table[i].code, zn_diag_table[j].code);
     }
 }
 
@@ -34,7 +37,8 @@ static void sorted_by_place_and_code(void) {
 
 static void equal_ones_are_dropped(void) {
     zn_diags d = {0};
-    for (int i = 0; i < 3; i++) zn_diag_add(&d, ZN_DIAG_TYPE, at(2, 2, 1), "the same");
+    for (int i = 0; i < 3; i++)
+        zn_diag_add(&d, ZN_DIAG_TYPE, at(2, 2, 1), "the same");
     zn_diag_add(&d, ZN_DIAG_TYPE, at(2, 2, 1), "another text");
     CU_ASSERT_EQUAL(d.errors, 4);
     zn_diags_sort(&d);
@@ -67,7 +71,8 @@ static void check_text(const char *source, zn_span where, const char *expected) 
 static void carets(void) {
     check_text("ab cd", at(1, 4, 2), "error[ZN0209]: m\n --> f.znet:1:4\n  |\n1 | ab cd\n  |    ^^\n");
     /* under code points; tabs copied */
-    check_text("\t\xc3\xa4 cd\n", at(1, 5, 2), "error[ZN0209]: m\n --> f.znet:1:5\n  |\n1 | \t\xc3\xa4 cd\n  | \t  ^^\n");
+    check_text("\t\xc3\xa4 cd\n", at(1, 5, 2),
+               "error[ZN0209]: m\n --> f.znet:1:5\n  |\n1 | \t\xc3\xa4 cd\n  | \t  ^^\n");
     /* clipped to the first line; one caret at the end of a line or the file */
     check_text("ab\ncd", at(1, 2, 99), "error[ZN0209]: m\n --> f.znet:1:2\n  |\n1 | ab\n  |  ^\n");
     check_text("ab\n", at(2, 1, 0), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | \n  | ^\n");
@@ -87,7 +92,8 @@ static void notes(void) {
     zn_diag_note(&d, x, ZN_NOTE_NOTE, at(0, 0, 0), "a\nb");
     zn_diag_note(&d, x, ZN_NOTE_HELP, at(0, 0, 0), "c\nd");
     zn_render_text(&d, false, &b);
-    CU_ASSERT_STRING_EQUAL(zn_buf_str(&b), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | two\n  | ^^^ own\n1 | one\n  | --- other\n  = a\n    b\nhelp: c\n      d\n");
+    CU_ASSERT_STRING_EQUAL(zn_buf_str(&b), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | two\n  | ^^^ own\n1 | one\n  | "
+                                           "--- other\n  = a\n    b\nhelp: c\n      d\n");
     zn_buf_free(&b);
     zn_diags_free(&d);
 }
@@ -98,14 +104,18 @@ static void json(void) {
     zn_diag *x = zn_diag_add(&d, ZN_DIAG_UTF8, at(1, 2, 3), "\xff\n\x01\\");
     zn_diag_note(&d, x, ZN_NOTE_HELP, at(0, 0, 0), "\xc3\xa4");
     zn_render_json(&d, &b);
-    CU_ASSERT_STRING_EQUAL(zn_buf_str(&b), "{\"code\":\"ZN0002\",\"severity\":\"error\",\"path\":\"a\\\"b\",\"line\":1,\"column\":2,\"length\":3,\"message\":\"\\ufffd\\n\\u0001\\\\\","
-                                           "\"notes\":[{\"kind\":\"help\",\"line\":0,\"column\":0,\"length\":0,\"text\":\"\xc3\xa4\"}]}\n");
+    CU_ASSERT_STRING_EQUAL(
+        zn_buf_str(&b),
+        "{\"code\":\"ZN0002\",\"severity\":\"error\",\"path\":\"a\\\"b\",\"line\":1,\"column\":2,\"length\":3,"
+        "\"message\":\"\\ufffd\\n\\u0001\\\\\","
+        "\"notes\":[{\"kind\":\"help\",\"line\":0,\"column\":0,\"length\":0,\"text\":\"\xc3\xa4\"}]}\n");
     zn_buf_free(&b);
     zn_diags_free(&d);
 }
 
 int main(void) {
-    if (CU_initialize_registry() != CUE_SUCCESS) return 1;
+    if (CU_initialize_registry() != CUE_SUCCESS)
+        return 1;
     CU_pSuite s = CU_add_suite("diag", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(codes_are_unique);

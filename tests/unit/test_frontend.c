@@ -11,12 +11,15 @@ static const zn_frontend_options none;
 static zn_module *compile_with(const char *text, const zn_frontend_options *o) {
     zn_diags d = {0};
     zn_module *m = zn_frontend_compile(text, strlen(text), o, &d);
-    for (const zn_diag *x = d.first; x; x = x->next) fprintf(stderr, "\n  %u:%u %s", x->at.line, x->at.col, x->msg);
+    for (const zn_diag *x = d.first; x; x = x->next)
+        fprintf(stderr, "\n  %u:%u %s", x->at.line, x->at.col, x->msg);
     zn_diags_free(&d);
     CU_ASSERT_PTR_NOT_NULL_FATAL(m);
     return m;
 }
-static zn_module *compile(const char *text) { return compile_with(text, &none); }
+static zn_module *compile(const char *text) {
+    return compile_with(text, &none);
+}
 
 /* A model of an image with this body. */
 static zn_module *body(const char *text) {
@@ -25,16 +28,21 @@ static zn_module *body(const char *text) {
     return compile(file);
 }
 
-static bool has(const zn_module *m, const char *name) { return zn_param_find(m, name) != NULL; }
+static bool has(const zn_module *m, const char *name) {
+    return zn_param_find(m, name) != NULL;
+}
 
 static const zn_value *find_op(const zn_module *m, zn_op op, int nth) {
     const zn_func *f = zn_func_find(m, "forward");
     for (const zn_value *v = f->first; v; v = v->next)
-        if (v->op == op && nth-- == 0) return v;
+        if (v->op == op && nth-- == 0)
+            return v;
     return NULL;
 }
 
-static const zn_value *result(const zn_module *m) { return zn_func_find(m, "forward")->results.at[0]; }
+static const zn_value *result(const zn_module *m) {
+    return zn_func_find(m, "forward")->results.at[0];
+}
 
 /* The code of the only error, or "" if there are none or several. */
 static const char *only_error(const char *text, const zn_frontend_options *o) {
@@ -50,7 +58,8 @@ static const char *only_error(const char *text, const zn_frontend_options *o) {
 /* The number that an expression gives, as the width of a layer. */
 static int64_t value_of(const char *expr) {
     static char file[4096];
-    snprintf(file, sizeof file, "let list = [16, 32, 64] let v = %s model m { input x[1] linear(v + 0 * len(list)) }", expr);
+    snprintf(file, sizeof file, "let list = [16, 32, 64] let v = %s model m { input x[1] linear(v + 0 * len(list)) }",
+             expr);
     zn_module *m = compile(file);
     int64_t x = result(m)->type.dim[1];
     zn_module_free(m);
@@ -62,14 +71,27 @@ static void parameter_names(void) {
                            "model m { input x[8, 8, 4]\n"
                            "  conv(4, 3) batchnorm stage: repeat 2 { unit(4) inner: unit(4) } repeat 1 { conv(4, 1) }\n"
                            "  repeat 2 { repeat 1 { conv(4, 1) } } avgpool linear(6) head: linear(5) }");
-    static const char *const names[] = {
-        "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var",
-        "stage.0.conv1.weight", "stage.0.conv2.weight", "stage.0.bn2.bias", "stage.1.conv2.weight",
-        "stage.1.inner.conv1.weight", "stage.1.inner.bn2.running_var",
-        "repeat1.0.conv1.weight", "repeat2.0.repeat1.0.conv1.weight", "repeat2.1.repeat1.0.conv1.weight",
-        "linear1.weight", "linear1.bias", "head.weight", "head.bias"};
+    static const char *const names[] = {"conv1.weight",
+                                        "bn1.weight",
+                                        "bn1.bias",
+                                        "bn1.running_mean",
+                                        "bn1.running_var",
+                                        "stage.0.conv1.weight",
+                                        "stage.0.conv2.weight",
+                                        "stage.0.bn2.bias",
+                                        "stage.1.conv2.weight",
+                                        "stage.1.inner.conv1.weight",
+                                        "stage.1.inner.bn2.running_var",
+                                        "repeat1.0.conv1.weight",
+                                        "repeat2.0.repeat1.0.conv1.weight",
+                                        "repeat2.1.repeat1.0.conv1.weight",
+                                        "linear1.weight",
+                                        "linear1.bias",
+                                        "head.weight",
+                                        "head.bias"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!has(m, names[i])) fprintf(stderr, "\n  no %s", names[i]);
+        if (!has(m, names[i]))
+            fprintf(stderr, "\n  no %s", names[i]);
         CU_ASSERT_TRUE(has(m, names[i]));
     }
     CU_ASSERT_FALSE(has(m, "linear2.weight"));
@@ -128,7 +150,9 @@ static void check_pad(const char *layer, zn_op op, int64_t top, int64_t bottom, 
     zn_module *m = body(layer);
     const zn_value *v = find_op(m, op, 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(v);
-    const zn_attr *pad = op == ZN_OP_CONV ? zn_attr_of(v, CONV, pad) : op == ZN_OP_MAXPOOL ? zn_attr_of(v, MAXPOOL, pad) : zn_attr_of(v, AVGPOOL, pad);
+    const zn_attr *pad = op == ZN_OP_CONV      ? zn_attr_of(v, CONV, pad)
+                         : op == ZN_OP_MAXPOOL ? zn_attr_of(v, MAXPOOL, pad)
+                                               : zn_attr_of(v, AVGPOOL, pad);
     CU_ASSERT_EQUAL(pad->v[0], top);
     CU_ASSERT_EQUAL(pad->v[1], top);
     CU_ASSERT_EQUAL(pad->v[2], bottom);
@@ -153,7 +177,8 @@ static void paddings(void) {
 }
 
 static void shortcuts(void) {
-    zn_module *m = body("s: repeat 1 { residual(shortcut = project) { conv(8, 3, stride = 2) bn } residual(shortcut = project) { conv(8, 3) } }");
+    zn_module *m = body("s: repeat 1 { residual(shortcut = project) { conv(8, 3, stride = 2) bn } residual(shortcut = "
+                        "project) { conv(8, 3) } }");
     const zn_value *r = find_op(m, ZN_OP_RESIDUAL, 0);
     CU_ASSERT_TRUE(has(m, "s.0.shortcut1.conv1.weight"));
     CU_ASSERT_FALSE(has(m, "s.0.shortcut1.conv1.bias"));
@@ -173,7 +198,8 @@ static void shortcuts(void) {
     CU_ASSERT_PTR_NOT_NULL(find_op(m, ZN_OP_PAD_CHANNELS, 0));
     CU_ASSERT_PTR_NULL(find_op(m, ZN_OP_PAD_CHANNELS, 1));
     zn_module_free(m);
-    m = compile("model m { input x[4] residual(shortcut = project) { linear(8) bn } residual(shortcut = pad) { linear(9) } linear(2) }");
+    m = compile("model m { input x[4] residual(shortcut = project) { linear(8) bn } residual(shortcut = pad) { "
+                "linear(9) } linear(2) }");
     CU_ASSERT_TRUE(has(m, "shortcut1.linear1.weight"));
     CU_ASSERT_FALSE(has(m, "shortcut1.linear1.bias"));
     CU_ASSERT_TRUE(has(m, "shortcut1.bn1.weight"));
@@ -182,7 +208,8 @@ static void shortcuts(void) {
 }
 
 static void layers(void) {
-    zn_module *m = body("hadamard dropout(0) dropout(0.25) identity bn(1e-3, momentum = 0.2) maxpool(2) flatten linear(3)");
+    zn_module *m =
+        body("hadamard dropout(0) dropout(0.25) identity bn(1e-3, momentum = 0.2) maxpool(2) flatten linear(3)");
     const zn_value *v = find_op(m, ZN_OP_DROPOUT, 0);
     CU_ASSERT_STRING_EQUAL(zn_attr_of(v, DROPOUT, layer)->s, "dropout2");
     CU_ASSERT_PTR_NULL(find_op(m, ZN_OP_DROPOUT, 1));
@@ -232,12 +259,14 @@ static void expressions(void) {
 }
 
 static void current_value(void) {
-    zn_module *m = body("block_free: conv(2 * in.channels, 3, stride = 2) conv(in.height + in.width, 1) avgpool linear(in.features + 1)");
+    zn_module *m = body("block_free: conv(2 * in.channels, 3, stride = 2) conv(in.height + in.width, 1) avgpool "
+                        "linear(in.features + 1)");
     CU_ASSERT_EQUAL(find_op(m, ZN_OP_CONV, 0)->type.dim[3], 8);
     CU_ASSERT_EQUAL(find_op(m, ZN_OP_CONV, 1)->type.dim[3], 8);
     CU_ASSERT_EQUAL(result(m)->type.dim[1], 9);
     zn_module_free(m);
-    m = compile("block b(w = 2 * in.channels, h = w + 1) { conv(w, 1) conv(h, 1) } model m { input x[4, 4, 3] b b(h = 5) }");
+    m = compile(
+        "block b(w = 2 * in.channels, h = w + 1) { conv(w, 1) conv(h, 1) } model m { input x[4, 4, 3] b b(h = 5) }");
     CU_ASSERT_EQUAL(find_op(m, ZN_OP_CONV, 1)->type.dim[3], 7);
     CU_ASSERT_EQUAL(find_op(m, ZN_OP_CONV, 2)->type.dim[3], 14);
     CU_ASSERT_EQUAL(result(m)->type.dim[3], 5);
@@ -245,7 +274,8 @@ static void current_value(void) {
 }
 
 static void policies_as_strings(void) {
-    zn_module *m = compile("param policy = \"pad\" block b(p) { residual(shortcut = p) { conv(8, 3) } } model m { input x[4, 4, 3] b(policy) }");
+    zn_module *m = compile("param policy = \"pad\" block b(p) { residual(shortcut = p) { conv(8, 3) } } model m { "
+                           "input x[4, 4, 3] b(policy) }");
     CU_ASSERT_PTR_NOT_NULL(find_op(m, ZN_OP_PAD_CHANNELS, 0));
     zn_module_free(m);
 }
@@ -260,7 +290,8 @@ static const char experiment[] =
     "param width = 4 param rate = 0.5 param twice = 2 * width param on = true param policy = \"same\"\n"
     "model m { input x[28, 28, 1] conv(twice, 3, pad = policy) dropout(on ? rate : 0.0) flatten linear(10) }\n"
     "data { source = digits(seed = 7) }\n"
-    "train { loss = cross_entropy(0.1) optimizer = sgd(0.9, nesterov = true) lr = cosine(rate, warmup = 0.5, end = 0.01) batch = 50 epochs = 4 }";
+    "train { loss = cross_entropy(0.1) optimizer = sgd(0.9, nesterov = true) lr = cosine(rate, warmup = 0.5, end = "
+    "0.01) batch = 50 epochs = 4 }";
 
 static void defines(void) {
     static const char *const d[] = {"width=3", "rate=0.25", "width=6", "on=false", "policy=valid"};
@@ -276,8 +307,12 @@ static void defines(void) {
 }
 
 static void set_options(void) {
-    static const char *const s[] = {"train.lr=step(2 * width, at = [1, 2.5])", "train.seed=3", "init=zero(variant = weights, columns = spanning)",
-                                    "train.epochs=9", "data.normalize=per_channel", "train.decay=1e-3"};
+    static const char *const s[] = {"train.lr=step(2 * width, at = [1, 2.5])",
+                                    "train.seed=3",
+                                    "init=zero(variant = weights, columns = spanning)",
+                                    "train.epochs=9",
+                                    "data.normalize=per_channel",
+                                    "train.decay=1e-3"};
     const zn_frontend_options o = {.nset = 6, .set = s};
     zn_module *m = compile_with(experiment, &o);
     CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "train.lr.kind", ""), "step");
@@ -328,7 +363,8 @@ static void configuration(void) {
 }
 
 static void data_paths(void) {
-    static const char text[] = "model m { input x[4, 4, 1] flatten linear(3) } data { source = idx(\"a\", \"/b\", \"c/d\", \"e\") normalize = [[0.5], [2]] augment = [flip, crop(2)] }\n"
+    static const char text[] = "model m { input x[4, 4, 1] flatten linear(3) } data { source = idx(\"a\", \"/b\", "
+                               "\"c/d\", \"e\") normalize = [[0.5], [2]] augment = [flip, crop(2)] }\n"
                                "train { loss = cross_entropy optimizer = sgd lr = 1 batch = 1 epochs = 1 }";
     zn_module *m = compile_with(text, &(zn_frontend_options){.dir = "/home"});
     CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.path0", ""), "/home/a");
@@ -351,8 +387,10 @@ static void check_only(void) {
 }
 
 static void modules_verify(void) {
-    zn_module *m = compile("block unit(w, s) { residual(shortcut = project) { conv(w, 3, stride = s) bn relu dropout(0.1) conv(w, 3) bn } relu }\n"
-                           "model m { input x[17, 9, 3] unit(8, 2) unit(8, 1) maxpool(3, 2, same) hadamard avgpool(2) flatten linear(7) relu linear(2) }");
+    zn_module *m = compile("block unit(w, s) { residual(shortcut = project) { conv(w, 3, stride = s) bn relu "
+                           "dropout(0.1) conv(w, 3) bn } relu }\n"
+                           "model m { input x[17, 9, 3] unit(8, 2) unit(8, 1) maxpool(3, 2, same) hadamard avgpool(2) "
+                           "flatten linear(7) relu linear(2) }");
     zn_diags d = {0};
     CU_ASSERT_TRUE(zn_module_verify(m, &d));
     CU_ASSERT_EQUAL(d.errors, 0);
@@ -361,15 +399,23 @@ static void modules_verify(void) {
 }
 
 static void one_mistake_one_error(void) {
-    CU_ASSERT_STRING_EQUAL(only_error("model m { input x[8, 8, 1] conv(0, 3) bn residual { conv(9, 3) } linear(3) conv(4, 99, pad = valid) }", &none), "ZN0213");
-    CU_ASSERT_STRING_EQUAL(only_error("let a = b let c = a model m { input x[8] linear(c) linear(a) }", &none), "ZN0201");
+    CU_ASSERT_STRING_EQUAL(
+        only_error(
+            "model m { input x[8, 8, 1] conv(0, 3) bn residual { conv(9, 3) } linear(3) conv(4, 99, pad = valid) }",
+            &none),
+        "ZN0213");
+    CU_ASSERT_STRING_EQUAL(only_error("let a = b let c = a model m { input x[8] linear(c) linear(a) }", &none),
+                           "ZN0201");
     CU_ASSERT_STRING_EQUAL(only_error("model m { input x[8] repeat 3 as i { linear(7 / (2 + i)) } }", &none), "ZN0210");
     CU_ASSERT_STRING_EQUAL(only_error("", &none), "ZN0106");
-    CU_ASSERT_STRING_EQUAL(only_error("param a = 1 / 0 model m { input x[8] linear(a) }", &(zn_frontend_options){.ndefine = 1, .define = (const char *const[]){"a=2"}}), "ZN0211");
+    CU_ASSERT_STRING_EQUAL(only_error("param a = 1 / 0 model m { input x[8] linear(a) }",
+                                      &(zn_frontend_options){.ndefine = 1, .define = (const char *const[]){"a=2"}}),
+                           "ZN0211");
 }
 
 int main(void) {
-    if (CU_initialize_registry() != CUE_SUCCESS) return 1;
+    if (CU_initialize_registry() != CUE_SUCCESS)
+        return 1;
     CU_pSuite s = CU_add_suite("frontend", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(parameter_names);
