@@ -267,7 +267,7 @@ static bool need_image(const layer_call *c) {
     return false;
 }
 
-static void option_bias(layer_call *c, size_t slot, bool norm_near, bool *bias, bool *is_auto) {
+static void option_bias(layer_call *c, size_t slot, bool has_norm, bool *bias, bool *is_auto) {
     const zn_expr *e = c->t->slot[slot];
     const char *word = e ? zn_bare_word(c->s, c->p.env, e) : "auto";
     *is_auto = false;
@@ -292,10 +292,10 @@ static void option_bias(layer_call *c, size_t slot, bool norm_near, bool *bias, 
         return;
     }
     *is_auto = true;
-    *bias = !norm_near;
+    *bias = !has_norm;
 }
 
-static zn_shape layer_conv(layer_call *c, bool norm_near) {
+static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     int64_t out = 1, k = 1, stride = 1, size[2], pad[4];
     bool same = true, bias = true, is_auto = true;
@@ -305,7 +305,7 @@ static zn_shape layer_conv(layer_call *c, bool norm_near) {
     option_int(c, 0, "out", 1, &out);
     option_int(c, 1, "k", 1, &k);
     option_int(c, 2, "stride", 1, &stride);
-    option_bias(c, 5, norm_near, &bias, &is_auto);
+    option_bias(c, 5, has_norm, &bias, &is_auto);
     if (c->ok && k % 2 == 0) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, c->t->slot[1]->at, "`k` is %" PRId64 "; even kernels are not supported yet",
                       k);
@@ -332,12 +332,12 @@ static zn_shape layer_conv(layer_call *c, bool norm_near) {
     return y;
 }
 
-static zn_shape layer_linear(layer_call *c, bool norm_near) {
+static zn_shape layer_linear(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     int64_t out = 1;
     bool bias = true, is_auto = true;
     option_int(c, 0, "out", 1, &out);
-    option_bias(c, 1, norm_near, &bias, &is_auto);
+    option_bias(c, 1, has_norm, &bias, &is_auto);
     if (!c->ok || c->x.bad)
         return poison;
     if (c->x.rank != 1) {
@@ -431,13 +431,13 @@ static zn_shape simple(layer_call *c, zn_node_kind kind, zn_shape y) {
     return y;
 }
 
-static zn_shape layer(layer_call *c, bool norm_near) {
+static zn_shape layer(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     switch (c->t->sig->id) {
     case ZN_SIG_LAYER_CONV:
-        return layer_conv(c, norm_near);
+        return layer_conv(c, has_norm);
     case ZN_SIG_LAYER_LINEAR:
-        return layer_linear(c, norm_near);
+        return layer_linear(c, has_norm);
     case ZN_SIG_LAYER_BN:
     case ZN_SIG_LAYER_BATCHNORM:
         return layer_bn(c);
@@ -680,7 +680,14 @@ static term_class classify(const zn_term *t) {
     }
 }
 
-static bool norm_follows(const zn_term *t) {
+/* Only weighted layers ask, so that long runs of activations are not walked again and again. */
+static bool norm_near(const zn_term *t, bool before) {
+    if (t->kind != ZN_TERM_CALL || !t->sig || t->sig->group != ZN_GROUP_LAYER)
+        return false;
+    if (t->sig->id != ZN_SIG_LAYER_CONV && t->sig->id != ZN_SIG_LAYER_LINEAR)
+        return false;
+    if (before)
+        return true;
     for (t = t->next; t; t = t->next) {
         term_class c = classify(t);
         if (c != TERM_TRANSPARENT)
@@ -694,7 +701,7 @@ static bool owns_path(zn_sig_id id) {
            id == ZN_SIG_LAYER_BATCHNORM || id == ZN_SIG_LAYER_DROPOUT;
 }
 
-static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out, bool norm_near) {
+static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out, bool has_norm) {
     bool is_layer = t->kind == ZN_TERM_CALL && !t->block;
     scope own = {0};
     const char *path = NULL;
@@ -721,7 +728,7 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
         if (t->block)
             return use_block(s, t, p, x, out);
         layer_call c = {s, t, p, x, out, path, true};
-        return layer(&c, norm_near);
+        return layer(&c, has_norm);
     }
     case ZN_TERM_RESIDUAL:
         return residual(s, t, p, x, out);
@@ -752,7 +759,7 @@ static zn_shape unroll(zn_sema *s, const zn_body *b, place p, zn_shape x, zn_nod
             q.via = t->at;
         zn_shape cur = x;
         s->cur = &cur;
-        x = unroll_term(s, t, q, x, out, norm_follows(t) || (p.branch && norm_before));
+        x = unroll_term(s, t, q, x, out, norm_near(t, p.branch && norm_before));
         term_class c = classify(t);
         if (c != TERM_TRANSPARENT)
             norm_before = c == TERM_NORM;
