@@ -35,9 +35,10 @@ char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assem
 
 /* Runs code in this process. Symbols of the runtime that code may name are given by address. */
 typedef struct zn_jit zn_jit;
+typedef void (*zn_jit_address)(void); /* of any function */
 typedef struct zn_jit_symbol {
     const char *name;
-    void *address;
+    zn_jit_address address;
 } zn_jit_symbol;
 zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t nsymbols, const zn_module_desc **module,
                     char **error);

@@ -257,9 +257,9 @@ static int build(driver *d) {
 
 static int run(driver *d) {
     static const zn_jit_symbol symbols[] = {
-        {"zn_rt_gemm", (void *)zn_rt_gemm},
-        {"zn_rt_blas_version", (void *)zn_rt_blas_version},
-        {"zn_rt_blas_start", (void *)zn_rt_blas_start},
+        {"zn_rt_gemm", (zn_jit_address)zn_rt_gemm},
+        {"zn_rt_blas_version", (zn_jit_address)zn_rt_blas_version},
+        {"zn_rt_blas_start", (zn_jit_address)zn_rt_blas_start},
     };
     char *error = NULL;
     zn_objects o;
@@ -270,10 +270,10 @@ static int run(driver *d) {
     zn_objects_free(&o);
     if (!j)
         return fail(70, error);
-    char **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
+    char name[] = "znetc run", **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
     if (!argv)
         ZN_ICE("out of memory");
-    argv[0] = "znetc run";
+    argv[0] = name;
     for (int i = 0; i < d->o.argc; i++)
         argv[i + 1] = d->o.argv[i];
     zn_ice_stage("training");

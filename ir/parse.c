@@ -3,6 +3,7 @@
  * The text is not trusted: counts, numbers and references are checked; the first error stops the reading. Whether
  * operations fit together is the verifier's question, asked at the end. */
 #include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,12 @@ static bool read_int(reader *r, int64_t *out) {
 }
 
 static bool read_float(reader *r, double *out) {
+    bool negative = r->kind == T_NUMBER && r->len == 4 && !memcmp(r->tok, "-inf", 4);
+    if (negative || is(r, "inf") || is(r, "nan")) {
+        *out = is(r, "nan") ? NAN : negative ? -INFINITY : INFINITY;
+        next(r);
+        return !r->failed;
+    }
     if ((r->kind != T_NUMBER && r->kind != T_WORD) || !zn_f64_parse(r->tok, r->len, out))
         return fail(r, "expected a number");
     next(r);
@@ -320,7 +327,7 @@ static bool read_conf(reader *r) {
 }
 
 static bool read_param(reader *r) {
-    const char *name;
+    const char *name = "";
     zn_type type;
     zn_formula init;
     double decay = 0;
@@ -448,7 +455,7 @@ static bool read_func(reader *r) {
     while (!is(r, ")")) {
         int64_t n;
         zn_type type;
-        const char *arg;
+        const char *arg = "";
         if ((f->args.n && !expect(r, ",")) || !value_number(r, &n))
             return false;
         next(r);

@@ -264,36 +264,33 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
     return r;
 }
 
-typedef struct copied {
-    zn_func *f;
-    zn_value *logits, *labels, *loss, *correct;
-} copied;
-
-static copied copy_forward(grad_ctx *c, const zn_func *from, const char *name, bool train) {
-    zn_module *m = c->m;
-    copied r = {.f = zn_func_new(m, name)};
+/* A function called name that computes what @forward does; its result's copy is returned. */
+static zn_value *copy_forward(grad_ctx *c, const zn_func *from, const char *name, bool train) {
+    zn_func *f = zn_func_new(c->m, name);
     for (zn_value *v = from->first; v; v = v->next) {
         zn_value *operand[8];
         for (int i = 0; i < v->noperands; i++)
             operand[i] = v->operand[i]->note;
-        v->note = v->op == ZN_OP_ARG ? zn_arg_new(m, r.f, v->type, v->name)
-                                     : lower_value(m, c->pass, r.f, v, operand, train);
+        v->note = v->op == ZN_OP_ARG ? zn_arg_new(c->m, f, v->type, v->name)
+                                     : lower_value(c->m, c->pass, f, v, operand, train);
     }
-    r.logits = from->results.at[0]->note;
+    zn_value *out = from->results.at[0]->note;
     for (zn_value *v = from->first; v; v = v->next)
         v->note = NULL;
-    int64_t batch = r.logits->type.dim[0];
-    r.labels = zn_arg_new(m, r.f, zn_type_make(ZN_I32, 1, &batch), "labels");
-    zn_value *of[2] = {r.logits, r.labels};
-    zn_span at = r.logits->span;
-    r.loss = zn_value_new(m, r.f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, at, "");
-    zn_attr_of(r.loss, CROSS_ENTROPY, smoothing)->f = zn_conf_float(m, "train.smoothing", 0);
-    r.correct = zn_value_new(m, r.f, NULL, ZN_OP_CORRECT, 2, of, at, "");
-    if (!zn_value_infer(m, r.loss, c->pass->diags) || !zn_value_infer(m, r.correct, c->pass->diags))
-        ZN_ICE("the loss has no type");
-    zn_func_return(m, r.f, r.loss);
-    zn_func_return(m, r.f, r.correct);
-    return r;
+    c->f = f;
+    return out;
+}
+
+/* Loss and right answers of each sample, as results. */
+static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
+    int64_t batch = logits->type.dim[0];
+    zn_value *labels = zn_arg_new(c->m, c->f, zn_type_make(ZN_I32, 1, &batch), "labels"), *of[2] = {logits, labels};
+    zn_value *loss = zn_value_new(c->m, c->f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, logits->span, "");
+    zn_attr_of(loss, CROSS_ENTROPY, smoothing)->f = zn_conf_float(c->m, "train.smoothing", 0);
+    zn_func_return(c->m, c->f, typed(c, loss));
+    zn_func_return(c->m, c->f,
+                   typed(c, zn_value_new(c->m, c->f, NULL, ZN_OP_CORRECT, 2, of, logits->span, "")));
+    return loss;
 }
 
 /* ---- updates */
@@ -355,49 +352,81 @@ static void running_updates(grad_ctx *c, const zn_func *from, zn_value *end) {
     }
 }
 
+/* Reverse accumulation from `end`, the last value so far, to the first; `seed` has its gradient already, or is the loss.
+ * done(), if given, is called for each parameter's value when its gradient is whole. */
+typedef void whole_fn(grad_ctx *c, zn_value *param, zn_value *g, void *arg);
+
+static zn_value **prepare(grad_ctx *c) {
+    zn_func_number(c->f);
+    size_t n = (size_t)c->f->last->id + 1;
+    c->needs = zn_new_n(&c->m->arena, bool, n);
+    c->adj = zn_new_n(&c->m->arena, zn_value *, n);
+    zn_value **first_use = zn_new_n(&c->m->arena, zn_value *, n);
+    for (zn_value *v = c->f->first; v; v = v->next) {
+        if (v->op == ZN_OP_PARAM)
+            c->needs[v->id] = zn_role_trained(zn_param_find(c->m, zn_attr_of(v, PARAM, name)->s)->role);
+        for (int i = 0; i < v->noperands; i++) {
+            c->needs[v->id] |= c->needs[v->operand[i]->id] && v->op != ZN_OP_CORRECT;
+            if (!first_use[v->operand[i]->id])
+                first_use[v->operand[i]->id] = v;
+        }
+    }
+    return first_use;
+}
+
+static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use, whole_fn *whole, void *arg) {
+    for (zn_value *v = end; v; v = v->prev) {
+        if (!c->needs[v->id] || (v->op != ZN_OP_CROSS_ENTROPY && !c->adj[v->id]) || v->op == ZN_OP_PARAM)
+            continue;
+        if (!grad_table[v->op]) {
+            zn_diag_add(c->pass->diags, ZN_DIAG_GRAD_NONE, v->span, "`%s` has no gradient", zn_op_table[v->op].text);
+            return false;
+        }
+        grad_table[v->op](c, v, c->adj[v->id]);
+        for (int i = 0; whole && i < v->noperands; i++) {
+            zn_value *w = v->operand[i];
+            bool again = false;
+            for (int j = 0; j < i; j++)
+                again |= v->operand[j] == w;
+            if (w->op == ZN_OP_PARAM && !again && first_use[w->id] == v && c->adj[w->id])
+                whole(c, w, c->adj[w->id], arg);
+        }
+    }
+    return true;
+}
+
+static void update_whole(grad_ctx *c, zn_value *param, zn_value *g, void *lr) { update(c, param, g, lr); }
+
 bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     zn_func *from = zn_func_find(m, "forward");
     if (!from || !zn_conf_get(m, "train.batch"))
         return true; /* nothing to train */
     grad_ctx c = {.m = m, .pass = ctx};
-    copied step = copy_forward(&c, from, "train_step", true);
-    c.f = step.f;
-    zn_func_number(c.f);
-    zn_value *end = c.f->last;
-    size_t n = (size_t)end->id + 1;
-    c.needs = zn_new_n(&m->arena, bool, n);
-    c.adj = zn_new_n(&m->arena, zn_value *, n);
-    zn_value **first_use = zn_new_n(&m->arena, zn_value *, n);
-    for (zn_value *v = c.f->first; v; v = v->next) {
-        if (v->op == ZN_OP_PARAM)
-            c.needs[v->id] = zn_role_trained(zn_param_find(m, zn_attr_of(v, PARAM, name)->s)->role);
-        for (int i = 0; i < v->noperands; i++) {
-            c.needs[v->id] |= c.needs[v->operand[i]->id] && v->op != ZN_OP_CORRECT;
-            if (!first_use[v->operand[i]->id])
-                first_use[v->operand[i]->id] = v;
-        }
-    }
-    zn_value *lr = add_op(&c, NULL, ZN_OP_HYPER, 0, NULL);
+    add_loss(&c, copy_forward(&c, from, "train_step", true));
+    zn_value **first_use = prepare(&c), *end = c.f->last, *lr = add_op(&c, NULL, ZN_OP_HYPER, 0, NULL);
     zn_attr_of(lr, HYPER, name)->s = "lr";
     typed(&c, lr);
     running_updates(&c, from, end->next);
-    for (zn_value *v = end; v; v = v->prev) {
-        if (!c.needs[v->id] || (v != step.loss && !c.adj[v->id]) || v->op == ZN_OP_PARAM)
-            continue;
-        if (!grad_table[v->op]) {
-            zn_diag_add(ctx->diags, ZN_DIAG_GRAD_NONE, v->span, "`%s` has no gradient", zn_op_table[v->op].text);
-            return false;
-        }
-        grad_table[v->op](&c, v, c.adj[v->id]);
-        for (int i = 0; i < v->noperands; i++) {
-            zn_value *w = v->operand[i];
-            if (w->op == ZN_OP_PARAM && first_use[w->id] == v && c.adj[w->id])
-                update(&c, w, c.adj[w->id], lr);
-        }
-    }
-    copy_forward(&c, from, "eval_step", false);
+    if (!backward(&c, end, first_use, update_whole, lr))
+        return false;
+    add_loss(&c, copy_forward(&c, from, "eval_step", false));
     for (zn_func *f = m->funcs; f; f = f->next)
         if (f != from)
             zn_remove_unused(m, f);
     return true;
+}
+
+zn_func *zn_make_vjp(zn_module *m, zn_pass_ctx *ctx) {
+    zn_func *from = zn_func_find(m, "forward");
+    grad_ctx c = {.m = m, .pass = ctx};
+    zn_value *out = copy_forward(&c, from, "vjp", true), *dout = zn_arg_new(m, c.f, out->type, "dout");
+    zn_value **first_use = prepare(&c), *end = c.f->last;
+    zn_func_return(m, c.f, out);
+    accumulate(&c, out, dout);
+    if (!backward(&c, end, first_use, NULL, NULL))
+        return NULL;
+    for (zn_value *v = c.f->first; v != end->next; v = v->next)
+        if (v->op == ZN_OP_PARAM && c.adj[v->id])
+            zn_func_return(m, c.f, c.adj[v->id]);
+    return c.f;
 }

@@ -85,7 +85,7 @@ static zn_value *build(init_ctx *c, place at, zn_op op, int n, zn_value *const *
 }
 static zn_value *typed(init_ctx *c, zn_value *v) {
     if (!zn_value_infer(c->m, v, c->pass->diags))
-        ZN_ICE("what init inserted has no type");
+        ZN_ICE("what init inserted has no type: %s", c->pass->diags->last ? c->pass->diags->last->msg : zn_op_table[v->op].text);
     return v;
 }
 
@@ -115,22 +115,19 @@ static bool explain(const zn_value *x, const zn_value *y, int64_t stride[2]) {
                                  explain_size(x->type.dim[2], y->type.dim[2], &stride[1]));
 }
 
-/* hadamard(P(u)) with P a trainable 1x1 convolution or matrix that starts as the partial identity. */
-static zn_value *project(init_ctx *c, place at, zn_value *u, int64_t out, const int64_t stride[2], const char *name) {
+/* hadamard(P(u)) with P a trainable 1x1 convolution or matrix that starts as the partial identity. Its name is skip<k>
+ * in the scope of the residual, k the number of the unit; where that is taken (several residuals without labels in one
+ * scope) the next free number. */
+static zn_value *project(init_ctx *c, place at, zn_value *u, int64_t out, const int64_t stride[2], size_t k) {
     bool image = u->type.rank == 4;
-    const char *path = at.path[0] ? zn_arena_printf(&c->m->arena, "%s.%s", at.path, name) : name;
-    const char *weight = zn_arena_printf(&c->m->arena, "%s.weight", path);
+    const char *path, *weight;
+    do {
+        path = zn_arena_printf(&c->m->arena, "%s%sskip%zu", at.path, at.path[0] ? "." : "", ++k);
+        weight = zn_arena_printf(&c->m->arena, "%s.weight", path);
+    } while (zn_param_find(c->m, weight));
     int64_t in = zn_type_channels(&u->type), dim4[4] = {1, 1, in, out}, dim2[2] = {in, out};
-    zn_param *p = zn_param_find(c->m, weight);
-    if (p) {
-        zn_diag *d = zn_diag_add(c->pass->diags, ZN_DIAG_NAME_CLASH, at.span,
-                                 "`zero` inserts a parameter called `%s`, and there is one already", weight);
-        zn_diag_note(c->pass->diags, d, ZN_NOTE_LABEL, p->span, "the other one");
-        zn_diag_note(c->pass->diags, d, ZN_NOTE_HELP, at.span, "label one of the two residuals");
-        c->failed = true;
-        return hadamard(c, at, u);
-    }
-    p = zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
+    zn_param *p =
+        zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
                      (zn_formula){ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in}, at.span);
     p->decay = (float)zn_conf_float(c->m, "train.decay", 0);
     zn_value *operand[2] = {u, zn_param_read(c->m, c->f, at.before, p, path)};
@@ -234,17 +231,13 @@ static zn_value *after_leading(const value_list *chain, const unit *u, zn_value 
 static void zero_layer(init_ctx *c, const zn_value *layer) { set_weight(c, layer, zn_formula_const(0)); }
 
 /* The skip from x (and u) to y: identity, or hadamard(P(u)). NULL where no stride explains the size. */
-static zn_value *skip_of(init_ctx *c, place at, zn_value *x, zn_value *u, const zn_value *y, const char *name) {
+static zn_value *skip_of(init_ctx *c, place at, zn_value *x, zn_value *u, const zn_value *y, size_t k) {
     int64_t stride[2];
     if (zn_type_equal(&x->type, &y->type))
         return x;
     if (!explain(x, y, stride))
         return NULL;
-    return project(c, at, u, zn_type_channels(&y->type), stride, name);
-}
-
-static const char *skip_name(init_ctx *c, size_t k) {
-    return zn_arena_printf(&c->m->arena, "skip%zu", k + 1);
+    return project(c, at, u, zn_type_channels(&y->type), stride, k);
 }
 
 /* Puts y = unit + skip behind unit k; the units after it start from y. */
@@ -254,7 +247,7 @@ static void add_skip(init_ctx *c, const value_list *chain, const unit *u, size_t
     place at = {next, res->span, res->path};
     int64_t stride[2];
     zn_value *skip = slice && explain(x, end, stride) ? subsample(c, at, x, stride)
-                                                      : skip_of(c, at, x, lead, end, skip_name(c, k));
+                                                      : skip_of(c, at, x, lead, end, k);
     if (!skip) {
         set_algorithm12(c, u->layer);
         return;
@@ -274,7 +267,7 @@ static void split(init_ctx *c, zn_value *res, const value_list *chain, const uni
     const unit *last = &units->at[units->n - 1];
     zn_value *end = res->operand[2];
     place at = {res, res->span, res->path};
-    zn_value *skip = skip_of(c, at, x, after_leading(chain, last, x), end, skip_name(c, units->n - 1));
+    zn_value *skip = skip_of(c, at, x, after_leading(chain, last, x), end, units->n - 1);
     if (!skip) { /* keep the file's shortcut and add */
         set_algorithm12(c, last->layer);
         return;
@@ -300,7 +293,7 @@ static void bottleneck(init_ctx *c, zn_value *res, const value_list *chain, cons
     }
     zero_layer(c, units->at[units->n - 1].layer);
     place at = {res, res->span, res->path};
-    zn_value *skip = skip_of(c, at, x0, u0, res->operand[2], skip_name(c, units->n - 1));
+    zn_value *skip = skip_of(c, at, x0, u0, res->operand[2], units->n - 1);
     if (!skip)
         return;
     res->operand[1] = skip;

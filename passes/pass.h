@@ -33,6 +33,11 @@ extern const zn_pass_info zn_pass_table[ZN_PASS_COUNT];
 /* ZN_PASS_COUNT if there is none. */
 zn_pass_id zn_pass_from_name(const char *name, size_t n);
 
+/* Adds @vjp(arguments of @forward, dout): its results are @forward's result as in training (batch statistics, dropout)
+ * and the gradient of sum(result * dout) by each trained parameter, in the order in which @vjp reads them. For tests of
+ * gradients. NULL after a report. */
+zn_func *zn_make_vjp(zn_module *m, zn_pass_ctx *ctx);
+
 __attribute__((format(printf, 2, 3))) void zn_pass_log(zn_pass_ctx *ctx, const char *fmt, ...);
 
 #endif
