@@ -384,6 +384,12 @@ static void config_noise(zn_sema *s, const zn_sig *sig, zn_expr **slot, zn_span 
     }
     if (!ok)
         return;
+    int64_t elements;
+    if (__builtin_mul_overflow(v[0] * v[1], v[2], &elements) || elements > MAX_INT) {
+        zn_sema_error(s, ZN_DIAG_TOO_LARGE, at, "a sample of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large",
+                      v[0], v[1], v[2]);
+        return;
+    }
     zn_conf_set_floats(s->module, "data.noise", 5, f, at);
     set_sample(s, v[0], v[1], v[2], v[3], v[4]);
 }

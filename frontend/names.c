@@ -189,6 +189,7 @@ static bool *used_flag(const zn_sema *s, const char *name, const zn_local *local
 }
 
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
+    static const char *const words[] = {"same", "valid", "auto", "identity", "project", "pad"};
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
@@ -207,6 +208,9 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
             names[k++] = d->name;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `%s` here", e->s);
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(e->s, words[i]))
+            zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "to pass a word on, write it as a string: \"%s\"", e->s);
     bool *used = near ? used_flag(s, near, locals) : NULL;
     if (used)
         *used = true; /* that it is not used is the same mistake */

@@ -29,6 +29,7 @@ static zn_expr *node(zn_parse *p, zn_expr_kind kind, zn_loc at, zn_expr *a, zn_e
 static zn_expr *binary(zn_parse *p, zn_bop op, zn_loc at, zn_loc op_at, zn_expr *a, zn_expr *b);
 static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, zn_loc at);
 static void section(zn_parse *p, zn_section_kind k, zn_loc at, zn_section *s);
+static bool is_empty(const zn_file *f);
 static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at);
 }
 
@@ -91,7 +92,7 @@ file: %empty
     ;
 
 item: K_ZNET INT                    {
-            if (p->file->version || p->file->decls || p->file->model || p->file->section[0] || p->file->section[1] || p->file->section[2])
+            if (!is_empty(p->file))
                 zn_parse_error(p, ZN_DIAG_SYNTAX, @1, "the version must be the first thing in the file");
             else
                 p->file->version = leaf(p, ZN_E_INT, @2, &$2);
@@ -136,7 +137,9 @@ item: K_ZNET INT                    {
             s->first->value = $2;
             section(p, ZN_SECTION_INIT, @1, s);
         }
-    | K_INIT '{' rules '}'          { zn_parse_error(p, ZN_DIAG_NOT_YET, @1, "`init { ... }`, a scheme for each path, is not supported yet"); }
+    | K_INIT '{' rules '}'          {
+            zn_parse_error(p, ZN_DIAG_NOT_YET, @1, "`init { ... }`, a scheme for each path, is not supported yet");
+        }
     | K_INIT '{' error '}'          { yyerrok; }
     ;
 
@@ -170,7 +173,13 @@ terms: term                         { $$ = zn_new(p->arena, zn_body); $$->first 
 term: simple
     | NAME ':' simple               { $$ = $3; $$->label = $1.s; $$->label_at = SPAN(@1); }
     | simple K_AS NAME              { $$ = $1; $$->as = $3.s; $$->as_at = SPAN(@3); }
-    | NAME ':' simple K_AS NAME     { $$ = $3; $$->label = $1.s; $$->label_at = SPAN(@1); $$->as = $5.s; $$->as_at = SPAN(@5); }
+    | NAME ':' simple K_AS NAME     {
+            $$ = $3;
+            $$->label = $1.s;
+            $$->label_at = SPAN(@1);
+            $$->as = $5.s;
+            $$->as_at = SPAN(@5);
+        }
     ;
 simple: NAME opt_args               {
             zn_loc at = @1;
@@ -243,7 +252,12 @@ entries: %empty                     { $$ = zn_new(p->arena, zn_section); }
             $$->last = $2;
         }
     ;
-entry: key '=' expr                 { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); $$->value = $3; }
+entry: key '=' expr                 {
+            $$ = zn_new(p->arena, zn_entry);
+            $$->key = $1.s;
+            $$->at = SPAN(@1);
+            $$->value = $3;
+        }
     | key '{' rules '}'             { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); }
     ;
 key: NAME | K_DECAY | K_SHORTCUT ;
@@ -380,10 +394,15 @@ static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, z
     return d;
 }
 
+static bool is_empty(const zn_file *f) {
+    return !f->version && !f->decls && !f->model && !f->section[0] && !f->section[1] && !f->section[2];
+}
+
 static void section(zn_parse *p, zn_section_kind k, zn_loc at, zn_section *s) {
     s->at = SPAN(at);
     if (p->file->section[k]) {
-        zn_diag *x = zn_parse_error(p, ZN_DIAG_SECTION_TWICE, at, "this is the second `%s`; a file has at most one", zn_section_names[k]);
+        zn_diag *x = zn_parse_error(p, ZN_DIAG_SECTION_TWICE, at, "this is the second `%s`; a file has at most one",
+                                    zn_section_names[k]);
         zn_diag_note(p->d, x, ZN_NOTE_LABEL, p->file->section[k]->at, "the first is here");
         return;
     }
@@ -413,12 +432,13 @@ static void drop(const char **set, int n, const char *const *group, size_t ngrou
 static void expected_text(const char **set, int n, zn_buf *out) {
     static const char *const operators[] = {"`||`", "`&&`", "`==`", "`!=`", "`<`", "`<=`", "`>`", "`>=`", "`+`", "`-`",
                                             "`*`", "`/`", "`%`", "`?`", "`[`"};
-    static const char *const begin[] = {"an integer", "a float", "a string", "a name", "`true`", "`false`", "`in`", "`(`",
-                                        "`[`", "`-`", "`!`"};
-    static const char *const words[] = {"`znet`", "`import`", "`param`", "`let`", "`block`", "`model`", "`data`", "`init`",
-                                        "`train`", "`decay`", "`input`", "`residual`", "`shortcut`", "`repeat`", "`for`",
-                                        "`in`", "`if`", "`else`", "`as`", "`from`"};
-    static const char *const sections[] = {"`znet`", "`import`", "`param`", "`let`", "`block`", "`model`", "`data`", "`init`", "`train`"};
+    static const char *const begin[] = {"an integer", "a float", "a string", "a name", "`true`", "`false`",
+                                        "`in`", "`(`", "`[`", "`-`", "`!`"};
+    static const char *const words[] = {"`znet`", "`import`", "`param`", "`let`", "`block`", "`model`", "`data`",
+                                        "`init`", "`train`", "`decay`", "`input`", "`residual`", "`shortcut`",
+                                        "`repeat`", "`for`", "`in`", "`if`", "`else`", "`as`", "`from`"};
+    static const char *const sections[] = {"`znet`", "`import`", "`param`", "`let`", "`block`",
+                                           "`model`", "`data`", "`init`", "`train`"};
     static const char *const terms[] = {"`residual`", "`repeat`", "`for`", "`if`", "`from`", "a name"};
     static const char *const keys[] = {"a name", "`decay`", "`shortcut`"};
     const char *said[4];
@@ -461,7 +481,8 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, zn_parse *p) {
     yysymbol_kind_t found = yypcontext_token(ctx);
     zn_buf b = {0};
     expected_text(set, n < 0 ? 0 : n, &b);
-    zn_parse_syntax_error(p, *yypcontext_location(ctx), found == YYSYMBOL_YYEMPTY ? "" : yysymbol_name(found), zn_buf_str(&b));
+    zn_parse_syntax_error(p, *yypcontext_location(ctx), found == YYSYMBOL_YYEMPTY ? "" : yysymbol_name(found),
+                          zn_buf_str(&b));
     zn_buf_free(&b);
     return 0;
 }
