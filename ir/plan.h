@@ -67,6 +67,7 @@ typedef struct zn_kernel_plan {
     const zn_value *reduce; /* the channel sum that a join kernel finishes */
     ZN_VEC(zn_binding) bindings;
     int64_t unit; /* images, rows or elements in one unit of the outer index */
+    int64_t block; /* Winograd: tiles in scratch memory at once; else 0 */
 } zn_kernel_plan;
 
 typedef struct zn_phase_plan {

@@ -379,7 +379,7 @@ static void key_type(zn_buf *b, const zn_type *t, const zn_layout *l) {
 /* Everything the code depends on, with values and buffers by number. */
 static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) {
     zn_buf b = {0};
-    zn_buf_printf(&b, "%s %lld;", tag, (long long)k->unit);
+    zn_buf_printf(&b, "%s %lld %lld;", tag, (long long)k->unit, (long long)k->block);
     for (size_t i = 0; i < k->bindings.n; i++) {
         const zn_binding *x = &k->bindings.at[i];
         zn_buf_printf(&b, "%s", x->kind == ZN_BIND_IN ? "i" : x->kind == ZN_BIND_OUT ? "o" : "t");
@@ -477,31 +477,56 @@ static void plan_join_of_sum(planner *p, const zn_group *g, const zn_value *r, i
     add_phase(p, k, &ph);
 }
 
+/* What a kernel over images needs beside its group. */
+typedef struct image_job {
+    zn_kernel_family family;
+    const char *weights; /* a temporary that it reads: "turned", "transformed"; NULL */
+    int weights_buffer;
+    int64_t flops;       /* of one image */
+    int64_t block;       /* Winograd: tiles in scratch at once */
+    int64_t tiles;       /* of an image */
+} image_job;
+
+/* Images in one unit: whole shards of the channel sums on the way; enough tiles for a block. */
+static int64_t unit_of_images(const image_job *job, int64_t batch, int64_t shards, const zn_type *t) {
+    int64_t unit = 1, each = zn_type_count(t) / batch;
+    if (job->block)
+        unit = ceil_div(job->block, job->tiles);
+    else if (!shards && t->rank == 2 && each < 4096)
+        unit = ceil_div(4096, each);
+    if (shards)
+        unit = job->block ? ceil_div(unit, batch / shards) * (batch / shards) : batch / shards;
+    return unit < batch ? unit : batch;
+}
+
 /* Kernels that go over images (or rows): map, conv and its gradient by data, with channel sums on the way. */
-static void plan_images(planner *p, const zn_group *g, zn_kernel_family family, int turned, int64_t flops_each) {
+static void plan_images(planner *p, const zn_group *g, const image_job *job) {
     const zn_type *t = &g->anchor->type;
     const zn_value *lone = is_reduce(g->anchor) ? g->anchor : NULL; /* a channel sum alone */
     if (lone)
         t = &lone->operand[0]->type;
-    int64_t batch = t->dim[0], each = zn_type_count(t) / batch, unit = 1;
     size_t nreduce = lone ? 1 : g->reduces.n;
-    if (nreduce)
-        unit = batch / shards_of(lone ? lone : g->reduces.at[0]);
-    else if (t->rank == 2 && each < 4096)
-        unit = ceil_div(4096, each) < batch ? ceil_div(4096, each) : batch;
-    zn_kernel_plan *k = new_kernel(p, g, family, unit);
-    zn_phase_plan ph = {.outer = ceil_div(batch, unit), .flops = flops_each * batch};
+    int64_t batch = t->dim[0], each = zn_type_count(t) / batch;
+    int64_t shards = lone ? shards_of(lone) : nreduce ? shards_of(g->reduces.at[0]) : 0;
+    int64_t unit = unit_of_images(job, batch, shards, t);
+    zn_kernel_plan *k = new_kernel(p, g, job->family, unit);
+    zn_phase_plan ph = {.outer = ceil_div(batch, unit), .flops = job->flops * batch};
+    k->block = job->block;
+    if (job->block) {
+        int64_t c = zn_type_channels(&g->anchor->operand[0]->type), o = zn_type_channels(t);
+        ph.scratch = 4 * 36 * (job->block * (c + o) + 32);
+    }
     bind_group(p, k, &ph, g, false);
-    if (turned >= 0)
-        bind_temp(p, k, &ph, ZN_BIND_IN, "turned", turned);
+    if (job->weights)
+        bind_temp(p, k, &ph, ZN_BIND_IN, job->weights, job->weights_buffer);
     int partial[8];
+    ZN_ASSERT(nreduce <= 8);
     for (size_t i = 0; i < nreduce; i++) {
         const zn_value *r = lone ? lone : g->reduces.at[i];
         partial[i] = new_temp(p, partial_type(shards_of(r), rows_of_reduce(r), zn_type_channels(t)), "partial sums");
         bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial[i]);
     }
-    ph.grain = flops_each > 16 * each ? grain_for(flops_each * unit, MIN_FLOPS)
-                                      : grain_for(each * unit * 4, MIN_BYTES);
+    ph.grain = job->flops > 16 * each ? grain_for(job->flops * unit, MIN_FLOPS) : grain_for(each * unit * 4, MIN_BYTES);
     add_phase(p, k, &ph);
     for (size_t i = 0; i < nreduce; i++)
         plan_join_of_sum(p, g, lone ? lone : g->reduces.at[i], partial[i]);
@@ -528,7 +553,7 @@ static bool is_flat(const planner *p, const zn_group *g) {
 
 static void plan_map(planner *p, const zn_group *g) {
     if (!is_flat(p, g)) {
-        plan_images(p, g, ZN_KERNEL_MAP, -1, 0);
+        plan_images(p, g, &(image_job){.family = ZN_KERNEL_MAP});
         return;
     }
     int64_t n = count(g->anchor), unit = 4096;
@@ -568,11 +593,40 @@ static int plan_turn(planner *p, const zn_group *g, zn_type turned) {
     return temp;
 }
 
+static bool is_winograd(const zn_value *v) {
+    const zn_attr *algo = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, algo)
+                          : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)
+                                                       : zn_attr_of(v, CONV_GRAD_W, algo);
+    return !strcmp(algo->s, "winograd");
+}
+
+/* Winograd: U from the weights (a value, or a turned temporary); then blocks of tiles go through scratch. */
+static void plan_winograd(planner *p, const zn_group *g, const zn_value *w, int turned, int64_t flops) {
+    zn_type t = w ? w->type : p->prog->buffers.at[turned].type;
+    int64_t c = t.dim[2], o = t.dim[3];
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_WEIGHTS, 1);
+    zn_phase_plan ph = {.outer = c, .grain = grain_for(o * 9 * 4, MIN_BYTES / 8)};
+    int u = new_temp(p, partial_type(36, c, o), "transformed weights");
+    if (w)
+        bind(p, k, &ph, ZN_BIND_IN, w);
+    else
+        bind_temp(p, k, &ph, ZN_BIND_IN, "turned", turned);
+    bind_temp(p, k, &ph, ZN_BIND_TEMP, "transformed", u);
+    add_phase(p, k, &ph);
+    const zn_type *y = &g->anchor->type;
+    plan_images(p, g, &(image_job){.family = ZN_KERNEL_WINO_CONV, .weights = "transformed", .weights_buffer = u,
+                                   .flops = flops, .block = c * o >= 256 * 256 ? 64 : 32,
+                                   .tiles = y->dim[1] / 4 * (y->dim[2] / 4)});
+}
+
 static void plan_conv(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     const zn_type *w = &v->operand[1]->type;
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * count(v) / v->type.dim[0];
-    plan_images(p, g, ZN_KERNEL_CONV, -1, flops);
+    if (is_winograd(v))
+        plan_winograd(p, g, v->operand[1], -1, flops);
+    else
+        plan_images(p, g, &(image_job){.family = ZN_KERNEL_CONV, .flops = flops});
 }
 
 static void plan_conv_grad_x(planner *p, const zn_group *g) {
@@ -581,16 +635,47 @@ static void plan_conv_grad_x(planner *p, const zn_group *g) {
     int64_t dim[4] = {w->dim[0], w->dim[1], w->dim[3], w->dim[2]};
     int turned = plan_turn(p, g, zn_type_make(ZN_F32, 4, dim));
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * count(v->operand[0]) / v->type.dim[0];
-    plan_images(p, g, ZN_KERNEL_CONV_GRAD_X, turned, flops);
+    if (is_winograd(v))
+        plan_winograd(p, g, NULL, turned, flops);
+    else
+        plan_images(p, g, &(image_job){.family = ZN_KERNEL_CONV_GRAD_X, .weights = "turned", .weights_buffer = turned,
+                                       .flops = flops});
 }
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights. */
 enum { GRAD_W_ROWS = 96 };
 
+/* Largest block of input channels that divides them. */
+static int64_t wino_channels(int64_t c) { return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16; }
+
+static void plan_wino_grad_w(planner *p, const zn_group *g) {
+    const zn_value *v = g->anchor;
+    int64_t c = v->type.dim[2], o = v->type.dim[3], shards = shards_of(v), channels = wino_channels(c);
+    int64_t flops = 2 * count(v) * count(v->operand[1]) / o;
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_GRAD_W, channels);
+    zn_phase_plan ph = {.outer = shards * (c / channels), .flops = flops, .grain = 1};
+    k->block = c * o >= 256 * 256 ? 64 : c * o >= 128 * 128 ? 32 : 16;
+    ph.scratch = 4 * 36 * (k->block * (channels + o) + 32);
+    bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
+    bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
+    int partial = new_temp(p, partial_type(shards, 36, c * o), "partial weights, transformed");
+    bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
+    add_phase(p, k, &ph);
+    k = new_kernel(p, g, ZN_KERNEL_WINO_JOIN, 16);
+    ph = (zn_phase_plan){.outer = c / 16, .grain = grain_for(16 * o * 36 * shards * 4, MIN_BYTES)};
+    bind_temp(p, k, &ph, ZN_BIND_IN, "partial", partial);
+    bind_group(p, k, &ph, g, true);
+    add_phase(p, k, &ph);
+}
+
 static void plan_conv_grad_w(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     int64_t kwc = v->type.dim[1] * v->type.dim[2];
     int64_t outer = shards_of(v) * v->type.dim[0] * ceil_div(kwc, GRAD_W_ROWS);
+    if (is_winograd(v)) {
+        plan_wino_grad_w(p, g);
+        return;
+    }
     plan_sharded(p, g, outer, GRAD_W_ROWS, 2 * v->type.dim[0] * kwc * count(v->operand[1]));
 }
 
@@ -652,7 +737,7 @@ static void plan_group(planner *p, const zn_group *g) {
     default: { /* one kernel over images: by image, or by sample */
         const zn_type *t = &g->anchor->type;
         if (is_reduce(g->anchor)) {
-            plan_images(p, g, g->family, -1, 0);
+            plan_images(p, g, &(image_job){.family = g->family});
             break;
         }
         int64_t batch = t->dim[0], each = 0;

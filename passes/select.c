@@ -25,6 +25,52 @@ static const char *choose_gemm(zn_module *m, const zn_value *v, zn_pass_ctx *ctx
     return large ? "openblas" : "generated";
 }
 
+/* Winograd F(4x4, 3x3) does a quarter of the multiplications; its transforms cost about as much as 10 channels of
+ * products. It needs 3x3 kernels of stride 1 with padding 1, maps that are multiples of four, and channels that fill
+ * vectors: input in sixteens, output sixteen or in thirty-twos (on either side, for the gradients). */
+static bool winograd_fits(const zn_type *w, const zn_type *map, const int64_t stride[2], const int64_t pad[4]) {
+    int64_t c = w->dim[2], o = w->dim[3];
+    return w->dim[0] == 3 && w->dim[1] == 3 && stride[0] == 1 && stride[1] == 1 && pad[0] == 1 && pad[1] == 1 &&
+           pad[2] == 1 && pad[3] == 1 && map->dim[1] % 4 == 0 && map->dim[2] % 4 == 0 && (c == 16 || c % 32 == 0) &&
+           (o == 16 || o % 32 == 0);
+}
+
+static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, const int64_t *stride,
+                               const int64_t *pad, zn_pass_ctx *ctx) {
+    const zn_type *map = v->op == ZN_OP_CONV_GRAD_W ? &v->operand[1]->type : &v->type;
+    bool direct = !strcmp(zn_conf_str(m, "select.conv", "auto"), "direct");
+    bool fits = winograd_fits(w, map, stride, pad);
+    zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
+                (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
+                direct ? "direct, asked for" : fits ? "winograd" : "direct, shape");
+    return fits && !direct ? "winograd" : "direct";
+}
+
+/* Partial sums in the transformed domain are 36 / 9 times as large: as many shards as fit in 32 MB, at least two. */
+static int64_t winograd_shards(const zn_type *w, int64_t batch) {
+    int64_t s = zn_shard_count(batch), each = 4 * 36 * w->dim[2] * w->dim[3];
+    while (s > 2 && s * each > (int64_t)32 << 20)
+        s /= 2;
+    return s;
+}
+
+static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
+    if (v->op == ZN_OP_CONV)
+        zn_attr_of(v, CONV, algo)->s = choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV, stride)->v,
+                                                   zn_attr_of(v, CONV, pad)->v, ctx);
+    if (v->op == ZN_OP_CONV_GRAD_X)
+        zn_attr_of(v, CONV_GRAD_X, algo)->s =
+            choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV_GRAD_X, stride)->v,
+                        zn_attr_of(v, CONV_GRAD_X, pad)->v, ctx);
+    if (v->op == ZN_OP_CONV_GRAD_W) {
+        const char *algo = choose_conv(m, v, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v,
+                                       zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
+        zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
+        if (!strcmp(algo, "winograd"))
+            zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(&v->type, v->operand[0]->type.dim[0]);
+    }
+}
+
 bool zn_pass_select(zn_module *m, zn_pass_ctx *ctx) {
     if (!zn_conf_get(m, "select.conv"))
         zn_conf_set_str(m, "select.conv", "auto", (zn_span){0});
@@ -40,12 +86,7 @@ bool zn_pass_select(zn_module *m, zn_pass_ctx *ctx) {
                 if (!strcmp(zn_attr_of(v, MATMUL, algo)->s, "openblas"))
                     zn_attr_of(v, MATMUL, shards)->i = 1;
             }
-            if (v->op == ZN_OP_CONV)
-                zn_attr_of(v, CONV, algo)->s = "direct";
-            if (v->op == ZN_OP_CONV_GRAD_X)
-                zn_attr_of(v, CONV_GRAD_X, algo)->s = "direct";
-            if (v->op == ZN_OP_CONV_GRAD_W)
-                zn_attr_of(v, CONV_GRAD_W, algo)->s = "direct";
+            select_conv(m, v, ctx);
         }
     }
     return true;
