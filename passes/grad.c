@@ -18,6 +18,7 @@ typedef struct grad_ctx {
     zn_func *f;      /* @train_step */
     bool *needs;     /* by id of the forward part: depends on a trained parameter */
     zn_value **adj;  /* by id: gradient so far */
+    zn_value **again; /* by id: the value computed a second time, for the gradient */
     bool failed;
 } grad_ctx;
 
@@ -48,6 +49,25 @@ static void accumulate(grad_ctx *c, const zn_value *of, zn_value *g) {
 static zn_attr hw(const zn_value *x) { return (zn_attr){.n = 2, .v = {x->type.dim[1], x->type.dim[2]}}; }
 static int64_t area_of(const zn_type *t) { return zn_type_count(t) / t->dim[0] / zn_type_channels(t); }
 
+/* What the gradient reads in place of v. A normalised and rectified value is computed again from what its norm read,
+ * which is kept anyway, so that only one of the two lives from forward to backward. */
+static zn_value *saved(grad_ctx *c, zn_value *v) {
+    zn_value *norm = v->op == ZN_OP_RELU ? v->operand[0] : NULL;
+    if (!norm || norm->op != ZN_OP_BN_NORM)
+        return v;
+    zn_value **slot = &c->again[v->id];
+    if (!*slot) {
+        zn_value *n = add_op(c, norm, ZN_OP_BN_NORM, 4, norm->operand);
+        zn_attr_of(n, BN_NORM, again)->i = 1;
+        n = typed(c, n);
+        *slot = add_op(c, v, ZN_OP_RELU, 1, &n);
+        *zn_attr_of(*slot, RELU, at_zero) = *zn_attr_of(v, RELU, at_zero);
+        zn_attr_of(*slot, RELU, again)->i = 1;
+        typed(c, *slot);
+    }
+    return *slot;
+}
+
 /* ---- gradients, one function per name in column `grad` of ops.def: v's operands from dy */
 
 typedef void grad_fn(grad_ctx *c, zn_value *v, zn_value *dy);
@@ -55,7 +75,7 @@ typedef void grad_fn(grad_ctx *c, zn_value *v, zn_value *dy);
 static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *x = v->operand[0], *w = v->operand[1], *g;
     if (needs(c, w)) {
-        g = add_op(c, v, ZN_OP_CONV_GRAD_W, 2, OPERANDS(x, dy));
+        g = add_op(c, v, ZN_OP_CONV_GRAD_W, 2, OPERANDS(saved(c, x), dy));
         *zn_attr_of(g, CONV_GRAD_W, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_W, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_W, k) = (zn_attr){.n = 2, .v = {w->type.dim[0], w->type.dim[1]}};
@@ -98,8 +118,9 @@ static void grad_bias(grad_ctx *c, zn_value *v, zn_value *dy) {
 
 static void grad_relu(grad_ctx *c, zn_value *v, zn_value *dy) {
     int64_t at_zero = zn_attr_of(v, RELU, at_zero)->i;
-    /* With derivative 0 at 0 the result tells as much as the operand, and it is kept for the next layer anyway. */
-    zn_value *g = add_op(c, v, ZN_OP_RELU_GRAD, 2, OPERANDS(dy, at_zero ? v->operand[0] : v));
+    /* With derivative 0 at 0 the result tells as much as the operand, and one of the two is there for the next layer. */
+    zn_value *kept = c->again[v->id] ? c->again[v->id] : v;
+    zn_value *g = add_op(c, v, ZN_OP_RELU_GRAD, 2, OPERANDS(dy, at_zero ? kept->operand[0] : kept));
     zn_attr_of(g, RELU_GRAD, at_zero)->i = at_zero;
     accumulate(c, v->operand[0], typed(c, g));
 }
@@ -361,6 +382,7 @@ static zn_value **prepare(grad_ctx *c) {
     size_t n = (size_t)c->f->last->id + 1;
     c->needs = zn_new_n(&c->m->arena, bool, n);
     c->adj = zn_new_n(&c->m->arena, zn_value *, n);
+    c->again = zn_new_n(&c->m->arena, zn_value *, n);
     zn_value **first_use = zn_new_n(&c->m->arena, zn_value *, n);
     for (zn_value *v = c->f->first; v; v = v->next) {
         if (v->op == ZN_OP_PARAM)
