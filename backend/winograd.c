@@ -105,6 +105,11 @@ static void locate(zn_emit *e, const tiles *s, zn_ll tile, zn_ll *n, zn_ll *h, z
 
 static zn_ll rem(zn_emit *e, zn_ll a, int64_t k) { return LLVMBuildURem(e->b, a, zn_i64(e, k), ""); }
 
+/* Tiles of the block that starts at `first`: all, where blocks are known to divide the work. */
+static zn_ll block_count(zn_emit *e, int64_t block, zn_ll first, zn_ll end, bool divides) {
+    return divides ? zn_i64(e, block) : zn_min(e, zn_i64(e, block), LLVMBuildNSWSub(e->b, end, first, ""));
+}
+
 static void prefetch(zn_emit *e, zn_ll p, int write) {
     unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
     LLVMTypeRef type = e->ptr;
@@ -176,22 +181,41 @@ static void transform_inputs(zn_emit *e, const wino *x, int rows, zn_ll c0, zn_l
     zn_loop_end(e, &lt, NULL);
 }
 
-/* Lines that the next block will read, spread over the calls of the product. */
+/* Memory that is needed soon, fetched line by line in the calls of the product: what the next block reads, and what the
+ * transform after the products reads and writes. */
 typedef struct ahead {
-    zn_ll from;
-    int lines;
+    zn_ll from[ZN_MAX_BINDINGS];
+    int lines[ZN_MAX_BINDINGS]; /* a call */
+    int write[ZN_MAX_BINDINGS];
+    int n;
 } ahead;
 
+/* Lines from the row of tile `tile` in binding b, for `block` tiles of `channels`. A tile of one line of channels is 16
+ * lines; rows of neighbouring tiles lie together but for halos. */
+static void fetch(zn_emit *e, const wino *x, ahead *a, int b, zn_ll tile, int64_t channels, int64_t calls, int write) {
+    zn_ll n, h, w;
+    locate(e, &x->s, tile, &n, &h, &w);
+    a->from[a->n] = zn_row_ptr(e, b, n, h);
+    a->lines[a->n] = (int)((x->block * channels + calls - 1) / calls);
+    a->write[a->n++] = write;
+}
+
+static void issue(zn_emit *e, const ahead *a, zn_ll call) {
+    for (int i = 0; i < a->n; i++) {
+        zn_ll p = zn_at(e, a->from[i], zn_mul(e, call, a->lines[i] * 16));
+        for (int j = 0; j < a->lines[i]; j++)
+            prefetch(e, zn_atk(e, p, j * 16), a->write[i]);
+    }
+}
+
 /* M[k][o ...][panel of tiles] = V[k][panel] U[k][block of outputs] */
-static void product(zn_emit *e, const wino *x, zn_ll k, zn_ll o, zn_ll p, const ahead *next) {
+static void product(zn_emit *e, const wino *x, zn_ll k, zn_ll o, zn_ll p) {
     int n = x->rows * x->vecs, unroll = 4;
     int64_t width = (int64_t)x->vecs * e->lanes;
     zn_ll acc[ZN_MAX_CARRIED], a = zn_at(e, x->v, zn_add(e, zn_mul(e, k, x->kv), zn_mul(e, p, x->c * x->rows)));
     zn_ll b = zn_at(e, x->u, zn_add(e, zn_mul(e, k, x->c * x->o), zn_mul(e, o, x->c)));
     for (int i = 0; i < n; i++)
         acc[i] = zn_vconst(e, 0);
-    for (int i = 0; i < next->lines; i++)
-        prefetch(e, zn_atk(e, next->from, i * 16), 0);
     zn_loop lb, lc;
     zn_loop_begin(e, &lb, zn_i64(e, 0), zn_i64(e, x->c), e->lanes, n, acc);
     zn_ll ab = zn_at(e, a, zn_mul(e, lb.i, x->rows)), bb = zn_at(e, b, zn_mul(e, lb.i, width));
@@ -217,23 +241,29 @@ static void product(zn_emit *e, const wino *x, zn_ll k, zn_ll o, zn_ll p, const 
             zn_store(e, zn_atk(e, to, (r * x->block + i) * e->lanes), lb.v[i * x->vecs + r], e->lanes);
 }
 
+/* Panels of `rows` in n tiles. */
+static zn_ll panels_of(zn_emit *e, zn_ll n, int rows) {
+    int64_t k;
+    return zn_is_const(n, &k) ? zn_i64(e, (k + rows - 1) / rows)
+                              : LLVMBuildUDiv(e->b, zn_addk(e, n, rows - 1), zn_i64(e, rows), "");
+}
+
 static void products(zn_emit *e, const wino *x) {
     zn_loop lk, lo, lp;
-    zn_ll panels = LLVMBuildUDiv(e->b, zn_addk(e, x->count, x->rows - 1), zn_i64(e, x->rows), "");
-    int64_t outs = x->o / ((int64_t)x->vecs * e->lanes), calls = POINTS * outs * (x->block / x->rows);
-    int64_t lines = (x->block * x->c + calls - 1) / calls; /* a tile of one channel's vector is one line of new input */
-    zn_ll n, h, w;
-    locate(e, &x->s, zn_addk(e, x->first, x->block), &n, &h, &w);
-    zn_ll from = zn_row_ptr(e, x->in, n, zn_addk(e, h, -1));
+    int64_t width = (int64_t)x->vecs * e->lanes, panels = x->block / x->rows, calls = POINTS * (x->o / width) * panels;
+    ahead soon = {0};
+    fetch(e, x, &soon, x->in, zn_addk(e, x->first, x->block), x->c, calls, 0);
+    for (size_t i = 0; i < e->k->bindings.n; i++) {
+        const zn_binding *b = &e->k->bindings.at[i];
+        if (b->value && b->type.rank == 4 && (int)i != x->in && zn_type_equal(&b->type, &e->k->group->anchor->type))
+            fetch(e, x, &soon, (int)i, x->first, x->o, calls, b->kind == ZN_BIND_OUT);
+    }
     zn_loop_begin(e, &lk, zn_i64(e, 0), zn_i64(e, POINTS), 1, 0, NULL);
-    zn_loop_begin(e, &lo, zn_i64(e, 0), zn_i64(e, x->o), x->vecs * e->lanes, 0, NULL);
-    zn_loop_begin(e, &lp, zn_i64(e, 0), panels, 1, 0, NULL);
-    zn_ll call = zn_add(e, zn_mul(e, lk.i, outs * (x->block / x->rows)),
-                        zn_add(e, zn_mul(e, LLVMBuildUDiv(e->b, lo.i, zn_i64(e, x->vecs * e->lanes), ""),
-                                         x->block / x->rows),
-                               lp.i));
-    ahead next = {zn_at(e, from, zn_mul(e, call, lines * 16)), (int)lines};
-    product(e, x, lk.i, lo.i, lp.i, &next);
+    zn_loop_begin(e, &lo, zn_i64(e, 0), zn_i64(e, x->o / width), 1, 0, NULL);
+    zn_ll at = zn_mul(e, zn_add(e, zn_mul(e, lk.i, x->o / width), lo.i), panels);
+    zn_loop_begin(e, &lp, zn_i64(e, 0), panels_of(e, x->count, x->rows), 1, 0, NULL);
+    issue(e, &soon, zn_add(e, at, lp.i));
+    product(e, x, lk.i, zn_mul(e, lo.i, width), lp.i);
     zn_loop_end(e, &lp, NULL);
     zn_loop_end(e, &lo, NULL);
     zn_loop_end(e, &lk, NULL);
@@ -293,7 +323,7 @@ void zn_emit_wino_conv(zn_emit *e) {
     zn_ll from = zn_mul(e, u.i, unit_tiles), end = zn_mul(e, last, x.s.each);
     zn_loop_begin(e, &lb, from, end, x.block, 0, NULL);
     x.first = lb.i;
-    x.count = zn_min(e, zn_i64(e, x.block), LLVMBuildNSWSub(e->b, end, lb.i, ""));
+    x.count = block_count(e, x.block, lb.i, end, unit_tiles % x.block == 0 && x.s.images % unit == 0);
     transform_inputs(e, &x, x.rows, zn_i64(e, 0), zn_i64(e, x.c), x.c);
     products(e, &x);
     transform_outputs(e, &x);
@@ -344,14 +374,21 @@ static void accumulate(zn_emit *e, const wino *x, zn_ll k, zn_ll c, zn_ll o, zn_
     for (int i = 0; i < n; i++)
         acc[i] = zn_load(e, zn_atk(e, to, (int64_t)i * e->lanes), e->lanes);
     zn_loop lt;
-    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, 1, n, acc);
-    zn_ll at = zn_at(e, a, zn_mul(e, lt.i, e->lanes)), bt = zn_at(e, b, zn_mul(e, lt.i, e->lanes)), z[2];
-    for (int r = 0; r < x->vecs; r++)
-        z[r] = zn_load(e, zn_atk(e, bt, r * x->block * e->lanes), e->lanes);
-    for (int i = 0; i < x->rows; i++) {
-        zn_ll s = zn_load_splat(e, zn_atk(e, at, i));
+    int64_t known;
+    int unroll = zn_is_const(x->count, &known) && known % 4 == 0 ? 4 : 1;
+    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, unroll, n, acc);
+    zn_ll at = zn_at(e, a, zn_mul(e, lt.i, e->lanes)), bt = zn_at(e, b, zn_mul(e, lt.i, e->lanes));
+    for (int i = 0; i < n; i++)
+        acc[i] = lt.v[i];
+    for (int q = 0; q < unroll; q++) {
+        zn_ll z[2];
         for (int r = 0; r < x->vecs; r++)
-            acc[i * x->vecs + r] = zn_fma(e, z[r], s, lt.v[i * x->vecs + r]);
+            z[r] = zn_load(e, zn_atk(e, bt, (r * x->block + q) * e->lanes), e->lanes);
+        for (int i = 0; i < x->rows; i++) {
+            zn_ll s = zn_load_splat(e, zn_atk(e, at, q * e->lanes + i));
+            for (int r = 0; r < x->vecs; r++)
+                acc[i * x->vecs + r] = zn_fma(e, z[r], s, acc[i * x->vecs + r]);
+        }
     }
     zn_loop_end(e, &lt, acc);
     for (int i = 0; i < n; i++)
@@ -393,14 +430,22 @@ void zn_emit_wino_grad_w(zn_emit *e) {
     zn_ll end = zn_mul(e, to, x.s.each);
     zn_loop_begin(e, &lb, zn_mul(e, from, x.s.each), end, x.block, 0, NULL);
     x.first = lb.i;
-    x.count = zn_min(e, zn_i64(e, x.block), LLVMBuildNSWSub(e->b, end, lb.i, ""));
+    x.count = block_count(e, x.block, lb.i, end,
+                          x.s.images % shards == 0 && x.s.images / shards * x.s.each % x.block == 0);
     /* one panel of all tiles, so that (channels / lanes, tiles, lanes) is contiguous */
     transform_inputs(e, &x, (int)x.block, c0, zn_addk(e, c0, channels), channels);
     transform_gradients(e, &x);
+    int64_t width = (int64_t)x.vecs * e->lanes, outs = x.o / width, rows = channels / x.rows;
+    ahead soon = {0};
+    fetch(e, &x, &soon, x.in, zn_addk(e, lb.i, x.block), x.c, POINTS * rows * outs, 0);
+    fetch(e, &x, &soon, x.in2, zn_addk(e, lb.i, x.block), x.o, POINTS * rows * outs, 0);
     zn_loop_begin(e, &lk, zn_i64(e, 0), zn_i64(e, POINTS), 1, 0, NULL);
-    zn_loop_begin(e, &lc, zn_i64(e, 0), zn_i64(e, channels), x.rows, 0, NULL);
-    zn_loop_begin(e, &lo, zn_i64(e, 0), zn_i64(e, x.o), x.vecs * e->lanes, 0, NULL);
-    accumulate(e, &x, lk.i, lc.i, lo.i, partial_at(e, &x, base, lk.i, zn_add(e, c0, lc.i), lo.i));
+    zn_loop_begin(e, &lc, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
+    zn_ll row = zn_mul(e, lc.i, x.rows), call = zn_mul(e, zn_add(e, zn_mul(e, lk.i, rows), lc.i), outs);
+    zn_loop_begin(e, &lo, zn_i64(e, 0), zn_i64(e, outs), 1, 0, NULL);
+    zn_ll out = zn_mul(e, lo.i, width);
+    issue(e, &soon, zn_add(e, call, lo.i));
+    accumulate(e, &x, lk.i, row, out, partial_at(e, &x, base, lk.i, zn_add(e, c0, row), out));
     zn_loop_end(e, &lo, NULL);
     zn_loop_end(e, &lc, NULL);
     zn_loop_end(e, &lk, NULL);
