@@ -383,8 +383,7 @@ typedef struct grad_w_ctx {
     int64_t outputs, channels;
     zn_ll row0;            /* first row of (kw, c) in this unit */
     int64_t rows;
-    bool matrix;           /* x [n, k], dy [n, m]: positions are samples */
-    zn_ll first, last;     /* images or samples of the shard */
+    zn_ll first, last;     /* images of the shard */
     zn_ll image, kh;
     const int64_t *stride, *pad;
     int64_t oh, ow;
@@ -420,40 +419,36 @@ static void positions(zn_emit *e, zn_ll x, zn_ll dy, zn_ll lo, zn_ll hi, int64_t
 static void grad_w_tile(zn_emit *e, grad_w_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
     zn_ll acc[MAX_ROWS * MAX_VECS], at = zn_at(e, c->partial, zn_add(e, zn_mul(e, row, c->outputs), first));
     int n = rows * vecs;
-    if (c->matrix) {
-        for (int i = 0; i < n; i++)
-            acc[i] = zn_vconst(e, 0);
-        positions(e, zn_at(e, e->base[c->x], row), zn_at(e, e->base[c->dy], first), c->first, c->last, c->channels,
-                  c->outputs, rows, vecs, lanes, acc);
-    } else {
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vecs; v++)
-                acc[r * vecs + v] = zn_load(e, zn_atk(e, at, r * c->outputs + v * e->lanes), lanes[v]);
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, acc);
-        for (int i = 0; i < n; i++)
-            acc[i] = l.v[i];
-        zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, l.i, c->stride[0]), -c->pad[0]), c->kh);
-        zn_ll x = zn_at(e, zn_row_ptr(e, c->x, c->image, in_row), zn_addk(e, row, -c->pad[1] * c->channels));
-        zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), first);
-        positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->channels, c->outputs, rows, vecs, lanes,
-                  acc);
-        zn_loop_end(e, &l, acc);
-        for (int i = 0; i < n; i++)
-            acc[i] = l.v[i];
-    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vecs; v++)
+            acc[r * vecs + v] = zn_load(e, zn_atk(e, at, r * c->outputs + v * e->lanes), lanes[v]);
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
+    zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, l.i, c->stride[0]), -c->pad[0]), c->kh);
+    zn_ll x = zn_at(e, zn_row_ptr(e, c->x, c->image, in_row), zn_addk(e, row, -c->pad[1] * c->channels));
+    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), first);
+    positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->channels, c->outputs, rows, vecs, lanes, acc);
+    zn_loop_end(e, &l, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++)
             zn_store(e, zn_atk(e, at, r * c->outputs + v * e->lanes), acc[r * vecs + v], lanes[v]);
 }
 
+/* Rows of a register tile: a divisor of n not much below the most that registers allow, else the most. */
+static int rows_of_tile(const zn_emit *e, int vecs, int64_t n) {
+    int most = zn_tile_rows(e, vecs), rows = most;
+    while (rows > most / 2 && n % rows)
+        rows--;
+    return n % rows ? most : rows;
+}
+
 static void grad_w_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     grad_w_ctx *c = ctx;
-    int lanes[MAX_VECS], most = zn_tile_rows(e, vecs), rows = most;
-    while (rows > most / 2 && c->rows % rows)
-        rows--;
-    if (c->rows % rows)
-        rows = most;
+    int lanes[MAX_VECS], rows = rows_of_tile(e, vecs, c->rows);
     set_lanes(e, c->outputs, known, vecs, lanes);
     int64_t whole = c->rows / rows * rows;
     if (whole) {
@@ -469,10 +464,6 @@ static void grad_w_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void 
 /* The images of the shard, for `rows` rows of (kw, c) from row0. */
 static void grad_w_rows(zn_emit *e, grad_w_ctx *c, int64_t rows) {
     c->rows = rows;
-    if (c->matrix) {
-        for_output_blocks(e, c->outputs, grad_w_block, c);
-        return;
-    }
     zn_loop lz, li;
     int64_t n = rows * c->outputs, whole = n / e->lanes * e->lanes;
     zn_ll at = zn_at(e, c->partial, zn_mul(e, c->row0, c->outputs));
@@ -491,22 +482,20 @@ static void grad_w_rows(zn_emit *e, grad_w_ctx *c, int64_t rows) {
 
 void zn_emit_conv_grad_w(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
-    grad_w_ctx c = {.v = v, .x = 0, .dy = 1, .matrix = v->op == ZN_OP_MATMUL};
+    grad_w_ctx c = {.v = v, .x = 0, .dy = 1};
     if (v->operand[0] == v->operand[1])
         c.dy = 0;
     const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
-    int64_t batch = x->dim[0], kh = c.matrix ? 1 : v->type.dim[0], unit = e->k->unit, kwc;
+    int64_t batch = x->dim[0], kh = v->type.dim[0], unit = e->k->unit, kwc;
     int temp = zn_binding_temp(e, "partial", 0);
     int64_t shards = e->k->bindings.at[temp].type.dim[0];
     c.channels = zn_type_channels(x);
     c.outputs = zn_type_channels(dy);
-    kwc = c.matrix ? c.channels : v->type.dim[1] * c.channels;
-    if (!c.matrix) {
-        c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
-        c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
-        c.oh = dy->dim[1];
-        c.ow = dy->dim[2];
-    }
+    kwc = v->type.dim[1] * c.channels;
+    c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
+    c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
+    c.oh = dy->dim[1];
+    c.ow = dy->dim[2];
     int64_t blocks = (kwc + unit - 1) / unit;
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
@@ -532,4 +521,89 @@ void zn_emit_conv_grad_w(zn_emit *e) {
         zn_if_end(e, &s);
     }
     zn_loop_end(e, &u, NULL);
+}
+
+/* ---- gradient of a matrix product by its weights: a unit is a block of rows of the result */
+
+typedef struct matmul_grad_ctx {
+    zn_ll x, dy;
+    int64_t samples, inputs, outputs, shards;
+    zn_ll row0;
+    int64_t rows;
+    zn_invariants inv;
+    zn_point p;
+} matmul_grad_ctx;
+
+/* Each shard is a chain from zero into its slot of the scratch memory; then the slots are joined in the tree. */
+static void matmul_grad_tile(zn_emit *e, matmul_grad_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes,
+                             int vecs) {
+    zn_ll acc[MAX_ROWS * MAX_VECS], slot[16];
+    int n = rows * vecs;
+    ZN_ASSERT(c->shards <= 16);
+    for (int64_t s = 0; s < c->shards; s++) {
+        for (int i = 0; i < n; i++)
+            acc[i] = zn_vconst(e, 0);
+        positions(e, zn_at(e, c->x, row), zn_at(e, c->dy, first), zn_i64(e, s * c->samples / c->shards),
+                  zn_i64(e, (s + 1) * c->samples / c->shards), c->inputs, c->outputs, rows, vecs, lanes, acc);
+        for (int i = 0; i < n && s + 1 < c->shards; i++)
+            zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vecs; v++) {
+            int i = r * vecs + v;
+            for (int64_t s = 0; s + 1 < c->shards; s++)
+                slot[s] = zn_load(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), e->lanes);
+            slot[c->shards - 1] = acc[i];
+            for (int64_t m = c->shards; m > 1; m = (m + 1) / 2) {
+                for (int64_t s = 0; s < m / 2; s++)
+                    slot[s] = zn_fadd(e, slot[2 * s], slot[2 * s + 1]);
+                if (m % 2)
+                    slot[m / 2] = slot[m - 1];
+            }
+            c->p.offset = zn_add(e, zn_mul(e, zn_addk(e, row, r), c->outputs), zn_addk(e, first, (int64_t)v * e->lanes));
+            c->p.lanes = lanes[v];
+            zn_emit_values(e, &c->p, &c->inv, slot[0]);
+        }
+}
+
+static void matmul_grad_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    matmul_grad_ctx *c = ctx;
+    int lanes[MAX_VECS], rows = rows_of_tile(e, vecs, c->rows);
+    set_lanes(e, c->outputs, known, vecs, lanes);
+    int64_t whole = c->rows / rows * rows;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
+        matmul_grad_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (whole < c->rows)
+        matmul_grad_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
+}
+
+void zn_emit_matmul_grad_w(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    matmul_grad_ctx c = {.samples = v->operand[0]->type.dim[0], .inputs = v->type.dim[0], .outputs = v->type.dim[1],
+                         .shards = zn_attr_of(v, MATMUL, shards)->i};
+    int64_t unit = e->k->unit, whole = c.inputs / unit;
+    c.x = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])];
+    c.dy = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
+    zn_point_flat(e, &c.p);
+    zn_hoist(e, &c.inv, zn_i64(e, 0), e->lanes);
+    if (whole) {
+        zn_loop u;
+        zn_loop_begin(e, &u, e->begin, zn_min(e, e->end, zn_i64(e, whole)), 1, 0, NULL);
+        c.row0 = zn_mul(e, u.i, unit);
+        c.rows = unit;
+        for_output_blocks(e, c.outputs, matmul_grad_block, &c);
+        zn_loop_end(e, &u, NULL);
+    }
+    if (c.inputs % unit) {
+        zn_if s;
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSGT, e->end, zn_i64(e, whole), ""));
+        c.row0 = zn_i64(e, whole * unit);
+        c.rows = c.inputs % unit;
+        for_output_blocks(e, c.outputs, matmul_grad_block, &c);
+        zn_if_end(e, &s);
+    }
 }

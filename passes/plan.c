@@ -679,6 +679,18 @@ static void plan_conv_grad_w(planner *p, const zn_group *g) {
     plan_sharded(p, g, outer, GRAD_W_ROWS, 2 * v->type.dim[0] * kwc * count(v->operand[1]));
 }
 
+/* Each unit joins its shards by itself, in scratch memory: a partial result in memory would cost more than the sums. */
+static void plan_matmul_grad_w(planner *p, const zn_group *g, int64_t flops) {
+    const zn_value *v = g->anchor;
+    int64_t unit = 48;
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_MATMUL_GRAD_W, unit);
+    zn_phase_plan ph = {.outer = ceil_div(v->type.dim[0], unit), .flops = flops};
+    ph.grain = grain_for(flops / ph.outer, MIN_FLOPS);
+    ph.scratch = shards_of(v) * 32 * 64; /* a register tile each */
+    bind_group(p, k, &ph, g, false);
+    add_phase(p, k, &ph);
+}
+
 static void plan_matmul(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     bool ta = zn_attr_of(v, MATMUL, trans_a)->i, tb = zn_attr_of(v, MATMUL, trans_b)->i;
@@ -699,7 +711,7 @@ static void plan_matmul(planner *p, const zn_group *g) {
         return;
     }
     if (ta) {
-        plan_sharded(p, g, shards_of(v) * ceil_div(rows, GRAD_W_ROWS), GRAD_W_ROWS, flops);
+        plan_matmul_grad_w(p, g, flops);
         return;
     }
     int turned = -1;
