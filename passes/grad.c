@@ -72,6 +72,14 @@ static zn_value *saved(grad_ctx *c, zn_value *v) {
 
 typedef void grad_fn(grad_ctx *c, zn_value *v, zn_value *dy);
 
+/* Shards of a gradient by weights of n images: fewer where the partial sums would need more than 16 MB. */
+static int64_t weight_shards(int64_t n, int64_t elements) {
+    int64_t s = zn_shard_count(n);
+    while (s > 1 && s * elements > (int64_t)4 << 20)
+        s /= 2;
+    return s;
+}
+
 static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *x = v->operand[0], *w = v->operand[1], *g;
     if (needs(c, w)) {
@@ -79,7 +87,7 @@ static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
         *zn_attr_of(g, CONV_GRAD_W, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_W, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_W, k) = (zn_attr){.n = 2, .v = {w->type.dim[0], w->type.dim[1]}};
-        zn_attr_of(g, CONV_GRAD_W, shards)->i = zn_shard_count(x->type.dim[0]);
+        zn_attr_of(g, CONV_GRAD_W, shards)->i = weight_shards(x->type.dim[0], zn_type_count(&w->type));
         accumulate(c, w, typed(c, g));
     }
     if (needs(c, x)) {

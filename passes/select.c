@@ -46,11 +46,12 @@ static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w
     return fits && !direct ? "winograd" : "direct";
 }
 
-/* Partial sums in the transformed domain are 36 / 9 times as large: as many shards as fit in 32 MB, at least two. */
-static int64_t winograd_shards(const zn_type *w, int64_t batch) {
-    int64_t s = zn_shard_count(batch), each = 4 * 36 * w->dim[2] * w->dim[3];
-    while (s > 2 && s * each > (int64_t)32 << 20)
-        s /= 2;
+/* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and more
+ * partial sums in the transformed domain (36 / 9 times the weights) cost memory. */
+static int64_t winograd_shards(const zn_type *dy) {
+    int64_t tiles = dy->dim[0] * (dy->dim[1] / 4) * (dy->dim[2] / 4), s = 1;
+    while (s < zn_shard_count(dy->dim[0]) && s * 256 < tiles)
+        s *= 2;
     return s;
 }
 
@@ -67,7 +68,7 @@ static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
                                        zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
         zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
         if (!strcmp(algo, "winograd"))
-            zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(&v->type, v->operand[0]->type.dim[0]);
+            zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(&v->operand[1]->type);
     }
 }
 
