@@ -1,0 +1,59 @@
+#!/bin/sh
+# One digest over threads, JIT and executable, levels of optimisation and processors; others for another experiment.
+. "$(dirname "$0")/lib.sh"
+
+# matrix NAME FILE ARGS...: every combination gives the digest of the first.
+matrix() {
+    name=$1 file=$2
+    shift 2
+    first=
+    for level in 0 2; do
+        "$znetc" "$file" -O$level "$@" -o "$tmp/train" 2>"$tmp/err" || { fail "$name: does not compile"; cat "$tmp/err"; }
+        for threads in 1 2 3; do
+            aot=$(digest "$tmp/train" --threads $threads)
+            jit=$(digest "$znetc" run "$file" -O$level "$@" -- --threads $threads)
+            [ -n "$first" ] || first=$aot
+            equal "$name, -O$level, $threads threads, executable" "$first" "$aot"
+            equal "$name, -O$level, $threads threads, JIT" "$first" "$jit"
+        done
+    done
+    equal "$name: length of a digest" 64 ${#first}
+}
+
+file=$source/tests/e2e/digest.znet
+matrix convolutions "$file"
+base=$first
+for march in x86-64-v3 x86-64-v4; do
+    if "$znetc" run "$file" --march=$march -- --steps 1 >/dev/null 2>&1; then
+        equal "--march=$march" "$base" "$(digest "$znetc" run "$file" --march=$march -- --threads 2)"
+    else
+        skip "--march=$march: not for this processor"
+    fi
+done
+equal "-O1" "$base" "$(digest "$znetc" run "$file" -O1)"
+equal "--gemm=generated" "$base" "$(digest "$znetc" run "$file" --gemm=generated)"
+
+# the file's bytes are what is hashed, and both forms write the same
+"$znetc" run "$file" -- --threads 2 --out "$tmp/jit" >/dev/null 2>&1
+"$znetc" "$file" -o "$tmp/train" && "$tmp/train" --threads 1 --out "$tmp/aot" >/dev/null 2>&1
+equal "sha256sum of the weights" "$base" "$(sha256sum <"$tmp/jit/weights.safetensors" | cut -d' ' -f1)"
+checks=$((checks + 1))
+cmp -s "$tmp/jit/weights.safetensors" "$tmp/aot/weights.safetensors" || fail "weights of JIT and executable differ"
+
+# another experiment
+seed=$(digest "$znetc" run "$file" -- --seed 2)
+differ "another seed" "$base" "$seed"
+equal "--seed 2 and --set train.seed=2" "$seed" "$(digest "$znetc" run "$file" --set train.seed=2)"
+differ "another learning rate" "$base" "$(digest "$znetc" run "$file" --set 'train.lr=cosine(0.0501, warmup = 1)')"
+differ "another start" "$base" "$(digest "$znetc" run "$file" --init kaiming)"
+differ "without augmentation" "$base" "$(digest "$znetc" run "$file" --set 'data.augment=[flip]')"
+differ "other data" "$base" "$(digest "$znetc" run "$file" --set 'data.source=noise(10, 9, 3, 5, 90, seed = 2)')"
+longer=$(digest "$znetc" run "$file" -- --epochs 4)
+differ "another number of epochs" "$base" "$longer"
+equal "--epochs 4 and --set train.epochs=4" "$longer" "$(digest "$znetc" run "$file" --set train.epochs=4)"
+differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
+equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
+
+# products by OpenBLAS: the same guarantees, for any number of threads
+matrix openblas "$source/tests/numeric/nets/mlp.znet" --gemm=openblas
+finish

@@ -1,0 +1,52 @@
+# Shared by the end-to-end tests. Usage of each: TEST.sh BIN SOURCE [DATA]
+#   BIN     directory of znetc     SOURCE  root of the source tree     DATA  public data sets (may be missing)
+# A test prints a line a failure and ends with `finish`. Skipped parts are named.
+set -u
+export LC_ALL=C
+bin=$(cd "$1" && pwd) source=$(cd "$2" && pwd) data=${3:-}
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+znetc=$bin/znetc
+checks=0 bad=0
+
+fail() {
+    bad=$((bad + 1))
+    echo "FAIL $*"
+}
+
+skip() { echo "SKIPPED $*"; }
+
+# equal WHAT EXPECTED ACTUAL
+equal() {
+    checks=$((checks + 1))
+    [ "$2" = "$3" ] || fail "$1: expected $2, got $3"
+}
+
+differ() {
+    checks=$((checks + 1))
+    [ "$2" != "$3" ] || fail "$1: both are $2"
+}
+
+# expect WHAT CODE PATTERN COMMAND...: the exit code, and a basic regular expression that some line of its output matches
+# ("" = none). The output stays in $tmp/out (standard output) and $tmp/err.
+expect() {
+    what=$1 code=$2 pattern=$3
+    shift 3
+    checks=$((checks + 1))
+    "$@" >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    [ "$got" -eq "$code" ] || { fail "$what: exit code $got, expected $code"; sed 's/^/    /' "$tmp/err" | head -n 10; }
+    if [ -n "$pattern" ] && ! cat "$tmp/out" "$tmp/err" | grep -q -e "$pattern"; then
+        fail "$what: nothing matches \`$pattern\`"
+        cat "$tmp/out" "$tmp/err" | sed 's/^/    /' | head -n 10
+    fi
+}
+
+# The digest a training command prints last.
+digest() { "$@" 2>&1 | sed -n 's/^weights sha256:\([0-9a-f]\{64\}\)$/\1/p'; }
+
+finish() {
+    echo "$checks checks, $bad failed"
+    [ "$checks" -gt 0 ] && [ "$bad" -eq 0 ]
+    exit
+}
