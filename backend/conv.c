@@ -537,9 +537,8 @@ typedef struct matmul_grad_ctx {
 /* Each shard is a chain from zero into its slot of the scratch memory; then the slots are joined in the tree. */
 static void matmul_grad_tile(zn_emit *e, matmul_grad_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes,
                              int vecs) {
-    zn_ll acc[MAX_ROWS * MAX_VECS], slot[16];
+    zn_ll acc[MAX_ROWS * MAX_VECS], slot[ZN_MAX_SHARDS];
     int n = rows * vecs;
-    ZN_ASSERT(c->shards <= 16);
     for (int64_t s = 0; s < c->shards; s++) {
         for (int i = 0; i < n; i++)
             acc[i] = zn_vconst(e, 0);

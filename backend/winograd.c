@@ -477,8 +477,7 @@ void zn_emit_wino_join(zn_emit *e) {
     from = zn_at(e, from, zn_add(e, zn_mul(e, row, width), vec));
     zn_ll d[POINTS], t[18], g[9];
     for (int k = 0; k < POINTS; k++) {
-        zn_ll s[16];
-        ZN_ASSERT(shards <= 16);
+        zn_ll s[ZN_MAX_SHARDS];
         for (int64_t q = 0; q < shards; q++)
             s[q] = zn_load(e, zn_atk(e, from, (q * POINTS + k) * x.c * x.o), e->lanes);
         for (int64_t n = shards; n > 1; n = (n + 1) / 2) {

@@ -149,8 +149,8 @@ static bool infer_conv_grad_w(zn_module *m, const zn_value *v, zn_type *out, zn_
         !windows(x->dim[1], pad->v[0], pad->v[2], k->v[0], stride->v[0], &oh) ||
         !windows(x->dim[2], pad->v[1], pad->v[3], k->v[1], stride->v[1], &ow) || oh != dy->dim[1] || ow != dy->dim[2])
         return fail(d, v, "x, dy and attributes do not fit");
-    if (shards < 1 || shards > x->dim[0])
-        return fail(d, v, "shards must be between 1 and the batch");
+    if (shards < 1 || shards > x->dim[0] || shards > ZN_MAX_SHARDS)
+        return fail(d, v, "shards must be between 1 and the batch, at most %d", ZN_MAX_SHARDS);
     *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {k->v[0], k->v[1], x->dim[3], dy->dim[3]}};
     return true;
 }
@@ -166,8 +166,8 @@ static bool infer_matmul(zn_module *m, const zn_value *v, zn_type *out, zn_diags
         return fail(d, v, "inner dimensions differ");
     if (ta && tb)
         return fail(d, v, "at most one operand may be transposed");
-    if (shards < 1 || shards > k || (shards > 1 && !ta))
-        return fail(d, v, "shards must be between 1 and k, and more than one needs trans_a");
+    if (shards < 1 || shards > k || shards > ZN_MAX_SHARDS || (shards > 1 && !ta))
+        return fail(d, v, "shards must be between 1 and k, at most %d, and more than one needs trans_a", ZN_MAX_SHARDS);
     *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {a->dim[ta ? 1 : 0], b->dim[tb ? 0 : 1]}};
     return true;
 }

@@ -164,6 +164,7 @@ bool zn_module_verify(zn_module *m, zn_diags *d);
 /* How many shards a reduction over a batch of n images is cut into: the largest power of two <= min(n, 16).
  * Shard s holds images s * n / shards up to (s + 1) * n / shards. */
 int64_t zn_shard_count(int64_t n);
+#define ZN_MAX_SHARDS 64 /* of a gradient by weights */
 /* Shards of statistics and channel sums of an [n, ..., c] tensor with `spatial` positions an image: images in a shard
  * are as few as give it at least 64 positions (and divide n). */
 int64_t zn_stats_shards(int64_t n, int64_t spatial);
