@@ -52,30 +52,24 @@ static void fill_tap(const zn_formula *f, int64_t in, int64_t out, float *w) {
     }
 }
 
-static void normal_words(const uint32_t w[4], float out[4]) {
-    for (int i = 0; i < 4; i += 2) {
-        float u = (float)((w[i] >> 8) + 1) * 0x1p-24f;
-        float radius = sqrtf(-2.0f * zn_logf(u));
-        double angle = 2.0 * (double)zn_philox_unit(w[i + 1]);
-        out[i] = radius * (float)zn_cospi(angle);
-        out[i + 1] = radius * (float)zn_sinpi(angle);
-    }
-}
-
-static void fill_random(const zn_formula *f, zn_philox_key key, int64_t n, float *out) {
-    for (int64_t e = 0; e < n; e += 4) {
-        uint64_t counter = (uint64_t)e / 4;
-        uint32_t w[4];
-        float x[4];
-        zn_philox(key, (uint32_t)counter, (uint32_t)(counter >> 32), 0, 0, w);
-        if (f->kind == ZN_FORMULA_NORMAL) {
-            normal_words(w, x);
-        } else {
-            for (int i = 0; i < 4; i++)
-                x[i] = 2.0f * zn_philox_unit(w[i]) - 1.0f;
+/* Elements [first, first + n) of a random tensor; first is a multiple of 4. */
+static void fill_random(const zn_formula *f, zn_philox_key key, int64_t first, int64_t n, float *out) {
+    enum { BLOCK = 256 };
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        uint32_t w[BLOCK];
+        float x[BLOCK];
+        int64_t left = n - at < BLOCK ? n - at : BLOCK;
+        for (int64_t e = 0; e < left; e += 4) {
+            uint64_t counter = (uint64_t)(first + at + e) / 4;
+            zn_philox(key, (uint32_t)counter, (uint32_t)(counter >> 32), 0, 0, w + e);
         }
-        for (int i = 0; i < 4 && e + i < n; i++)
-            out[e + i] = f->a * x[i];
+        if (f->kind == ZN_FORMULA_NORMAL) {
+            zn_normal_deviates(w, (int)(left + 3) / 4 * 4, f->a, x);
+        } else {
+            for (int64_t i = 0; i < left; i++)
+                x[i] = f->a * (2.0f * zn_philox_unit(w[i]) - 1.0f);
+        }
+        memcpy(out + at, x, (size_t)left * sizeof *x);
     }
 }
 
@@ -99,7 +93,7 @@ void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const ch
     }
     case ZN_FORMULA_NORMAL:
     case ZN_FORMULA_UNIFORM:
-        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), n, out);
+        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, n, out);
         break;
     case ZN_FORMULA_COUNT:
         break;

@@ -40,6 +40,10 @@ float zn_logf(float x);
 double zn_cospi(double x);
 double zn_sinpi(double x);
 
+/* n (a multiple of 4) random words to as many normal deviates times a, by Box and Muller: words 2k and 2k + 1 give
+ * radius sqrt(-2 log u) and angle, and these deviates 2k (cosine) and 2k + 1 (sine). */
+void zn_normal_deviates(const uint32_t *word, int n, float a, float *out);
+
 /* Flush results and inputs that are denormal to zero, in this thread, as every kernel has it. */
 void zn_math_flush_denormals(void);
 
