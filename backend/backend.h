@@ -1,8 +1,11 @@
 /* From a plan to machine code: objects, run at once or linked into an executable.
  *
- * Code is made in several modules at once, each in a context of its own; which kernel goes where does not change it. */
+ * Every kernel is an object of its own, made by any thread or taken from the cache; which way does not change it. */
 #ifndef ZN_BACKEND_BACKEND_H
 #define ZN_BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "backend/target.h"
 #include "ir/plan.h"
@@ -14,21 +17,34 @@ typedef struct zn_build_info {
     size_t source_len;
     const char *overrides, *versions; /* JSON objects */
     zn_target target;
+    const char *cache_dir; /* of objects; NULL = no cache */
+    bool peak;             /* with the kernel ZN_PEAK_SYMBOL */
 } zn_build_info;
 
+enum { ZN_SYMBOL_MAX = 64 };
 typedef struct zn_object {
     char *at;
     size_t size;
+    char symbol[ZN_SYMBOL_MAX]; /* what it defines; "" = the descriptor */
 } zn_object;
 typedef struct zn_objects {
     size_t n;
     zn_object *at;
+    size_t cached; /* that were not made anew */
 } zn_objects;
 
-/* Machine code of every kernel and the descriptor, in at most `parts` objects made by as many threads. False with a
- * message (to be freed with free) if LLVM refuses. */
-bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int parts, zn_objects *out, char **error);
+/* Machine code of every kernel and, last, the descriptor, made by so many threads. False with a message (to be freed
+ * with free) if LLVM refuses. */
+bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int threads, zn_objects *out, char **error);
 void zn_objects_free(zn_objects *o);
+
+/* All of it as one object, for other tools. */
+bool zn_backend_object(const zn_plan *plan, const zn_build_info *info, zn_object *out, char **error);
+
+/* A kernel without buffers that only multiplies and adds: FLOPs of one unit of its outer index. */
+#define ZN_PEAK_SYMBOL "zn_peak"
+enum { ZN_PEAK_STEPS = 4096 };
+int64_t zn_peak_flops(const zn_target *t);
 
 /* The LLVM IR of all kernels and the descriptor as text, or their assembly. Free with free. */
 char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assembly, size_t *size, char **error);
@@ -42,6 +58,8 @@ typedef struct zn_jit_symbol {
 } zn_jit_symbol;
 zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t nsymbols, const zn_module_desc **module,
                     char **error);
+/* The kernel of that symbol, or NULL. */
+zn_kernel *zn_jit_kernel(zn_jit *j, const char *symbol);
 void zn_jit_free(zn_jit *j);
 
 /* Links objects with the runtime into an executable through a C compiler driver. Written under a temporary name beside

@@ -4,6 +4,7 @@
 #include <llvm-c/Target.h>
 #include <string.h>
 
+#include "backend/emit.h"
 #include "support/ice.h"
 
 typedef struct desc {
@@ -118,7 +119,9 @@ static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
     size_t nlines = lines_of(ph->group, line, 63);
     for (size_t i = 0; i < nlines; i++)
         lines[i] = u32(d, line[i]);
-    const char *kernel = ph->kernel->family == ZN_KERNEL_OPENBLAS ? "zn_rt_gemm" : ph->kernel->name;
+    char kernel[ZN_SYMBOL_MAX] = "zn_rt_gemm";
+    if (ph->kernel->family != ZN_KERNEL_OPENBLAS)
+        zn_kernel_symbol(ph->kernel, kernel);
     return RECORD(d, function(d, kernel), text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
                   u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n), u64(d, nout),
                   array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),

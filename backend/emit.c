@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/abi.h"
@@ -339,11 +340,22 @@ static void set_string_attribute(zn_emit *e, const char *name, const char *value
     LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-void zn_emit_kernel(zn_emit *e, const zn_kernel_plan *k) {
-    ZN_ASSERT(k->bindings.n <= ZN_MAX_BINDINGS);
+static const char *const family_names[ZN_KERNEL_COUNT] = {
+#define ZN_KERNEL(ID, name, emit, doc) [ZN_KERNEL_##ID] = name,
+#include "ir/kernels.def"
+};
+
+/* FNV-1a of the key: equal kernels of different plans have one name, and with it one object. */
+void zn_kernel_symbol(const zn_kernel_plan *k, char out[ZN_SYMBOL_MAX]) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (const char *p = k->key; *p; p++)
+        h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+    snprintf(out, ZN_SYMBOL_MAX, "zn_%s_%016llx", family_names[k->family], (unsigned long long)h);
+}
+
+void zn_emit_frame(zn_emit *e, const char *symbol) {
     LLVMTypeRef params[5] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr};
-    e->k = k;
-    e->fn = LLVMAddFunction(e->mod, k->name, LLVMFunctionType(e->voidt, params, 5, 0));
+    e->fn = LLVMAddFunction(e->mod, symbol, LLVMFunctionType(e->voidt, params, 5, 0));
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->ctx, nounwind, 0));
     set_string_attribute(e, "target-cpu", e->t->cpu);
@@ -352,13 +364,20 @@ void zn_emit_kernel(zn_emit *e, const zn_kernel_plan *k) {
     if (e->lanes == 16)
         set_string_attribute(e, "min-legal-vector-width", "512");
     LLVMPositionBuilderAtEnd(e->b, block(e, "entry"));
-    zn_ll step = LLVMGetParam(e->fn, 0);
     e->args = LLVMGetParam(e->fn, 1);
     e->begin = LLVMGetParam(e->fn, 2);
     e->end = LLVMGetParam(e->fn, 3);
     e->scratch = LLVMGetParam(e->fn, 4);
+}
+
+void zn_emit_kernel(zn_emit *e, const zn_kernel_plan *k) {
+    char symbol[ZN_SYMBOL_MAX];
+    ZN_ASSERT(k->bindings.n <= ZN_MAX_BINDINGS);
+    zn_kernel_symbol(k, symbol);
+    e->k = k;
+    zn_emit_frame(e, symbol);
     _Static_assert(offsetof(zn_step, buf) == 0, "kernels find the table of addresses at the start of a step");
-    zn_ll table = LLVMBuildLoad2(e->b, e->ptr, step, "buffers");
+    zn_ll table = LLVMBuildLoad2(e->b, e->ptr, LLVMGetParam(e->fn, 0), "buffers");
     for (size_t i = 0; i < k->bindings.n; i++) {
         zn_ll at = zn_i64(e, (int64_t)i);
         e->base[i] = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, table, &at, 1, ""), "");

@@ -7,7 +7,7 @@
 
 #include <llvm-c/Core.h>
 
-#include "backend/target.h"
+#include "backend/backend.h"
 #include "ir/plan.h"
 
 typedef LLVMValueRef zn_ll; /* an LLVM value */
@@ -32,6 +32,13 @@ void zn_emit_open(zn_emit *e, LLVMContextRef ctx, LLVMModuleRef mod, const zn_ta
 void zn_emit_close(zn_emit *e);
 /* The whole function of kernel k. */
 void zn_emit_kernel(zn_emit *e, const zn_kernel_plan *k);
+/* A kernel that measures what the machine can do; see backend.h. */
+void zn_emit_peak(zn_emit *e);
+/* A function with the arguments and attributes of a kernel, without a body. */
+void zn_emit_frame(zn_emit *e, const char *symbol);
+
+/* The symbol of a kernel in objects: a function of its key, not of the plan it stands in. */
+void zn_kernel_symbol(const zn_kernel_plan *k, char out[ZN_SYMBOL_MAX]);
 
 /* ---- numbers */
 zn_ll zn_i64(const zn_emit *e, int64_t x);

@@ -69,6 +69,14 @@ zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t ns
     return j;
 }
 
+zn_kernel *zn_jit_kernel(zn_jit *j, const char *symbol) {
+    LLVMOrcExecutorAddress address = 0;
+    LLVMErrorRef err = LLVMOrcLLJITLookup(j->lljit, &address, symbol);
+    if (err)
+        LLVMConsumeError(err);
+    return err ? NULL : (zn_kernel *)(uintptr_t)address;
+}
+
 void zn_jit_free(zn_jit *j) {
     if (!j)
         return;

@@ -1,4 +1,5 @@
-/* Objects into an executable through the C compiler driver: temporary files beside the result, one rename at the end. */
+/* Objects into an executable through the C compiler driver: the descriptor as an object and all kernels as one archive,
+ * in temporary files beside the result, and one rename at the end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -102,33 +103,83 @@ static bool exists(const char *dir) {
     return ok;
 }
 
+/* ---- the archive, as System V has it: a member named / with the symbols, then the objects */
+
+static void member(zn_buf *b, const char *name, size_t size) {
+    zn_buf_printf(b, "%-16s%-12d%-6d%-6d%-8d%-10zu`\n", name, 0, 0, 0, 644, size);
+}
+
+static void big_endian(zn_buf *b, size_t x) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+        zn_buf_putc(b, (char)(x >> shift));
+}
+
+static size_t even(size_t n) { return n + n % 2; }
+
+/* Objects [0, n), each of which defines its symbol. */
+static void make_archive(const zn_object *o, size_t n, zn_buf *b) {
+    enum { HEADER = 60 };
+    size_t index = 4 + 4 * n, at;
+    for (size_t i = 0; i < n; i++)
+        index += strlen(o[i].symbol) + 1;
+    zn_buf_puts(b, "!<arch>\n");
+    member(b, "/", index);
+    big_endian(b, n);
+    at = b->n - 4 + even(index);
+    for (size_t i = 0; i < n; i++) {
+        big_endian(b, at);
+        at += HEADER + even(o[i].size);
+    }
+    for (size_t i = 0; i < n; i++)
+        zn_buf_add(b, o[i].symbol, strlen(o[i].symbol) + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (b->n % 2)
+            zn_buf_putc(b, '\n');
+        char name[32];
+        snprintf(name, sizeof name, "%zu.o/", i);
+        member(b, name, o[i].size);
+        zn_buf_add(b, o[i].at, o[i].size);
+    }
+    if (b->n % 2)
+        zn_buf_putc(b, '\n');
+}
+
+/* ---- linking */
+
+static bool write_inputs(const zn_objects *o, const char *object, const char *archive, char **error) {
+    const zn_object *descriptor = &o->at[o->n - 1];
+    zn_buf kernels = {0};
+    make_archive(o->at, o->n - 1, &kernels);
+    bool ok = write_file(object, descriptor->at, descriptor->size, error) &&
+              write_file(archive, kernels.at, kernels.n, error);
+    zn_buf_free(&kernels);
+    return ok;
+}
+
 static bool link_temps(const zn_objects *o, const zn_link_options *opt, const char *prefix, const char *temp,
                        zn_buf *log, char **error) {
     command c = {0};
-    bool ok = true;
+    char *object = text("%s.o", prefix), *archive = text("%s.a", prefix);
+    char *lib = text("%s/libzn_runtime.a", opt->runtime_dir);
     add(&c, opt->cc);
     add_words(&c, "-o");
     add(&c, temp);
-    for (size_t i = 0; ok && i < o->n; i++) {
-        char *path = text("%s.%zu.o", prefix, i);
-        add(&c, path);
-        ok = opt->dry || write_file(path, o->at[i].at, o->at[i].size, error);
-        free(path);
-    }
-    char *lib = text("%s/libzn_runtime.a", opt->runtime_dir);
+    add(&c, object);
+    add(&c, archive);
     add(&c, lib);
     add_words(&c, opt->libs);
     if (opt->openblas)
         add_words(&c, "-lopenblas");
     add_words(&c, "-lm -lpthread -Wl,--gc-sections");
     log_command(&c, log);
-    ok = ok && (opt->dry || run(&c, error));
-    for (size_t i = 0; i < o->n && !opt->dry && !opt->save_temps; i++) {
-        char *path = text("%s.%zu.o", prefix, i);
-        unlink(path);
-        free(path);
+    bool ok = opt->dry || (write_inputs(o, object, archive, error) && run(&c, error));
+    if (!opt->dry && !opt->save_temps) {
+        unlink(object);
+        unlink(archive);
     }
     free(lib);
+    free(archive);
+    free(object);
     while (c.n)
         free(c.arg[--c.n]);
     return ok;

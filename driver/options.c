@@ -32,7 +32,13 @@ static const option table[] = {
     {"--print-after", VALUE, F(print_after), "PASS", "print the IR after a pass"},
     {"--print-after-all", FLAG, 0, NULL, "print the IR after every pass"},
     {"--verify-each", FLAG, F(verify_each), NULL, "check the IR and its text after every pass"},
-    {"--time-passes", FLAG, F(time_passes), NULL, "print the time of every pass"},
+    {"--time-passes", FLAG, F(time_passes), NULL, "print the time of every pass, of code generation and of linking"},
+    {"--cache-dir", VALUE, F(cache_dir), "DIR", "where compiled kernels are kept (default: ~/.cache/znet)"},
+    {"--no-cache", FLAG, F(no_cache), NULL, "compile every kernel anew and keep none"},
+    {"--kernels", FLAG, F(kernels), NULL, "bench: a table of every kernel's time"},
+    {"--threads", VALUE, F(threads), "N", "bench: threads (default: all; of a training run: after --)"},
+    {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
+    {"--json", FLAG, F(json), NULL, "bench: print one JSON object"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
     {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
@@ -56,6 +62,7 @@ static const struct {
     {"build", "build a standalone training executable (the default)", ZN_VERB_BUILD},
     {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
     {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built", ZN_VERB_CHECK},
+    {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -64,7 +71,8 @@ const char *zn_options_help(void) {
     zn_buf b = {0};
     zn_buf_puts(&b, "usage: znetc FILE.znet -o OUT [options]\n"
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
-                    "       znetc check FILE.znet [options]\n\n");
+                    "       znetc check FILE.znet [options]\n"
+                    "       znetc bench FILE.znet [options]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
@@ -220,6 +228,11 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
         return usage(error, "no input file");
     if (o->argc && o->verb != ZN_VERB_RUN)
         return usage(error, "arguments after -- are for `znetc run`");
+    if (o->verb != ZN_VERB_BENCH && (o->kernels || o->json || o->threads || o->seconds))
+        return usage(error, "--kernels, --json, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- "
+                            "--threads N` trains with N threads");
+    if (o->verb == ZN_VERB_BENCH && (o->emit != ZN_EMIT_EXE || o->out))
+        return usage(error, "`znetc bench` writes no file: -o and --emit have no use");
     if (o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE && !o->out && !o->emit_path)
         return usage(error, "where to? name the executable: -o OUT (or use `znetc run`)");
     return true;

@@ -7,7 +7,7 @@
 
 #include "support/arena.h"
 
-typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK } zn_verb;
+typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK, ZN_VERB_BENCH } zn_verb;
 
 typedef enum zn_emit_kind {
     ZN_EMIT_EXE,
@@ -31,6 +31,10 @@ typedef struct zn_options {
     int level;
     const char *march, *conv, *gemm, *color, *diagnostics, *cc;
     const char *passes, *print_after;
+    const char *cache_dir; /* NULL = the user's */
+    bool no_cache;
+    const char *threads, *seconds; /* of bench; NULL = not given */
+    bool kernels, json;
     bool verify_each, time_passes, verbose, dry, save_temps, werror;
     bool list_passes, list_ops, list_ops_markdown, help, version;
     ZN_VEC(const char *) define;

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "driver/bench.h"
 #include "driver/check.h"
 #include "driver/files.h"
 #include "driver/options.h"
@@ -18,9 +20,11 @@
 #include "driver/render.h"
 #include "frontend/frontend.h"
 #include "passes/plan.h"
+#include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/sha256.h"
 #include "support/ice.h"
+#include "support/number.h"
 
 typedef struct driver {
     zn_options o;
@@ -31,8 +35,15 @@ typedef struct driver {
     zn_build_info info;
     zn_buf overrides, versions;
     char sha256[ZN_RT_SHA256_HEX];
-    char program[PATH_MAX], dir[PATH_MAX];
+    char program[PATH_MAX], dir[PATH_MAX], cache[PATH_MAX];
+    double start; /* when the command began */
 } driver;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 static int fail(int code, char *message) {
     fprintf(stderr, "znetc: error: %s\n", message);
@@ -179,6 +190,21 @@ static int check(driver *d) {
     return code;
 }
 
+/* Where kernels are kept: as asked for, or in the user's directory of caches; NULL where there is none. */
+static const char *cache_dir(driver *d) {
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+    if (d->o.no_cache)
+        return NULL;
+    if (d->o.cache_dir)
+        return d->o.cache_dir;
+    if (xdg && xdg[0] == '/')
+        n = snprintf(d->cache, sizeof d->cache, "%s/znet", xdg);
+    else if (home && home[0] == '/')
+        n = snprintf(d->cache, sizeof d->cache, "%s/.cache/znet", home);
+    return n > 0 && (size_t)n < sizeof d->cache ? d->cache : NULL;
+}
+
 static int prepare(driver *d) {
     bool ok = lower(d, NULL, true);
     if (ok && trains(d))
@@ -189,7 +215,8 @@ static int prepare(driver *d) {
         return nothing_to_train();
     d->info = (zn_build_info){.source_path = d->o.file, .source = zn_buf_str(&d->source), .source_sha256 = d->sha256,
                               .source_len = d->source.n, .overrides = zn_buf_str(&d->overrides),
-                              .versions = zn_buf_str(&d->versions)};
+                              .versions = zn_buf_str(&d->versions), .cache_dir = cache_dir(d),
+                              .peak = d->o.verb == ZN_VERB_BENCH};
     if (!zn_target_find(d->o.march, &d->info.target)) {
         fprintf(stderr, "znetc: error: --march=%s: unknown, or not for this machine (native, x86-64-v3, x86-64-v4; at "
                         "least AVX2 and FMA)\n",
@@ -200,22 +227,29 @@ static int prepare(driver *d) {
     return 0;
 }
 
-static int threads(void) {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 16 ? 16 : (int)n;
+/* Objects of all kernels, by as many threads as there are processors. */
+static int generate(driver *d, zn_objects *o) {
+    char *error = NULL;
+    double start = now();
+    if (!zn_backend_compile(d->plan, &d->info, zn_rt_processors(), o, &error))
+        return fail(70, error);
+    if (d->o.time_passes)
+        fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n", "code", (now() - start) * 1e3, o->n,
+                o->cached);
+    return 0;
 }
 
 static int emit_back(driver *d) {
     char *error = NULL, *text;
     size_t n;
     if (d->o.emit == ZN_EMIT_OBJ) {
-        zn_objects o;
+        zn_object o;
         if (!d->o.emit_path && !d->o.out)
             return fail(2, strdup("--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o"));
-        if (!zn_backend_compile(d->plan, &d->info, 1, &o, &error))
+        if (!zn_backend_object(d->plan, &d->info, &o, &error))
             return fail(70, error);
-        bool ok = zn_file_write(d->o.emit_path ? d->o.emit_path : d->o.out, o.at[0].at, o.at[0].size, &error);
-        zn_objects_free(&o);
+        bool ok = zn_file_write(d->o.emit_path ? d->o.emit_path : d->o.out, o.at, o.size, &error);
+        free(o.at);
         return ok ? 0 : fail(3, error);
     }
     text = zn_backend_text(d->plan, &d->info, d->o.emit == ZN_EMIT_ASM, &n, &error);
@@ -244,18 +278,23 @@ static int build(driver *d) {
     zn_objects o;
     zn_buf log = {0};
     find_runtime(d, runtime);
-    if (!zn_backend_compile(d->plan, &d->info, threads(), &o, &error))
-        return fail(70, error);
+    int code = generate(d, &o);
+    if (code)
+        return code;
+    double start = now();
     zn_link_options l = {.cc = d->o.cc, .out = out, .runtime_dir = runtime, .libs = ZN_RUNTIME_LIBS,
                          .openblas = d->plan->uses_openblas, .dry = d->o.dry, .save_temps = d->o.save_temps ? out : NULL};
     bool ok = zn_link(&o, &l, d->o.dry || d->o.verbose ? &log : NULL, &error);
     fputs(zn_buf_str(&log), stderr);
     zn_buf_free(&log);
     zn_objects_free(&o);
+    if (ok && d->o.time_passes)
+        fprintf(stderr, "%-10s %9.3f ms\n", "link", (now() - start) * 1e3);
     return ok ? 0 : fail(3, error);
 }
 
-static int run(driver *d) {
+/* The compiled module in this process. */
+static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     static const zn_jit_symbol symbols[] = {
         {"zn_rt_gemm", (zn_jit_address)zn_rt_gemm},
         {"zn_rt_blas_version", (zn_jit_address)zn_rt_blas_version},
@@ -263,13 +302,25 @@ static int run(driver *d) {
     };
     char *error = NULL;
     zn_objects o;
-    const zn_module_desc *module;
-    if (!zn_backend_compile(d->plan, &d->info, threads(), &o, &error))
-        return fail(70, error);
-    zn_jit *j = zn_jit_load(&o, symbols, sizeof symbols / sizeof *symbols, &module, &error);
+    int code = generate(d, &o);
+    if (code)
+        return code;
+    double start = now();
+    *j = zn_jit_load(&o, symbols, sizeof symbols / sizeof *symbols, module, &error);
     zn_objects_free(&o);
-    if (!j)
+    if (!*j)
         return fail(70, error);
+    if (d->o.time_passes)
+        fprintf(stderr, "%-10s %9.3f ms\n", "link", (now() - start) * 1e3);
+    return 0;
+}
+
+static int run(driver *d) {
+    zn_jit *j;
+    const zn_module_desc *module;
+    int code = load(d, &j, &module);
+    if (code)
+        return code;
     char name[] = "znetc run", **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
     if (!argv)
         ZN_ICE("out of memory");
@@ -277,8 +328,58 @@ static int run(driver *d) {
     for (int i = 0; i < d->o.argc; i++)
         argv[i + 1] = d->o.argv[i];
     zn_ice_stage("training");
-    int code = zn_rt_main(module, d->o.argc + 1, argv);
+    code = zn_rt_main(module, d->o.argc + 1, argv);
     free(argv);
+    zn_jit_free(j);
+    return code;
+}
+
+/* The numbers of the command line that only bench takes. */
+static int bench_options(const driver *d, zn_rt_bench_options *o) {
+    int64_t threads = 0;
+    if (d->o.threads && (!zn_i64_parse(d->o.threads, strlen(d->o.threads), &threads) || threads < 1 ||
+                         threads > ZN_RT_MAX_THREADS)) {
+        fprintf(stderr, "znetc: error: --threads takes a number from 1 to %d, not `%s`\n", ZN_RT_MAX_THREADS,
+                d->o.threads);
+        return 2;
+    }
+    o->threads = (int)threads;
+    o->seconds = 5;
+    if (d->o.seconds &&
+        (!zn_f64_parse(d->o.seconds, strlen(d->o.seconds), &o->seconds) || !(o->seconds >= 0 && o->seconds <= 1e6))) {
+        fprintf(stderr, "znetc: error: --seconds takes a number from 0 to 1e6, not `%s`\n", d->o.seconds);
+        return 2;
+    }
+    return 0;
+}
+
+static int bench(driver *d) {
+    zn_rt_bench_options o = {.phases = d->o.kernels, .start = d->start};
+    zn_rt_bench result;
+    zn_rt_error e = {""};
+    zn_jit *j;
+    const zn_module_desc *module;
+    int code = bench_options(d, &o);
+    if (!code)
+        code = load(d, &j, &module);
+    if (code)
+        return code;
+    o.peak = zn_jit_kernel(j, ZN_PEAK_SYMBOL);
+    o.peak_flops = zn_peak_flops(&d->info.target);
+    zn_ice_stage("training");
+    code = zn_rt_bench_run(module, &o, &result, &e);
+    if (code) {
+        fprintf(stderr, "znetc bench: error: %s\n", e.text);
+    } else {
+        zn_buf text = {0};
+        if (d->o.json)
+            zn_bench_json(d->plan, &result, &text);
+        else
+            zn_bench_print(d->plan, &result, &text);
+        code = write_text(d, &text);
+        zn_buf_free(&text);
+        zn_rt_bench_free(&result);
+    }
     zn_jit_free(j);
     return code;
 }
@@ -320,12 +421,13 @@ static int compile(driver *d) {
         return code;
     if (o->emit != ZN_EMIT_EXE)
         return emit_back(d);
-    return o->verb == ZN_VERB_RUN ? run(d) : build(d);
+    return o->verb == ZN_VERB_RUN ? run(d) : o->verb == ZN_VERB_BENCH ? bench(d) : build(d);
 }
 
 int main(int argc, char **argv) {
     static driver d;
     const char *error = NULL;
+    d.start = now();
     ssize_t n = readlink("/proc/self/exe", d.program, sizeof d.program - 1);
     if (n <= 0)
         snprintf(d.program, sizeof d.program, "%s", argv[0]);

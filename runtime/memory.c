@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -162,4 +163,17 @@ void zn_rt_memory_close(zn_rt_memory *mem) {
             free(mem->step[p][b]);
     free(mem->buf);
     *mem = (zn_rt_memory){0};
+}
+
+size_t zn_rt_memory_peak(void) {
+    char line[256];
+    size_t kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %zu", &kilobytes) == 1)
+            break;
+    fclose(f);
+    return kilobytes * 1024;
 }

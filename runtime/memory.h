@@ -26,6 +26,9 @@ void zn_rt_memory_close(zn_rt_memory *mem);
 /* Address of a reference while batch copy `batch` is in use. */
 void *zn_rt_memory_at(const zn_rt_memory *mem, zn_ref ref, int batch);
 
+/* Largest resident memory of the process so far in bytes, or 0 where it is not known. */
+size_t zn_rt_memory_peak(void);
+
 /* Elements of a tensor; 0 if the product does not fit or a dimension is negative. */
 size_t zn_rt_tensor_count(const zn_tensor_desc *t);
 

@@ -17,7 +17,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <time.h>
 
 typedef struct run {
@@ -159,20 +158,6 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
     return code;
 }
 
-/* Largest resident memory of the process, or 0. */
-static size_t peak_memory(void) {
-    char line[256];
-    size_t kilobytes = 0;
-    FILE *f = fopen("/proc/self/status", "re");
-    if (!f)
-        return 0;
-    while (fgets(line, sizeof line, f))
-        if (sscanf(line, "VmHWM: %zu", &kilobytes) == 1)
-            break;
-    fclose(f);
-    return kilobytes * 1024;
-}
-
 static size_t planned_memory(const run *r) {
     return r->mem.param_size + r->mem.arena_size + ZN_RT_BATCHES * r->mem.batch_size + zn_rt_pool_scratch(r->pool) +
            zn_rt_loader_bytes(r->loader);
@@ -260,7 +245,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->first_step_seconds = r->first_step_seconds;
     s->planned_bytes = planned_memory(r);
     s->data_bytes = r->data.bytes;
-    s->peak_bytes = peak_memory();
+    s->peak_bytes = zn_rt_memory_peak();
     s->seconds = now() - r->start;
     return zn_rt_log_end(&r->log, s, e);
 }
