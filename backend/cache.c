@@ -204,7 +204,8 @@ static void trim(zn_cache *c, int64_t limit) {
     for (const struct dirent *e; (e = readdir(d));) {
         size_t len = strlen(e->d_name);
         bool temp = !strncmp(e->d_name, temp_prefix, sizeof temp_prefix - 1);
-        if ((!temp && len != ZN_CACHE_KEY - 1 + sizeof suffix - 1) || fstatat(c->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+        if ((!temp && len != ZN_CACHE_KEY - 1 + sizeof suffix - 1) ||
+            fstatat(c->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
         if (temp) { /* of a process that died while it wrote */
             if (time(NULL) - st.st_mtime > HOUR)

@@ -147,10 +147,10 @@ static void key_of(const worker *w, LLVMModuleRef mod, char key[ZN_CACHE_KEY]) {
     const uint32_t abi = ZN_ABI_VERSION;
     LLVMMemoryBufferRef ir = LLVMWriteBitcodeToMemoryBuffer(mod);
     zn_cache_part parts[] = {
-        {ZN_VERSION, strlen(ZN_VERSION)}, {&abi, sizeof abi},
+        {ZN_VERSION, strlen(ZN_VERSION)},       {&abi, sizeof abi},
         {w->work->llvm, strlen(w->work->llvm)}, {codegen, strlen(codegen)},
-        {t->triple, strlen(t->triple)}, {t->cpu, strlen(t->cpu)},
-        {t->features, strlen(t->features)}, {LLVMGetBufferStart(ir), LLVMGetBufferSize(ir)},
+        {t->triple, strlen(t->triple)},         {t->cpu, strlen(t->cpu)},
+        {t->features, strlen(t->features)},     {LLVMGetBufferStart(ir), LLVMGetBufferSize(ir)},
     };
     zn_cache_key(parts, sizeof parts / sizeof *parts, key);
     LLVMDisposeMemoryBuffer(ir);
@@ -184,7 +184,8 @@ static void *run_worker(void *arg) {
     return NULL;
 }
 
-/* The first thread's part that only it may do: the descriptor allocates from the plan's arena, which the others read. */
+/* The first thread's part that only it may do: the descriptor allocates from the plan's arena, which the others read.
+ */
 static void compile_descriptor(worker *w, zn_object *out) {
     if (!worker_open(w))
         return;
@@ -284,7 +285,9 @@ static bool use_as_ir(worker *w, LLVMModuleRef mod, zn_object *out) {
 static bool use_as_assembly(worker *w, LLVMModuleRef mod, zn_object *out) {
     return generate(w, mod, LLVMAssemblyFile, out);
 }
-static bool use_as_object(worker *w, LLVMModuleRef mod, zn_object *out) { return generate(w, mod, LLVMObjectFile, out); }
+static bool use_as_object(worker *w, LLVMModuleRef mod, zn_object *out) {
+    return generate(w, mod, LLVMObjectFile, out);
+}
 
 char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assembly, size_t *size, char **error) {
     zn_object o = {0};

@@ -18,13 +18,27 @@ typedef struct desc {
 
 typedef LLVMValueRef k; /* a constant */
 
-static k u64(desc *d, uint64_t x) { return LLVMConstInt(d->i64, x, 0); }
-static k i64(desc *d, int64_t x) { return LLVMConstInt(d->i64, (unsigned long long)x, 1); }
-static k u32(desc *d, uint32_t x) { return LLVMConstInt(d->i32, x, 0); }
-static k f32(desc *d, float x) { return LLVMConstReal(d->f32, (double)x); }
-static k f64(desc *d, double x) { return LLVMConstReal(d->f64, x); }
-static k null(desc *d) { return LLVMConstNull(d->ptr); }
-static k record(desc *d, k *v, size_t n) { return LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0); }
+static k u64(desc *d, uint64_t x) {
+    return LLVMConstInt(d->i64, x, 0);
+}
+static k i64(desc *d, int64_t x) {
+    return LLVMConstInt(d->i64, (unsigned long long)x, 1);
+}
+static k u32(desc *d, uint32_t x) {
+    return LLVMConstInt(d->i32, x, 0);
+}
+static k f32(desc *d, float x) {
+    return LLVMConstReal(d->f32, (double)x);
+}
+static k f64(desc *d, double x) {
+    return LLVMConstReal(d->f64, x);
+}
+static k null(desc *d) {
+    return LLVMConstNull(d->ptr);
+}
+static k record(desc *d, k *v, size_t n) {
+    return LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0);
+}
 #define RECORD(d, ...) record(d, (k[]){__VA_ARGS__}, sizeof((k[]){__VA_ARGS__}) / sizeof(k))
 
 static k global(desc *d, k init) {
@@ -40,7 +54,9 @@ static k text_n(desc *d, const char *s, size_t n) {
     LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
     return g;
 }
-static k text(desc *d, const char *s) { return s ? text_n(d, s, strlen(s)) : null(d); }
+static k text(desc *d, const char *s) {
+    return s ? text_n(d, s, strlen(s)) : null(d);
+}
 
 /* A constant array of n records; NULL for none. */
 static k array(desc *d, k *v, size_t n) {
@@ -69,8 +85,8 @@ static k function(desc *d, const char *name) {
 }
 
 static k ref(desc *d, const zn_buffer *b) {
-    static const uint64_t space[] = {[ZN_PLACE_PARAM] = ZN_SPACE_PARAM, [ZN_PLACE_ARENA] = ZN_SPACE_ARENA,
-                                     [ZN_PLACE_BATCH] = ZN_SPACE_BATCH};
+    static const uint64_t space[] = {
+        [ZN_PLACE_PARAM] = ZN_SPACE_PARAM, [ZN_PLACE_ARENA] = ZN_SPACE_ARENA, [ZN_PLACE_BATCH] = ZN_SPACE_BATCH};
     return RECORD(d, u64(d, space[b->place]), u64(d, (uint64_t)b->offset));
 }
 
@@ -84,7 +100,8 @@ static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, s
         if (ph->kernel->group->values.at[j] == b->value)
             line = ph->group->values.at[j]->span.line;
     return RECORD(d, u32(d, (uint32_t)i), u32(d, line), text(d, buf->what),
-                  u64(d, (uint64_t)zn_layout_first(&b->type, &buf->layout)), u64(d, image ? (uint64_t)b->type.dim[0] : 1),
+                  u64(d, (uint64_t)zn_layout_first(&b->type, &buf->layout)),
+                  u64(d, image ? (uint64_t)b->type.dim[0] : 1),
                   u64(d, image ? (uint64_t)zn_layout_image(&b->type, &buf->layout) : 0),
                   u64(d, image ? (uint64_t)b->type.dim[1] : 1),
                   u64(d, image ? (uint64_t)zn_layout_row(&b->type, &buf->layout) : 0), u64(d, row));
@@ -123,8 +140,8 @@ static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
     if (ph->kernel->family != ZN_KERNEL_OPENBLAS)
         zn_kernel_symbol(ph->kernel, kernel);
     return RECORD(d, function(d, kernel), text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
-                  u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n), u64(d, nout),
-                  array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),
+                  u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n),
+                  u64(d, nout), array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),
                   ints(d, ph->extra.at, ph->extra.n));
 }
 
@@ -199,7 +216,8 @@ static k data(desc *d) {
         noise[i] = i64(d, shape && i < shape->n ? (int64_t)shape->v[i] : 0);
     uint64_t source = WORD(zn_conf_str(m, "data.source", "none"), ZN_SOURCE_NONE, "none", "digits", "noise", "mnist",
                            "idx", "cifar10"),
-             normalize = WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
+             normalize =
+                 WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
     _Static_assert(ZN_SOURCE_NONE == 0 && ZN_SOURCE_DIGITS == 1 && ZN_SOURCE_CIFAR10 == 5, "order of the words above");
     _Static_assert(ZN_NORMALIZE_PER_CHANNEL == 1 && ZN_NORMALIZE_GIVEN == 2, "order of the words above");
     return RECORD(d, u64(d, source), LLVMConstArray2(d->ptr, path, 4), i64(d, zn_conf_int(m, "data.seed", 1)),

@@ -49,8 +49,8 @@ zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t ns
     LLVMOrcDefinitionGeneratorRef process;
     err = define_symbols(j, lib, symbols, nsymbols);
     if (!err)
-        err = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-            &process, LLVMOrcLLJITGetGlobalPrefix(j->lljit), NULL, NULL);
+        err = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(j->lljit),
+                                                                   NULL, NULL);
     if (!err)
         LLVMOrcJITDylibAddGenerator(lib, process); /* the library owns it now */
     for (size_t i = 0; !err && i < o->n; i++) {

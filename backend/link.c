@@ -114,7 +114,9 @@ static void big_endian(zn_buf *b, size_t x) {
         zn_buf_putc(b, (char)(x >> shift));
 }
 
-static size_t even(size_t n) { return n + n % 2; }
+static size_t even(size_t n) {
+    return n + n % 2;
+}
 
 /* Objects [0, n), each of which defines its symbol. */
 static void make_archive(const zn_object *o, size_t n, zn_buf *b) {
@@ -187,9 +189,10 @@ static bool link_temps(const zn_objects *o, const zn_link_options *opt, const ch
 
 bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, char **error) {
     if (!exists(opt->runtime_dir)) {
-        *error = text("no libzn_runtime.a in `%s`: znetc finds the runtime relative to itself, in its build tree or where "
-                      "it was installed",
-                      opt->runtime_dir);
+        *error =
+            text("no libzn_runtime.a in `%s`: znetc finds the runtime relative to itself, in its build tree or where "
+                 "it was installed",
+                 opt->runtime_dir);
         return false;
     }
     char *temp = text("%s.%ld.tmp", opt->out, (long)getpid());

@@ -1,12 +1,16 @@
-/* A kernel that does nothing but fused multiply-adds: what the machine can do, measured by the code generator that makes
- * all other kernels. One unit is ZN_PEAK_STEPS steps of every chain; there are as many chains as registers allow, more
- * than any processor's latency times its units needs. */
+/* A kernel that does nothing but fused multiply-adds: what the machine can do, measured by the code generator that
+ * makes all other kernels. One unit is ZN_PEAK_STEPS steps of every chain; there are as many chains as registers allow,
+ * more than any processor's latency times its units needs. */
 #include "backend/backend.h"
 #include "backend/emit.h"
 
-static int chains(const zn_target *t) { return t->registers - 8; }
+static int chains(const zn_target *t) {
+    return t->registers - 8;
+}
 
-int64_t zn_peak_flops(const zn_target *t) { return (int64_t)2 * t->lanes * chains(t) * ZN_PEAK_STEPS; }
+int64_t zn_peak_flops(const zn_target *t) {
+    return (int64_t)2 * t->lanes * chains(t) * ZN_PEAK_STEPS;
+}
 
 void zn_emit_peak(zn_emit *e) {
     zn_emit_frame(e, ZN_PEAK_SYMBOL);

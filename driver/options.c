@@ -13,7 +13,7 @@ typedef struct option {
     const char *name; /* with its dashes; values follow as =VALUE, or as the next argument */
     kind kind;
     size_t field;
-    const char *arg;  /* name of the value, or choices separated by | */
+    const char *arg; /* name of the value, or choices separated by | */
     const char *help;
 } option;
 
@@ -21,9 +21,11 @@ typedef struct option {
 static const option table[] = {
     {"-o", VALUE, F(out), "OUT", "write the executable (or what --emit asks for) to OUT"},
     {"-D", LIST_DEFINE, F(define), "name=value", "set a param of the file"},
-    {"--set", LIST_SET, F(set), "key=expression", "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
+    {"--set", LIST_SET, F(set), "key=expression",
+     "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
-    {"--emit", EMIT, F(emit), "KIND[=PATH]", "ast, ir, init, grad, opt, plan, llvm, asm, obj, exe; PATH - is standard output"},
+    {"--emit", EMIT, F(emit), "KIND[=PATH]",
+     "ast, ir, init, grad, opt, plan, llvm, asm, obj, exe; PATH - is standard output"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
     {"--march", VALUE, F(march), "CPU", "native (default), x86-64-v3, x86-64-v4"},
     {"--conv", CHOICE, F(conv), "auto|direct|winograd", "algorithm of convolutions"},
@@ -53,15 +55,16 @@ static const option table[] = {
 };
 enum { COUNT = sizeof table / sizeof *table };
 
-static const char *const emit_names[ZN_EMIT_COUNT] = {"exe",  "ast",  "ir",   "init", "grad",
-                                                      "opt",  "plan", "llvm", "asm",  "obj"};
+static const char *const emit_names[ZN_EMIT_COUNT] = {"exe", "ast",  "ir",   "init", "grad",
+                                                      "opt", "plan", "llvm", "asm",  "obj"};
 static const struct {
     const char *name, *help;
     zn_verb verb;
 } verbs[] = {
     {"build", "build a standalone training executable (the default)", ZN_VERB_BUILD},
     {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
-    {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built", ZN_VERB_CHECK},
+    {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built",
+     ZN_VERB_CHECK},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -119,7 +122,7 @@ static bool set_emit(zn_options *o, const char *value, const char **error) {
     char *word = zn_arena_strndup(&o->arena, value, n);
     const char *near = zn_nearest_name(word, emit_names, ZN_EMIT_COUNT);
     return usage(error, zn_arena_printf(&o->arena, "--emit: unknown kind `%s`%s%s%s", word,
-                                           near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
+                                        near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
 }
 
 static bool apply(zn_options *o, const option *t, const char *value, const char **error) {
@@ -136,7 +139,9 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
             return usage(error, zn_arena_printf(&o->arena, "%s takes %s, not `%s`", t->name, t->arg, value));
         *(const char **)(base + t->field) = value;
         return true;
-    case VALUE: *(const char **)(base + t->field) = value; return true;
+    case VALUE:
+        *(const char **)(base + t->field) = value;
+        return true;
     case LIST_DEFINE:
     case LIST_SET:
         if (!strchr(value, '=') || value[0] == '=')
@@ -146,8 +151,11 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
         else
             zn_vec_push(&o->arena, &o->set, value);
         return true;
-    case INIT: zn_vec_push(&o->arena, &o->set, (const char *)zn_arena_printf(&o->arena, "init=%s", value)); return true;
-    case EMIT: return set_emit(o, value, error);
+    case INIT:
+        zn_vec_push(&o->arena, &o->set, (const char *)zn_arena_printf(&o->arena, "init=%s", value));
+        return true;
+    case EMIT:
+        return set_emit(o, value, error);
     case LEVEL:
         if (strlen(value) != 1 || value[0] < '0' || value[0] > '3')
             return usage(error, zn_arena_printf(&o->arena, "-O takes 0, 1, 2 or 3, not `%s`", value));
@@ -164,7 +172,7 @@ static bool unknown(zn_options *o, const char *a, const char **error) {
     char *word = zn_arena_strndup(&o->arena, a, strcspn(a, "="));
     const char *near = zn_nearest_name(word, names, COUNT);
     return usage(error, zn_arena_printf(&o->arena, "unknown option `%s`%s%s%s", word, near ? "; did you mean `" : "",
-                                           near ? near : "", near ? "`?" : ""));
+                                        near ? near : "", near ? "`?" : ""));
 }
 
 /* One option at argv[*i]; takes its value from there or from the next argument. */
@@ -229,8 +237,9 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
     if (o->argc && o->verb != ZN_VERB_RUN)
         return usage(error, "arguments after -- are for `znetc run`");
     if (o->verb != ZN_VERB_BENCH && (o->kernels || o->json || o->threads || o->seconds))
-        return usage(error, "--kernels, --json, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- "
-                            "--threads N` trains with N threads");
+        return usage(error,
+                     "--kernels, --json, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- "
+                     "--threads N` trains with N threads");
     if (o->verb == ZN_VERB_BENCH && (o->emit != ZN_EMIT_EXE || o->out))
         return usage(error, "`znetc bench` writes no file: -o and --emit have no use");
     if (o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE && !o->out && !o->emit_path)

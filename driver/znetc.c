@@ -1,8 +1,8 @@
 /* znetc: a .znet file to a training executable, a training run, or any stage in between.
  *
- * The pipeline, in order: read, front end (frontend/), passes (driver/pipeline.c), plan (passes/plan.c), code (backend/),
- * then run (runtime/, by JIT) or link. Exit codes: 0 done, 1 errors in the program, 2 usage, 3 input or output,
- * 70 internal. */
+ * The pipeline, in order: read, front end (frontend/), passes (driver/pipeline.c), plan (passes/plan.c), code
+ * (backend/), then run (runtime/, by JIT) or link. Exit codes: 0 done, 1 errors in the program, 2 usage, 3 input or
+ * output, 70 internal. */
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -120,9 +120,14 @@ static int hash_source(driver *d) {
 static bool lower(driver *d, const char *stop, bool run_passes) {
     const zn_options *o = &d->o;
     zn_frontend_options f = {o->define.n, o->define.at, o->set.n, o->set.at, d->dir};
-    zn_pipeline p = {.level = o->level, .passes = o->passes, .stop_after = stop, .print_after = o->print_after,
-                     .verify_each = o->verify_each, .time_passes = o->time_passes,
-                     .log = o->verbose ? &d->log : NULL, .dumps = &d->dumps};
+    zn_pipeline p = {.level = o->level,
+                     .passes = o->passes,
+                     .stop_after = stop,
+                     .print_after = o->print_after,
+                     .verify_each = o->verify_each,
+                     .time_passes = o->time_passes,
+                     .log = o->verbose ? &d->log : NULL,
+                     .dumps = &d->dumps};
     zn_ice_stage("front end");
     d->m = zn_frontend_compile(zn_buf_str(&d->source), d->source.n, &f, &d->diags);
     if (!d->m)
@@ -132,7 +137,9 @@ static bool lower(driver *d, const char *stop, bool run_passes) {
     return !run_passes || zn_pipeline_run(d->m, &p, &d->diags);
 }
 
-static bool trains(const driver *d) { return zn_func_find(d->m, "train_step") != NULL; }
+static bool trains(const driver *d) {
+    return zn_func_find(d->m, "train_step") != NULL;
+}
 
 static bool plan(driver *d) {
     zn_ice_stage("plan");
@@ -213,13 +220,18 @@ static int prepare(driver *d) {
         return 1;
     if (!trains(d))
         return nothing_to_train();
-    d->info = (zn_build_info){.source_path = d->o.file, .source = zn_buf_str(&d->source), .source_sha256 = d->sha256,
-                              .source_len = d->source.n, .overrides = zn_buf_str(&d->overrides),
-                              .versions = zn_buf_str(&d->versions), .cache_dir = cache_dir(d),
+    d->info = (zn_build_info){.source_path = d->o.file,
+                              .source = zn_buf_str(&d->source),
+                              .source_sha256 = d->sha256,
+                              .source_len = d->source.n,
+                              .overrides = zn_buf_str(&d->overrides),
+                              .versions = zn_buf_str(&d->versions),
+                              .cache_dir = cache_dir(d),
                               .peak = d->o.verb == ZN_VERB_BENCH};
     if (!zn_target_find(d->o.march, &d->info.target)) {
-        fprintf(stderr, "znetc: error: --march=%s: unknown, or not for this machine (native, x86-64-v3, x86-64-v4; at "
-                        "least AVX2 and FMA)\n",
+        fprintf(stderr,
+                "znetc: error: --march=%s: unknown, or not for this machine (native, x86-64-v3, x86-64-v4; at "
+                "least AVX2 and FMA)\n",
                 d->o.march);
         return 2;
     }
@@ -234,8 +246,8 @@ static int generate(driver *d, zn_objects *o) {
     if (!zn_backend_compile(d->plan, &d->info, zn_rt_processors(), o, &error))
         return fail(70, error);
     if (d->o.time_passes)
-        fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n", "code", (now() - start) * 1e3, o->n,
-                o->cached);
+        fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n", "code", (now() - start) * 1e3,
+                o->n, o->cached);
     return 0;
 }
 
@@ -282,8 +294,13 @@ static int build(driver *d) {
     if (code)
         return code;
     double start = now();
-    zn_link_options l = {.cc = d->o.cc, .out = out, .runtime_dir = runtime, .libs = ZN_RUNTIME_LIBS,
-                         .openblas = d->plan->uses_openblas, .dry = d->o.dry, .save_temps = d->o.save_temps ? out : NULL};
+    zn_link_options l = {.cc = d->o.cc,
+                         .out = out,
+                         .runtime_dir = runtime,
+                         .libs = ZN_RUNTIME_LIBS,
+                         .openblas = d->plan->uses_openblas,
+                         .dry = d->o.dry,
+                         .save_temps = d->o.save_temps ? out : NULL};
     bool ok = zn_link(&o, &l, d->o.dry || d->o.verbose ? &log : NULL, &error);
     fputs(zn_buf_str(&log), stderr);
     zn_buf_free(&log);
@@ -337,8 +354,8 @@ static int run(driver *d) {
 /* The numbers of the command line that only bench takes. */
 static int bench_options(const driver *d, zn_rt_bench_options *o) {
     int64_t threads = 0;
-    if (d->o.threads && (!zn_i64_parse(d->o.threads, strlen(d->o.threads), &threads) || threads < 1 ||
-                         threads > ZN_RT_MAX_THREADS)) {
+    if (d->o.threads &&
+        (!zn_i64_parse(d->o.threads, strlen(d->o.threads), &threads) || threads < 1 || threads > ZN_RT_MAX_THREADS)) {
         fprintf(stderr, "znetc: error: --threads takes a number from 1 to %d, not `%s`\n", ZN_RT_MAX_THREADS,
                 d->o.threads);
         return 2;

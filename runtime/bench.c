@@ -1,5 +1,5 @@
-/* Measuring (see runtime/bench.h). A step is what the training loop does between two batches: forward phases, the sum of
- * the losses, the rest. Medians, because whatever else the machine does only ever adds time. */
+/* Measuring (see runtime/bench.h). A step is what the training loop does between two batches: forward phases, the sum
+ * of the losses, the rest. Medians, because whatever else the machine does only ever adds time. */
 #include "runtime/bench.h"
 
 #include "runtime/cpu.h"
@@ -180,8 +180,8 @@ int zn_rt_bench_run(const zn_module_desc *m, const zn_rt_bench_options *o, zn_rt
     if (!code && o->phases)
         code = measure_phases(&b, e);
     if (!code) {
-        out->planned_bytes = b.mem.param_size + b.mem.arena_size + ZN_RT_BATCHES * b.mem.batch_size +
-                             zn_rt_pool_scratch(b.pool);
+        out->planned_bytes =
+            b.mem.param_size + b.mem.arena_size + ZN_RT_BATCHES * b.mem.batch_size + zn_rt_pool_scratch(b.pool);
         out->peak_bytes = zn_rt_memory_peak();
     }
     zn_rt_pool_close(b.pool);
