@@ -54,6 +54,12 @@ equal "--epochs 4 and --set train.epochs=4" "$longer" "$(digest "$znetc" run "$f
 differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
 equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
 
+# Winograd convolutions: an order of their own, and the same guarantees
+matrix winograd "$source/tests/numeric/nets/wino.znet"
+winograd=$first
+equal "--march=x86-64-v3 with Winograd" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/wino.znet" --march=x86-64-v3)"
+differ "direct convolutions" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/wino.znet" --conv=direct)"
+
 # products by OpenBLAS: the same guarantees, for any number of threads
 matrix openblas "$source/tests/numeric/nets/mlp.znet" --gemm=openblas
 finish

@@ -424,3 +424,35 @@ bool th_same_state(const char *what, zn_module *m, const th_state *expected, con
              ok;
     return ok;
 }
+
+static bool near_values(const char *what, const char *item, const float *expected, const float *actual, int64_t n,
+                        double error) {
+    double largest = 0, worst = 0;
+    int64_t where = 0;
+    for (int64_t i = 0; i < n && !isnan(worst); i++) {
+        double d = fabs((double)expected[i] - (double)actual[i]);
+        largest = fabs((double)expected[i]) > largest ? fabs((double)expected[i]) : largest;
+        if (!(d <= worst)) {
+            worst = d;
+            where = i;
+        }
+    }
+    if (worst <= error * largest)
+        return true;
+    fprintf(stderr, "FAIL %s: %s[%lld]: expected %.9g, got %.9g; differs by %.3g of the largest element\n", what, item,
+            (long long)where, (double)expected[where], (double)actual[where], worst / largest);
+    return false;
+}
+
+bool th_near_state(const char *what, zn_module *m, const th_state *expected, const th_state *actual, double error) {
+    const zn_func *f = zn_func_find(m, "train_step");
+    bool ok = true;
+    size_t i = 0;
+    for (const zn_param *p = m->params; p; p = p->next, i++)
+        ok = near_values(what, p->name, expected->param[i], actual->param[i], zn_type_count(&p->type), error) && ok;
+    for (i = 0; i < 2; i++)
+        ok = near_values(what, i ? "result 1" : "result 0", expected->result[i], actual->result[i],
+                         zn_type_count(&f->results.at[i]->type), error) &&
+             ok;
+    return ok;
+}

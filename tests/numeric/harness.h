@@ -73,6 +73,8 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
 
 /* Compares bit for bit (NaN equals NaN); prints the first differences under `what`. */
 bool th_same_state(const char *what, zn_module *m, const th_state *expected, const th_state *actual);
+/* Every difference is at most `error` times the largest element expected of the same tensor. */
+bool th_near_state(const char *what, zn_module *m, const th_state *expected, const th_state *actual, double error);
 bool th_same(const char *what, const char *item, const float *expected, const float *actual, int64_t n);
 
 #endif
