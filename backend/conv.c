@@ -94,7 +94,8 @@ typedef struct conv_ctx {
     zn_ll weights;
     int64_t channels, outputs; /* of input and output */
     conv_class c;
-    zn_ll image;
+    zn_ll image, last; /* images of the unit */
+    int64_t images;   /* in a unit */
     zn_ll first;      /* output of the block under work */
     int vecs;
     int64_t known;
@@ -118,50 +119,40 @@ static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t 
         --*th;
 }
 
-/* The tile at position (i, j), th x tw of them. */
-static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll i, zn_ll j, int64_t th, int64_t tw) {
+/* The tile at position (i, j) of an image: th x tw positions of ti images. */
+static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_ll j, int64_t th, int64_t tw) {
     const conv_class *c = &x->c;
     const zn_binding *in = &e->k->bindings.at[x->in];
-    int64_t pitch = zn_layout_row(&in->type, &in->layout);
-    tile_job t = {.rows = (int)(th * tw), .vecs = x->vecs, .kh = c->kh, .kwc = c->kw * x->channels, .in_pitch = pitch,
-                  .outputs = x->outputs};
-    for (int64_t a = 0; a < th; a++)
-        for (int64_t b = 0; b < tw; b++)
-            t.at[a * tw + b] = a * c->in_sh * pitch + b * c->in_sw * x->channels;
+    int64_t pitch = zn_layout_row(&in->type, &in->layout), image = zn_layout_image(&in->type, &in->layout);
+    tile_job t = {.rows = (int)(ti * th * tw), .vecs = x->vecs, .kh = c->kh, .kwc = c->kw * x->channels,
+                  .in_pitch = pitch, .outputs = x->outputs};
+    for (int64_t m = 0; m < ti; m++)
+        for (int64_t a = 0; a < th; a++)
+            for (int64_t b = 0; b < tw; b++)
+                t.at[(m * th + a) * tw + b] = m * image + a * c->in_sh * pitch + b * c->in_sw * x->channels;
     set_lanes(e, x->outputs, x->known, x->vecs, t.lanes);
     zn_ll row = zn_addk(e, zn_mul(e, i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, j, c->in_sw), c->in_w);
-    zn_ll from = zn_at(e, zn_row_ptr(e, x->in, x->image, row), zn_mul(e, col, x->channels));
+    zn_ll from = zn_at(e, zn_row_ptr(e, x->in, n, row), zn_mul(e, col, x->channels));
     zn_ll acc[MAX_ROWS * MAX_VECS];
     tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->first, c->weights)), acc);
     zn_point p = {0};
-    for (int64_t a = 0; a < th; a++) {
-        zn_point_row(e, &p, x->image, zn_addk(e, zn_mul(e, zn_addk(e, i, a), c->step_h), c->out_h));
+    for (int64_t r = 0; r < ti * th; r++) {
+        zn_point_row(e, &p, zn_addk(e, n, r / th),
+                     zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
         for (int64_t b = 0; b < tw; b++) {
             zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
             zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
             for (int v = 0; v < x->vecs; v++) {
                 p.offset = zn_addk(e, at, (int64_t)v * e->lanes);
                 p.lanes = t.lanes[v];
-                zn_emit_values(e, &p, &x->inv[v], acc[(a * tw + b) * x->vecs + v]);
+                zn_emit_values(e, &p, &x->inv[v], acc[(r * tw + b) * x->vecs + v]);
             }
         }
     }
 }
 
-/* All positions of the class in one image, for one block of outputs. */
-static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
-    conv_ctx *x = ctx;
-    zn_invariants inv[MAX_VECS] = {0};
-    int lanes[MAX_VECS];
-    int64_t th, tw;
-    x->first = first;
-    x->known = known;
-    x->vecs = vecs;
-    x->inv = inv;
-    set_lanes(e, x->outputs, known, vecs, lanes);
-    for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
-    tile_shape(e, &x->c, vecs, &th, &tw);
+/* All tiles of ti images from image n. */
+static void conv_images(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, int64_t th, int64_t tw) {
     int64_t whole_rows = x->c.rows / th * th, whole_cols = x->c.cols / tw * tw;
     for (int64_t part = 0; part < 2; part++) { /* whole rows of tiles, then the rest */
         int64_t lo = part ? whole_rows : 0, hi = part ? x->c.rows : whole_rows, h = part ? x->c.rows - whole_rows : th;
@@ -171,13 +162,46 @@ static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *c
         zn_loop_begin(e, &li, zn_i64(e, lo), zn_i64(e, hi), h, 0, NULL);
         if (whole_cols) {
             zn_loop_begin(e, &lj, zn_i64(e, 0), zn_i64(e, whole_cols), tw, 0, NULL);
-            conv_tile(e, x, li.i, lj.i, h, tw);
+            conv_tile(e, x, n, ti, li.i, lj.i, h, tw);
             zn_loop_end(e, &lj, NULL);
         }
         if (whole_cols < x->c.cols)
-            conv_tile(e, x, li.i, zn_i64(e, whole_cols), h, x->c.cols - whole_cols);
+            conv_tile(e, x, n, ti, li.i, zn_i64(e, whole_cols), h, x->c.cols - whole_cols);
         zn_loop_end(e, &li, NULL);
     }
+}
+
+/* All positions of the class in the images of the unit, for one block of outputs. Maps smaller than a register tile are
+ * taken several images at a time. */
+static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    conv_ctx *x = ctx;
+    zn_invariants inv[MAX_VECS] = {0};
+    int lanes[MAX_VECS];
+    int64_t th, tw, ti = 1;
+    x->first = first;
+    x->known = known;
+    x->vecs = vecs;
+    x->inv = inv;
+    set_lanes(e, x->outputs, known, vecs, lanes);
+    for (int v = 0; v < vecs; v++)
+        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
+    tile_shape(e, &x->c, vecs, &th, &tw);
+    if (th == x->c.rows && tw == x->c.cols)
+        while ((ti + 1) * th * tw <= zn_tile_rows(e, vecs) && ti < x->images)
+            ti++;
+    zn_loop ln;
+    zn_ll together = x->image;
+    if (ti > 1) {
+        zn_ll count = LLVMBuildNSWSub(e->b, x->last, x->image, "");
+        zn_ll rest = LLVMBuildURem(e->b, count, zn_i64(e, ti), "");
+        together = LLVMBuildNSWSub(e->b, x->last, rest, "");
+        zn_loop_begin(e, &ln, x->image, together, ti, 0, NULL);
+        conv_images(e, x, ln.i, ti, th, tw);
+        zn_loop_end(e, &ln, NULL);
+    }
+    zn_loop_begin(e, &ln, together, x->last, 1, 0, NULL);
+    conv_images(e, x, ln.i, 1, th, tw);
+    zn_loop_end(e, &ln, NULL);
 }
 
 /* Taps of one phase of the stride, in one dimension: how many, and where the first lies relative to the position. */
@@ -199,13 +223,15 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     int64_t batch = x->v->type.dim[0], unit = e->k->unit;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll first = zn_mul(e, u.i, unit), last = zn_min(e, zn_addk(e, first, unit), zn_i64(e, batch));
-    zn_loop_begin(e, &li, first, last, 1, 0, NULL);
-    x->image = li.i;
+    x->image = first;
+    x->last = last;
+    x->images = unit;
     for (int i = 0; i < n; i++) {
         x->c = classes[i];
         if (x->c.rows > 0 && x->c.cols > 0)
             for_output_blocks(e, x->outputs, conv_block, x);
     }
+    zn_loop_begin(e, &li, first, last, 1, 0, NULL);
     zn_emit_halo(e, li.i);
     zn_loop_end(e, &li, NULL);
     zn_emit_reduces(e, first, unit, u.i);
@@ -252,7 +278,42 @@ void zn_emit_conv(zn_emit *e) {
 
 /* ---- turned weights */
 
-/* [rows][cols] -> [cols][rows], scalar: small beside what follows. */
+/* v[i][j] <-> v[j][i] for lanes x lanes elements, in log2(lanes) steps of shuffles. */
+static void transpose_square(zn_emit *e, zn_ll *v) {
+    unsigned n = (unsigned)e->lanes;
+    for (int h = 1; h < e->lanes; h *= 2) {
+        zn_ll low[64], high[64];
+        for (int j = 0; j < e->lanes; j++) {
+            low[j] = zn_i32(e, (uint32_t)(j & h ? e->lanes + j - h : j));
+            high[j] = zn_i32(e, (uint32_t)(j & h ? e->lanes + j : j + h));
+        }
+        zn_ll low_mask = LLVMConstVector(low, n), high_mask = LLVMConstVector(high, n);
+        for (int i = 0; i < e->lanes; i++)
+            if (!(i & h)) {
+                zn_ll a = v[i], b = v[i + h];
+                v[i] = LLVMBuildShuffleVector(e->b, a, b, low_mask, "");
+                v[i + h] = LLVMBuildShuffleVector(e->b, a, b, high_mask, "");
+            }
+    }
+}
+
+/* [rows][cols] -> [cols][rows], columns [col0, col1), in squares of vectors. */
+static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+    zn_loop lc, lr;
+    zn_ll v[64];
+    zn_loop_begin(e, &lc, col0, col1, e->lanes, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), e->lanes, 0, NULL);
+    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)), b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i));
+    for (int i = 0; i < e->lanes; i++)
+        v[i] = zn_load(e, zn_atk(e, a, i * cols), e->lanes);
+    transpose_square(e, v);
+    for (int i = 0; i < e->lanes; i++)
+        zn_store(e, zn_atk(e, b, i * rows), v[i], e->lanes);
+    zn_loop_end(e, &lr, NULL);
+    zn_loop_end(e, &lc, NULL);
+}
+
+/* [rows][cols] -> [cols][rows], one by one: shapes that fill no vectors. */
 static void transpose(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
     zn_loop lc, lr;
     zn_loop_begin(e, &lc, col0, col1, 1, 0, NULL);
@@ -271,7 +332,8 @@ void zn_emit_turn(zn_emit *e) {
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     if (v->op == ZN_OP_MATMUL) { /* w [n, k] -> [k, n]: a unit is 16 rows of the result */
         zn_ll lo = zn_mul(e, u.i, e->k->unit), hi = zn_min(e, zn_addk(e, lo, e->k->unit), zn_i64(e, w->dim[1]));
-        transpose(e, from, to, w->dim[0], lo, hi, w->dim[1]);
+        bool vectors = w->dim[0] % e->lanes == 0 && w->dim[1] % e->k->unit == 0;
+        (vectors ? transpose_vectors : transpose)(e, from, to, w->dim[0], lo, hi, w->dim[1]);
         zn_loop_end(e, &u, NULL);
         return;
     }
@@ -296,8 +358,9 @@ void zn_emit_turn(zn_emit *e) {
     LLVMSetGlobalConstant(global, 1);
     LLVMSetLinkage(global, LLVMPrivateLinkage);
     zn_ll index = u.i, at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
-    transpose(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2], zn_i64(e, 0), zn_i64(e, w->dim[3]),
-              w->dim[3]);
+    bool vectors = w->dim[2] % e->lanes == 0 && w->dim[3] % e->lanes == 0;
+    (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2],
+                                              zn_i64(e, 0), zn_i64(e, w->dim[3]), w->dim[3]);
     zn_loop_end(e, &u, NULL);
 }
 

@@ -492,6 +492,8 @@ static int64_t unit_of_images(const image_job *job, int64_t batch, int64_t shard
     int64_t unit = 1, each = zn_type_count(t) / batch;
     if (job->block)
         unit = ceil_div(job->block, job->tiles);
+    else if (job->flops && t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
+        unit = ceil_div(64, t->dim[1] * t->dim[2]);
     else if (!shards && t->rank == 2 && each < 4096)
         unit = ceil_div(4096, each);
     if (shards)
