@@ -586,30 +586,59 @@ void zn_emit_conv_grad_w(zn_emit *e) {
     zn_loop_end(e, &u, NULL);
 }
 
-/* ---- gradient of a matrix product by its weights: a unit is a block of rows of the result */
+/* ---- gradients by weights that join their shards on the spot: a unit is a block of rows of one kernel row */
 
-typedef struct matmul_grad_ctx {
-    zn_ll x, dy;
-    int64_t samples, inputs, outputs, shards;
-    zn_ll row0;
+typedef struct joined_ctx {
+    const zn_value *v;
+    int x, dy;               /* bindings */
+    int64_t batch, inputs, outputs, shards, kwc;
+    bool line;               /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
+    int64_t positions;       /* of one sample or image, in that line */
+    const int64_t *stride, *pad;
+    int64_t oh, ow;
+    zn_ll kh, row0;          /* of the unit */
     int64_t rows;
     zn_invariants inv;
     zn_point p;
-} matmul_grad_ctx;
+} joined_ctx;
 
-/* Each shard is a chain from zero into its slot of the scratch memory; then the slots are joined in the tree. */
-static void matmul_grad_tile(zn_emit *e, matmul_grad_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes,
-                             int vecs) {
+/* The chain of shard s for one tile: acc from zero. */
+static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, int rows, zn_ll first, const int *lanes,
+                         int vecs, zn_ll *acc) {
+    int n = rows * vecs;
+    int64_t from = s * c->batch / c->shards, to = (s + 1) * c->batch / c->shards;
+    for (int i = 0; i < n; i++)
+        acc[i] = zn_vconst(e, 0);
+    if (c->line) {
+        positions(e, zn_at(e, e->base[c->x], row), zn_at(e, e->base[c->dy], first), zn_i64(e, from * c->positions),
+                  zn_i64(e, to * c->positions), c->inputs, c->outputs, rows, vecs, lanes, acc);
+        return;
+    }
+    zn_loop ln, lh;
+    zn_loop_begin(e, &ln, zn_i64(e, from), zn_i64(e, to), 1, n, acc);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, ln.v);
+    for (int i = 0; i < n; i++)
+        acc[i] = lh.v[i];
+    zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, lh.i, c->stride[0]), -c->pad[0]), c->kh);
+    zn_ll x = zn_at(e, zn_row_ptr(e, c->x, ln.i, in_row), zn_addk(e, row, -c->pad[1] * c->inputs));
+    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, ln.i, lh.i), first);
+    positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->inputs, c->outputs, rows, vecs, lanes, acc);
+    zn_loop_end(e, &lh, acc);
+    zn_loop_end(e, &ln, lh.v);
+    for (int i = 0; i < n; i++)
+        acc[i] = ln.v[i];
+}
+
+/* Shards but the last wait in slots of the scratch memory; then all are joined in the tree. */
+static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
     zn_ll acc[MAX_ROWS * MAX_VECS], slot[ZN_MAX_SHARDS];
     int n = rows * vecs;
     for (int64_t s = 0; s < c->shards; s++) {
-        for (int i = 0; i < n; i++)
-            acc[i] = zn_vconst(e, 0);
-        positions(e, zn_at(e, c->x, row), zn_at(e, c->dy, first), zn_i64(e, s * c->samples / c->shards),
-                  zn_i64(e, (s + 1) * c->samples / c->shards), c->inputs, c->outputs, rows, vecs, lanes, acc);
+        joined_chain(e, c, s, row, rows, first, lanes, vecs, acc);
         for (int i = 0; i < n && s + 1 < c->shards; i++)
             zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
     }
+    zn_ll out = zn_add(e, zn_mul(e, zn_add(e, zn_mul(e, c->kh, c->kwc), row), c->outputs), first);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++) {
             int i = r * vecs + v;
@@ -622,50 +651,75 @@ static void matmul_grad_tile(zn_emit *e, matmul_grad_ctx *c, zn_ll row, int rows
                 if (m % 2)
                     slot[m / 2] = slot[m - 1];
             }
-            c->p.offset = zn_add(e, zn_mul(e, zn_addk(e, row, r), c->outputs), zn_addk(e, first, (int64_t)v * e->lanes));
+            c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
             c->p.lanes = lanes[v];
             zn_emit_values(e, &c->p, &c->inv, slot[0]);
         }
 }
 
-static void matmul_grad_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
-    matmul_grad_ctx *c = ctx;
+static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    joined_ctx *c = ctx;
     int lanes[MAX_VECS], rows = rows_of_tile(e, vecs, c->rows);
     set_lanes(e, c->outputs, known, vecs, lanes);
     int64_t whole = c->rows / rows * rows;
     if (whole) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        matmul_grad_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
+        joined_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
         zn_loop_end(e, &l, NULL);
     }
     if (whole < c->rows)
-        matmul_grad_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
+        joined_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
 }
 
-void zn_emit_matmul_grad_w(zn_emit *e) {
+static joined_ctx joined_shape(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
-    matmul_grad_ctx c = {.samples = v->operand[0]->type.dim[0], .inputs = v->type.dim[0], .outputs = v->type.dim[1],
-                         .shards = zn_attr_of(v, MATMUL, shards)->i};
-    int64_t unit = e->k->unit, whole = c.inputs / unit;
-    c.x = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])];
-    c.dy = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
+    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
+    joined_ctx c = {.v = v, .batch = x->dim[0], .inputs = zn_type_channels(x), .outputs = zn_type_channels(dy)};
+    c.x = zn_binding_of(e, ZN_BIND_IN, v->operand[0]);
+    c.dy = zn_binding_of(e, ZN_BIND_IN, v->operand[1]);
+    if (v->op == ZN_OP_MATMUL) {
+        c.shards = zn_attr_of(v, MATMUL, shards)->i;
+        c.line = true;
+        c.positions = 1;
+        c.kwc = c.inputs;
+        return c;
+    }
+    c.shards = zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
+    c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
+    c.oh = dy->dim[1];
+    c.ow = dy->dim[2];
+    c.kwc = v->type.dim[1] * c.inputs;
+    c.positions = c.oh * c.ow;
+    c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 &&
+             x->dim[1] == c.oh && x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
+             zn_layout_plain(&e->k->bindings.at[c.dy].layout);
+    return c;
+}
+
+void zn_emit_grad_w_joined(zn_emit *e) {
+    joined_ctx c = joined_shape(e);
+    int64_t unit = e->k->unit, blocks = (c.kwc + unit - 1) / unit, whole = c.kwc / unit;
     zn_point_flat(e, &c.p);
     zn_hoist(e, &c.inv, zn_i64(e, 0), e->lanes);
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), "");
+    c.kh = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
+    c.row0 = zn_mul(e, block, unit);
+    zn_if s;
     if (whole) {
-        zn_loop u;
-        zn_loop_begin(e, &u, e->begin, zn_min(e, e->end, zn_i64(e, whole)), 1, 0, NULL);
-        c.row0 = zn_mul(e, u.i, unit);
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, whole), ""));
         c.rows = unit;
-        for_output_blocks(e, c.outputs, matmul_grad_block, &c);
-        zn_loop_end(e, &u, NULL);
-    }
-    if (c.inputs % unit) {
-        zn_if s;
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSGT, e->end, zn_i64(e, whole), ""));
-        c.row0 = zn_i64(e, whole * unit);
-        c.rows = c.inputs % unit;
-        for_output_blocks(e, c.outputs, matmul_grad_block, &c);
+        for_output_blocks(e, c.outputs, joined_block, &c);
         zn_if_end(e, &s);
     }
+    if (c.kwc % unit) {
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, whole), ""));
+        c.rows = c.kwc % unit;
+        for_output_blocks(e, c.outputs, joined_block, &c);
+        zn_if_end(e, &s);
+    }
+    zn_loop_end(e, &u, NULL);
 }

@@ -646,6 +646,8 @@ static void plan_conv_grad_x(planner *p, const zn_group *g) {
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights. */
 enum { GRAD_W_ROWS = 96 };
+/* Positions of an image, and weights, from which partial sums are kept in memory, a shard a task. */
+enum { SMALL_MAP = 64, SMALL_WEIGHTS = 16384 };
 
 /* Largest block of input channels that divides them. */
 static int64_t wino_channels(int64_t c) { return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16; }
@@ -670,6 +672,18 @@ static void plan_wino_grad_w(planner *p, const zn_group *g) {
     add_phase(p, k, &ph);
 }
 
+/* Each unit joins its shards by itself, in scratch memory: for matrices, and for convolutions over maps so small that
+ * partial results would cost more memory traffic than the sums. */
+static void plan_grad_w_joined(planner *p, const zn_group *g, int64_t kernel_rows, int64_t kwc, int64_t flops) {
+    int64_t unit = 48;
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_GRAD_W_JOINED, unit);
+    zn_phase_plan ph = {.outer = kernel_rows * ceil_div(kwc, unit), .flops = flops};
+    ph.grain = grain_for(flops / ph.outer, MIN_FLOPS);
+    ph.scratch = shards_of(g->anchor) * 32 * 64; /* a register tile each */
+    bind_group(p, k, &ph, g, false);
+    add_phase(p, k, &ph);
+}
+
 static void plan_conv_grad_w(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     int64_t kwc = v->type.dim[1] * v->type.dim[2];
@@ -678,19 +692,11 @@ static void plan_conv_grad_w(planner *p, const zn_group *g) {
         plan_wino_grad_w(p, g);
         return;
     }
-    plan_sharded(p, g, outer, GRAD_W_ROWS, 2 * v->type.dim[0] * kwc * count(v->operand[1]));
-}
-
-/* Each unit joins its shards by itself, in scratch memory: a partial result in memory would cost more than the sums. */
-static void plan_matmul_grad_w(planner *p, const zn_group *g, int64_t flops) {
-    const zn_value *v = g->anchor;
-    int64_t unit = 48;
-    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_MATMUL_GRAD_W, unit);
-    zn_phase_plan ph = {.outer = ceil_div(v->type.dim[0], unit), .flops = flops};
-    ph.grain = grain_for(flops / ph.outer, MIN_FLOPS);
-    ph.scratch = shards_of(v) * 32 * 64; /* a register tile each */
-    bind_group(p, k, &ph, g, false);
-    add_phase(p, k, &ph);
+    int64_t flops = 2 * v->type.dim[0] * kwc * count(v->operand[1]), area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
+    if (area < SMALL_MAP && count(v) >= SMALL_WEIGHTS)
+        plan_grad_w_joined(p, g, v->type.dim[0], kwc, flops);
+    else
+        plan_sharded(p, g, outer, GRAD_W_ROWS, flops);
 }
 
 static void plan_matmul(planner *p, const zn_group *g) {
@@ -713,7 +719,7 @@ static void plan_matmul(planner *p, const zn_group *g) {
         return;
     }
     if (ta) {
-        plan_matmul_grad_w(p, g, flops);
+        plan_grad_w_joined(p, g, 1, rows, flops);
         return;
     }
     int turned = -1;
