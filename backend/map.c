@@ -88,9 +88,10 @@ static bool is_flat(const zn_emit *e) {
     return true;
 }
 
-/* Positions of a row: `width` pixels of `c` channels, from channel chunk c0 of `vecs` vectors. */
+/* Positions of a row: `width` pixels of `c` channels, of which the `left` ones from c0 on, in `vecs` vectors. */
 typedef struct row_shape {
-    int64_t width, c, c0;
+    int64_t width, c, left;
+    zn_ll c0;
     int vecs;
     bool line; /* no channel operands: the row is one line of width * c floats */
 } row_shape;
@@ -115,10 +116,10 @@ static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row
     }
     zn_loop l;
     zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, s->width), 1, 0, NULL);
-    zn_ll at = zn_addk(e, zn_mul(e, l.i, s->c), s->c0);
+    zn_ll at = zn_add(e, zn_mul(e, l.i, s->c), s->c0);
     for (int v = 0; v < s->vecs; v++) {
         p->offset = zn_addk(e, at, (int64_t)v * e->lanes);
-        p->lanes = (int)chunk_lanes(e, s->c - s->c0 - (int64_t)v * e->lanes);
+        p->lanes = (int)chunk_lanes(e, s->left - (int64_t)v * e->lanes);
         zn_emit_values(e, p, &inv[v], NULL);
     }
     zn_loop_end(e, &l, NULL);
@@ -126,28 +127,42 @@ static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row
 
 enum { CHUNK = 4 }; /* vectors of channels whose invariants are held at once */
 
+/* A chunk of channels of images [first, last). */
+static void map_chunk(zn_emit *e, zn_ll first, zn_ll last, int64_t height, const row_shape *s) {
+    zn_invariants inv[CHUNK] = {0};
+    zn_point p = {0};
+    zn_loop ln, lh;
+    for (int v = 0; v < s->vecs; v++)
+        zn_hoist(e, &inv[v], zn_addk(e, s->c0, v * e->lanes), (int)chunk_lanes(e, s->left - v * e->lanes));
+    zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), 1, 0, NULL);
+    zn_point_row(e, &p, ln.i, lh.i);
+    map_row(e, &p, inv, s);
+    zn_loop_end(e, &lh, NULL);
+    zn_loop_end(e, &ln, NULL);
+}
+
 /* Images [first, last) of the group's map values. */
 static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
     const zn_type *t = &e->k->group->anchor->type;
-    int64_t c = zn_type_channels(t), vecs = (c + e->lanes - 1) / e->lanes;
-    row_shape s = {.width = t->rank == 4 ? t->dim[2] : 1, .c = c, .line = !zn_group_has_channels(e->k->group)};
-    int64_t height = t->rank == 4 ? t->dim[1] : 1;
-    for (int64_t v0 = 0; v0 < vecs; v0 += CHUNK) {
-        zn_invariants inv[CHUNK] = {0};
-        zn_point p = {0};
-        s.c0 = v0 * e->lanes;
-        s.vecs = (int)(vecs - v0 < CHUNK ? vecs - v0 : CHUNK);
-        for (int v = 0; v < s.vecs; v++)
-            zn_hoist(e, &inv[v], zn_i64(e, s.c0 + v * e->lanes), (int)chunk_lanes(e, c - s.c0 - v * e->lanes));
-        zn_loop ln, lh;
-        zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
-        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), 1, 0, NULL);
-        zn_point_row(e, &p, ln.i, lh.i);
-        map_row(e, &p, inv, &s);
-        zn_loop_end(e, &lh, NULL);
-        zn_loop_end(e, &ln, NULL);
-        if (s.line)
-            break;
+    row_shape s = {.width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t),
+                   .line = !zn_group_has_channels(e->k->group)};
+    int64_t height = t->rank == 4 ? t->dim[1] : 1, chunk = CHUNK * (int64_t)e->lanes;
+    int64_t whole = s.line ? 0 : s.c / chunk * chunk; /* channels in full chunks: one piece of code for all of them */
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), chunk, 0, NULL);
+        s.c0 = l.i;
+        s.left = chunk;
+        s.vecs = CHUNK;
+        map_chunk(e, first, last, height, &s);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (s.c > whole) {
+        s.c0 = zn_i64(e, whole);
+        s.left = s.c - whole;
+        s.vecs = s.line ? 1 : (int)((s.left + e->lanes - 1) / e->lanes);
+        map_chunk(e, first, last, height, &s);
     }
     zn_loop lz;
     bool halo = false;

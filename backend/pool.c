@@ -180,46 +180,62 @@ void zn_emit_avgpool_grad(zn_emit *e) {
     pooling(e, w, true, -1, operand_binding(e, 0), avgpool_grad_body);
 }
 
-void zn_emit_global_avgpool(zn_emit *e) {
+/* body(image, first channel, lanes) for all channels of the images of this range: a loop over whole vectors, then the
+ * rest. */
+static void over_channels(zn_emit *e, zn_ll n, int64_t c, void (*body)(zn_emit *, zn_ll, zn_ll, int)) {
+    int64_t whole = c / e->lanes * e->lanes;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        body(e, n, l.i, e->lanes);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (c > whole)
+        body(e, n, zn_i64(e, whole), (int)(c - whole));
+}
+
+static void mean_of_image(zn_emit *e, zn_ll n, zn_ll c0, int lanes) {
     const zn_value *v = e->k->group->anchor;
     const zn_type *x = &v->operand[0]->type;
     int in = operand_binding(e, 0), out = zn_binding_of(e, ZN_BIND_OUT, v);
-    int64_t c = x->dim[3];
+    zn_loop lh, lw;
+    zn_ll zero = zn_vconst(e, 0);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, x->dim[1]), 1, 1, &zero);
+    zn_ll row = zn_at(e, zn_row_ptr(e, in, n, lh.i), c0);
+    zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, x->dim[2]), 1, 1, lh.v);
+    zn_ll sum = zn_fadd(e, lw.v[0], zn_load(e, zn_at(e, row, zn_mul(e, lw.i, x->dim[3])), lanes));
+    zn_loop_end(e, &lw, &sum);
+    zn_loop_end(e, &lh, lw.v);
+    zn_ll mean = zn_fdiv(e, lh.v[0], zn_vconst(e, (float)(x->dim[1] * x->dim[2])));
+    zn_store(e, zn_at(e, zn_row_ptr(e, out, n, NULL), c0), mean, lanes);
+}
+
+void zn_emit_global_avgpool(zn_emit *e) {
     zn_loop l;
     zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
-    for (int64_t c0 = 0; c0 < c; c0 += e->lanes) {
-        zn_loop lh, lw;
-        zn_ll zero = zn_vconst(e, 0);
-        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, x->dim[1]), 1, 1, &zero);
-        zn_ll row = zn_atk(e, zn_row_ptr(e, in, l.i, lh.i), c0);
-        zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, x->dim[2]), 1, 1, lh.v);
-        zn_ll sum = zn_fadd(e, lw.v[0], zn_load(e, zn_at(e, row, zn_mul(e, lw.i, c)), lanes_at(e, c, c0)));
-        zn_loop_end(e, &lw, &sum);
-        zn_loop_end(e, &lh, lw.v);
-        zn_ll mean = zn_fdiv(e, lh.v[0], zn_vconst(e, (float)(x->dim[1] * x->dim[2])));
-        zn_store(e, zn_atk(e, zn_row_ptr(e, out, l.i, NULL), c0), mean, lanes_at(e, c, c0));
-    }
+    over_channels(e, l.i, e->k->group->anchor->operand[0]->type.dim[3], mean_of_image);
     zn_loop_end(e, &l, NULL);
 }
 
-void zn_emit_global_avgpool_grad(zn_emit *e) {
+static void spread_over_image(zn_emit *e, zn_ll n, zn_ll c0, int lanes) {
     const zn_value *v = e->k->group->anchor;
     const zn_type *x = &v->type;
     int in = operand_binding(e, 0), out = zn_binding_of(e, ZN_BIND_OUT, v);
-    int64_t c = x->dim[3];
+    zn_loop lh, lw;
+    zn_ll dy = zn_load(e, zn_at(e, zn_row_ptr(e, in, n, NULL), c0), lanes);
+    dy = zn_fdiv(e, dy, zn_vconst(e, (float)(x->dim[1] * x->dim[2])));
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, x->dim[1]), 1, 0, NULL);
+    zn_ll row = zn_at(e, zn_row_ptr(e, out, n, lh.i), c0);
+    zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, x->dim[2]), 1, 0, NULL);
+    zn_store(e, zn_at(e, row, zn_mul(e, lw.i, x->dim[3])), dy, lanes);
+    zn_loop_end(e, &lw, NULL);
+    zn_loop_end(e, &lh, NULL);
+}
+
+void zn_emit_global_avgpool_grad(zn_emit *e) {
     zn_loop l;
     zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
-    for (int64_t c0 = 0; c0 < c; c0 += e->lanes) {
-        zn_loop lh, lw;
-        zn_ll dy = zn_load(e, zn_atk(e, zn_row_ptr(e, in, l.i, NULL), c0), lanes_at(e, c, c0));
-        dy = zn_fdiv(e, dy, zn_vconst(e, (float)(x->dim[1] * x->dim[2])));
-        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, x->dim[1]), 1, 0, NULL);
-        zn_ll row = zn_atk(e, zn_row_ptr(e, out, l.i, lh.i), c0);
-        zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, x->dim[2]), 1, 0, NULL);
-        zn_store(e, zn_at(e, row, zn_mul(e, lw.i, c)), dy, lanes_at(e, c, c0));
-        zn_loop_end(e, &lw, NULL);
-        zn_loop_end(e, &lh, NULL);
-    }
+    over_channels(e, l.i, e->k->group->anchor->type.dim[3], spread_over_image);
     zn_emit_halo(e, l.i);
     zn_loop_end(e, &l, NULL);
 }

@@ -15,21 +15,22 @@ typedef struct sums {
     sum_shape s;
     int x, dy;          /* bindings */
     zn_ll first;        /* image */
-    int64_t c0;         /* first channel of this chunk */
+    zn_ll c0;           /* first channel of this chunk */
+    int64_t left;       /* channels of this chunk and behind it, as far as lanes go */
     int vecs, nacc;     /* vectors of channels; accumulators of each chain and vector */
     zn_ll mean[2], inv[2];
     bool squares;       /* second pass of bn_stats */
 } sums;
 
 static int lanes_of(const zn_emit *e, const sums *s, int v) {
-    int64_t left = s->s.c - s->c0 - (int64_t)v * e->lanes;
+    int64_t left = s->left - (int64_t)v * e->lanes;
     return (int)(left < e->lanes ? left : e->lanes);
 }
 
 /* One position: acc[chain][v][k] += its terms. */
 static void position(zn_emit *e, const sums *s, zn_ll x, zn_ll dy, zn_ll offset, zn_ll *acc) {
     for (int v = 0; v < s->vecs; v++) {
-        zn_ll at = zn_addk(e, offset, s->c0 + (int64_t)v * e->lanes), *a = acc + v * s->nacc;
+        zn_ll at = zn_addk(e, zn_add(e, offset, s->c0), (int64_t)v * e->lanes), *a = acc + v * s->nacc;
         int n = lanes_of(e, s, v);
         zn_ll xv = x ? zn_load(e, zn_at(e, x, at), n) : NULL;
         if (s->r->op == ZN_OP_BN_GRAD_SUMS) {
@@ -103,8 +104,30 @@ static int memory_of(const zn_emit *e, const zn_value *v) {
 static void store_rows(zn_emit *e, const sums *s, zn_ll partial, const zn_ll *v, int nacc, int row) {
     for (int i = 0; i < s->vecs; i++)
         for (int k = 0; k < nacc; k++)
-            zn_store(e, zn_atk(e, partial, (row + k) * s->s.c + s->c0 + i * e->lanes), v[i * nacc + k],
+            zn_store(e, zn_at(e, partial, zn_addk(e, s->c0, (row + k) * s->s.c + i * e->lanes)), v[i * nacc + k],
                      lanes_of(e, s, i));
+}
+
+/* The chunk of channels that s is at: its partial sums into memory. */
+static void chunk_sums(zn_emit *e, sums *s, zn_ll partial) {
+    const zn_value *r = s->r;
+    bool grad = r->op == ZN_OP_BN_GRAD_SUMS, bn = r->op == ZN_OP_BN_STATS;
+    zn_ll out[4], count = zn_vconst(e, (float)(s->s.images * s->s.height * s->s.width));
+    for (int i = 0; grad && i < s->vecs; i++) {
+        zn_ll stats = e->base[zn_binding_of(e, ZN_BIND_IN, r->operand[2])], c = zn_addk(e, s->c0, i * e->lanes);
+        s->mean[i] = zn_load(e, zn_at(e, stats, c), lanes_of(e, s, i));
+        s->inv[i] = zn_load(e, zn_at(e, stats, zn_addk(e, c, 2 * s->s.c)), lanes_of(e, s, i));
+    }
+    s->squares = false;
+    shard_sums(e, s, out);
+    for (int i = 0; bn && i < s->vecs; i++)
+        s->mean[i] = out[i] = zn_fdiv(e, out[i], count);
+    store_rows(e, s, partial, out, s->nacc, 0);
+    if (bn) {
+        s->squares = true;
+        shard_sums(e, s, out);
+        store_rows(e, s, partial, out, 1, 1);
+    }
 }
 
 static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_t images, zn_ll shard) {
@@ -113,33 +136,27 @@ static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_
     const zn_type *p = &e->k->bindings.at[temp].type;
     sums s = {.r = r, .first = first, .dy = -1};
     s.s = (sum_shape){images, t->rank == 4 ? t->dim[1] : 1, t->rank == 4 ? t->dim[2] : 1, zn_type_channels(t)};
-    bool grad = r->op == ZN_OP_BN_GRAD_SUMS, bn = r->op == ZN_OP_BN_STATS;
+    bool grad = r->op == ZN_OP_BN_GRAD_SUMS;
     s.x = memory_of(e, r->operand[grad ? 1 : 0]);
     s.dy = grad ? memory_of(e, r->operand[0]) : -1;
     s.nacc = grad ? 2 : 1;
     ZN_ASSERT(s.x >= 0 && (!grad || s.dy >= 0));
     zn_ll partial = zn_at(e, e->base[temp], zn_mul(e, shard, p->dim[1] * p->dim[2]));
-    int64_t vecs = (s.s.c + e->lanes - 1) / e->lanes;
-    for (int64_t v = 0; v < vecs; v += 2) {
-        zn_ll out[4], count = zn_vconst(e, (float)(s.s.images * s.s.height * s.s.width));
-        s.c0 = v * e->lanes;
-        s.vecs = vecs - v < 2 ? 1 : 2;
-        for (int i = 0; grad && i < s.vecs; i++) {
-            zn_ll stats = e->base[zn_binding_of(e, ZN_BIND_IN, r->operand[2])];
-            int64_t c = s.c0 + i * e->lanes;
-            s.mean[i] = zn_load(e, zn_atk(e, stats, c), lanes_of(e, &s, i));
-            s.inv[i] = zn_load(e, zn_atk(e, stats, 2 * s.s.c + c), lanes_of(e, &s, i));
-        }
-        s.squares = false;
-        shard_sums(e, &s, out);
-        for (int i = 0; bn && i < s.vecs; i++)
-            s.mean[i] = out[i] = zn_fdiv(e, out[i], count);
-        store_rows(e, &s, partial, out, s.nacc, 0);
-        if (bn) {
-            s.squares = true;
-            shard_sums(e, &s, out);
-            store_rows(e, &s, partial, out, 1, 1);
-        }
+    int64_t pair = 2 * (int64_t)e->lanes, whole = s.s.c / pair * pair;
+    if (whole) { /* code for one pair of vectors, however many channels there are */
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), pair, 0, NULL);
+        s.c0 = l.i;
+        s.left = pair;
+        s.vecs = 2;
+        chunk_sums(e, &s, partial);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (s.s.c > whole) {
+        s.c0 = zn_i64(e, whole);
+        s.left = s.s.c - whole;
+        s.vecs = s.left > e->lanes ? 2 : 1;
+        chunk_sums(e, &s, partial);
     }
 }
 
