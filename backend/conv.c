@@ -1,5 +1,5 @@
-/* Register-blocked kernels whose output elements are one chain of fused multiply-adds each: convolution, its gradient by
- * data, the matrix product, and the partial sums of gradients by weights.
+/* Register-blocked kernels whose output elements are one chain of fused multiply-adds each: convolution, its gradient
+ * by data, the matrix product, and the partial sums of gradients by weights.
  *
  * A tile is `rows` positions by `vecs` vectors of outputs, held in registers; a step of k broadcasts one input element
  * per position and multiplies it with the vectors of weights. Lanes run over outputs, so neither the vector width nor
@@ -22,7 +22,9 @@ typedef struct tile_job {
     int64_t outputs;      /* floats between steps of k in the weights */
 } tile_job;
 
-static int unroll_of(int64_t n) { return n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1; }
+static int unroll_of(int64_t n) {
+    return n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1;
+}
 
 /* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
@@ -61,7 +63,8 @@ static void set_lanes(const zn_emit *e, int64_t outputs, int64_t first, int vecs
     }
 }
 
-/* Calls body(first output, vecs) for blocks that cover `outputs`: one loop over full pairs of vectors, then the rest. */
+/* Calls body(first output, vecs) for blocks that cover `outputs`: one loop over full pairs of vectors, then the rest.
+ */
 typedef void block_fn(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx);
 static void for_output_blocks(zn_emit *e, int64_t outputs, block_fn *body, void *ctx) {
     int64_t pair = 2 * e->lanes, pairs = outputs / pair;
@@ -90,13 +93,13 @@ typedef struct conv_class {
 
 typedef struct conv_ctx {
     const zn_value *v;
-    int in;           /* binding of the input */
+    int in; /* binding of the input */
     zn_ll weights;
     int64_t channels, outputs; /* of input and output */
     conv_class c;
     zn_ll image, last; /* images of the unit */
-    int64_t images;   /* in a unit */
-    zn_ll first;      /* output of the block under work */
+    int64_t images;    /* in a unit */
+    zn_ll first;       /* output of the block under work */
     int vecs;
     int64_t known;
     zn_invariants *inv; /* one per vector */
@@ -124,8 +127,12 @@ static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_
     const conv_class *c = &x->c;
     const zn_binding *in = &e->k->bindings.at[x->in];
     int64_t pitch = zn_layout_row(&in->type, &in->layout), image = zn_layout_image(&in->type, &in->layout);
-    tile_job t = {.rows = (int)(ti * th * tw), .vecs = x->vecs, .kh = c->kh, .kwc = c->kw * x->channels,
-                  .in_pitch = pitch, .outputs = x->outputs};
+    tile_job t = {.rows = (int)(ti * th * tw),
+                  .vecs = x->vecs,
+                  .kh = c->kh,
+                  .kwc = c->kw * x->channels,
+                  .in_pitch = pitch,
+                  .outputs = x->outputs};
     for (int64_t m = 0; m < ti; m++)
         for (int64_t a = 0; a < th; a++)
             for (int64_t b = 0; b < tw; b++)
@@ -137,8 +144,7 @@ static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_
     tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->first, c->weights)), acc);
     zn_point p = {0};
     for (int64_t r = 0; r < ti * th; r++) {
-        zn_point_row(e, &p, zn_addk(e, n, r / th),
-                     zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
+        zn_point_row(e, &p, zn_addk(e, n, r / th), zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
         for (int64_t b = 0; b < tw; b++) {
             zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
             zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
@@ -249,8 +255,8 @@ void zn_emit_conv(zn_emit *e) {
     if (v->op == ZN_OP_CONV) {
         const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
         x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-        classes[0] = (conv_class){0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1],
-                                  w->dim[0], w->dim[1], 0};
+        classes[0] =
+            (conv_class){0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1], w->dim[0], w->dim[1], 0};
         emit_images(e, &x, classes, 1);
         return;
     }
@@ -303,7 +309,8 @@ static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn
     zn_ll v[64];
     zn_loop_begin(e, &lc, col0, col1, e->lanes, 0, NULL);
     zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), e->lanes, 0, NULL);
-    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)), b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i));
+    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)),
+          b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i));
     for (int i = 0; i < e->lanes; i++)
         v[i] = zn_load(e, zn_atk(e, a, i * cols), e->lanes);
     transpose_square(e, v);
@@ -357,7 +364,8 @@ void zn_emit_turn(zn_emit *e) {
     LLVMSetInitializer(global, LLVMConstArray2(e->i64, table, (uint64_t)n));
     LLVMSetGlobalConstant(global, 1);
     LLVMSetLinkage(global, LLVMPrivateLinkage);
-    zn_ll index = u.i, at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
+    zn_ll index = u.i,
+          at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
     bool vectors = w->dim[2] % e->lanes == 0 && w->dim[3] % e->lanes == 0;
     (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2],
                                               zn_i64(e, 0), zn_i64(e, w->dim[3]), w->dim[3]);
@@ -370,8 +378,8 @@ typedef struct matmul_ctx {
     const zn_value *v;
     zn_ll a, b;
     int64_t m, n, k;
-    zn_ll row;     /* first of the unit */
-    int64_t rows;  /* in it */
+    zn_ll row;    /* first of the unit */
+    int64_t rows; /* in it */
 } matmul_ctx;
 
 static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, int vecs, zn_ll row, int rows,
@@ -441,12 +449,12 @@ void zn_emit_matmul(zn_emit *e) {
 
 typedef struct grad_w_ctx {
     const zn_value *v;
-    int x, dy;             /* bindings */
-    zn_ll partial;         /* of this shard and kernel row: [kwc][outputs] */
+    int x, dy;     /* bindings */
+    zn_ll partial; /* of this shard and kernel row: [kwc][outputs] */
     int64_t outputs, channels;
-    zn_ll row0;            /* first row of (kw, c) in this unit */
+    zn_ll row0; /* first row of (kw, c) in this unit */
     int64_t rows;
-    zn_ll first, last;     /* images of the shard */
+    zn_ll first, last; /* images of the shard */
     zn_ll image, kh;
     const int64_t *stride, *pad;
     int64_t oh, ow;
@@ -562,7 +570,8 @@ void zn_emit_conv_grad_w(zn_emit *e) {
     int64_t blocks = (kwc + unit - 1) / unit;
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
-    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""), rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
+    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""),
+          rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
     c.kh = LLVMBuildURem(e->b, rest, zn_i64(e, kh), "");
     zn_ll shard = LLVMBuildUDiv(e->b, rest, zn_i64(e, kh), "");
     c.first = LLVMBuildUDiv(e->b, zn_mul(e, shard, batch), zn_i64(e, shards), "");
@@ -590,13 +599,13 @@ void zn_emit_conv_grad_w(zn_emit *e) {
 
 typedef struct joined_ctx {
     const zn_value *v;
-    int x, dy;               /* bindings */
+    int x, dy; /* bindings */
     int64_t batch, inputs, outputs, shards, kwc;
-    bool line;               /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
-    int64_t positions;       /* of one sample or image, in that line */
+    bool line;         /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
+    int64_t positions; /* of one sample or image, in that line */
     const int64_t *stride, *pad;
     int64_t oh, ow;
-    zn_ll kh, row0;          /* of the unit */
+    zn_ll kh, row0; /* of the unit */
     int64_t rows;
     zn_invariants inv;
     zn_point p;
@@ -692,8 +701,8 @@ static joined_ctx joined_shape(zn_emit *e) {
     c.ow = dy->dim[2];
     c.kwc = v->type.dim[1] * c.inputs;
     c.positions = c.oh * c.ow;
-    c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 &&
-             x->dim[1] == c.oh && x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
+    c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 && x->dim[1] == c.oh &&
+             x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
              zn_layout_plain(&e->k->bindings.at[c.dy].layout);
     return c;
 }

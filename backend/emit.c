@@ -10,7 +10,9 @@
 #include "support/ice.h"
 #include "support/math.h"
 
-static unsigned intrinsic(const char *name) { return LLVMLookupIntrinsicID(name, strlen(name)); }
+static unsigned intrinsic(const char *name) {
+    return LLVMLookupIntrinsicID(name, strlen(name));
+}
 
 void zn_emit_open(zn_emit *e, LLVMContextRef ctx, LLVMModuleRef mod, const zn_target *t) {
     *e = (zn_emit){.ctx = ctx, .mod = mod, .t = t, .lanes = t->lanes};
@@ -30,12 +32,18 @@ void zn_emit_open(zn_emit *e, LLVMContextRef ctx, LLVMModuleRef mod, const zn_ta
     e->masked_store_id = intrinsic("llvm.masked.store");
 }
 
-void zn_emit_close(zn_emit *e) { LLVMDisposeBuilder(e->b); }
+void zn_emit_close(zn_emit *e) {
+    LLVMDisposeBuilder(e->b);
+}
 
 /* ---- numbers */
 
-zn_ll zn_i64(const zn_emit *e, int64_t x) { return LLVMConstInt(e->i64, (unsigned long long)x, 1); }
-zn_ll zn_i32(const zn_emit *e, uint32_t x) { return LLVMConstInt(e->i32, x, 0); }
+zn_ll zn_i64(const zn_emit *e, int64_t x) {
+    return LLVMConstInt(e->i64, (unsigned long long)x, 1);
+}
+zn_ll zn_i32(const zn_emit *e, uint32_t x) {
+    return LLVMConstInt(e->i32, x, 0);
+}
 
 static zn_ll splat_const(const zn_emit *e, zn_ll x) {
     zn_ll v[64];
@@ -43,8 +51,12 @@ static zn_ll splat_const(const zn_emit *e, zn_ll x) {
         v[i] = x;
     return LLVMConstVector(v, (unsigned)e->lanes);
 }
-zn_ll zn_vconst(const zn_emit *e, float x) { return splat_const(e, LLVMConstReal(e->f32, (double)x)); }
-zn_ll zn_iconst(const zn_emit *e, uint32_t x) { return splat_const(e, zn_i32(e, x)); }
+zn_ll zn_vconst(const zn_emit *e, float x) {
+    return splat_const(e, LLVMConstReal(e->f32, (double)x));
+}
+zn_ll zn_iconst(const zn_emit *e, uint32_t x) {
+    return splat_const(e, zn_i32(e, x));
+}
 
 bool zn_is_const(zn_ll a, int64_t *k) {
     if (!LLVMIsAConstantInt(a))
@@ -61,7 +73,9 @@ zn_ll zn_add(zn_emit *e, zn_ll a, zn_ll b) {
         return zn_is_const(a, &x) ? b : a;
     return LLVMBuildNSWAdd(e->b, a, b, "");
 }
-zn_ll zn_addk(zn_emit *e, zn_ll a, int64_t k) { return zn_add(e, a, zn_i64(e, k)); }
+zn_ll zn_addk(zn_emit *e, zn_ll a, int64_t k) {
+    return zn_add(e, a, zn_i64(e, k));
+}
 zn_ll zn_mul(zn_emit *e, zn_ll a, int64_t k) {
     int64_t x;
     if (zn_is_const(a, &x))
@@ -74,8 +88,12 @@ static zn_ll pick(zn_emit *e, LLVMIntPredicate p, zn_ll a, zn_ll b) {
         return (p == LLVMIntSLT) == (x < y) ? a : b;
     return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, p, a, b, ""), a, b, "");
 }
-zn_ll zn_min(zn_emit *e, zn_ll a, zn_ll b) { return pick(e, LLVMIntSLT, a, b); }
-zn_ll zn_max(zn_emit *e, zn_ll a, zn_ll b) { return pick(e, LLVMIntSGT, a, b); }
+zn_ll zn_min(zn_emit *e, zn_ll a, zn_ll b) {
+    return pick(e, LLVMIntSLT, a, b);
+}
+zn_ll zn_max(zn_emit *e, zn_ll a, zn_ll b) {
+    return pick(e, LLVMIntSGT, a, b);
+}
 
 /* ---- memory */
 
@@ -85,7 +103,9 @@ zn_ll zn_at(zn_emit *e, zn_ll base, zn_ll floats) {
         return base;
     return LLVMBuildInBoundsGEP2(e->b, e->f32, base, &floats, 1, "");
 }
-zn_ll zn_atk(zn_emit *e, zn_ll base, int64_t floats) { return zn_at(e, base, zn_i64(e, floats)); }
+zn_ll zn_atk(zn_emit *e, zn_ll base, int64_t floats) {
+    return zn_at(e, base, zn_i64(e, floats));
+}
 
 static zn_ll mask(const zn_emit *e, int n) {
     zn_ll v[64];
@@ -123,7 +143,9 @@ zn_ll zn_load1(zn_emit *e, zn_ll p) {
     LLVMSetAlignment(v, 4);
     return v;
 }
-void zn_store1(zn_emit *e, zn_ll p, zn_ll v) { LLVMSetAlignment(LLVMBuildStore(e->b, v, p), 4); }
+void zn_store1(zn_emit *e, zn_ll p, zn_ll v) {
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, p), 4);
+}
 
 /* The canonical form, which instruction selection folds into a broadcast. */
 zn_ll zn_splat(zn_emit *e, zn_ll x) {
@@ -132,22 +154,38 @@ zn_ll zn_splat(zn_emit *e, zn_ll x) {
     zn_ll undef = LLVMGetPoison(type), one = LLVMBuildInsertElement(e->b, undef, x, zn_i32(e, 0), "");
     return LLVMBuildShuffleVector(e->b, one, undef, LLVMConstNull(e->ivec), "");
 }
-zn_ll zn_load_splat(zn_emit *e, zn_ll p) { return zn_splat(e, zn_load1(e, p)); }
+zn_ll zn_load_splat(zn_emit *e, zn_ll p) {
+    return zn_splat(e, zn_load1(e, p));
+}
 
 static zn_ll arg_field(zn_emit *e, int64_t byte, LLVMTypeRef type) {
     zn_ll at = zn_i64(e, byte), p = LLVMBuildInBoundsGEP2(e->b, e->i8, e->args, &at, 1, "");
     return LLVMBuildLoad2(e->b, type, p, "");
 }
-zn_ll zn_arg_f32(zn_emit *e, int64_t byte) { return arg_field(e, byte, e->f32); }
-zn_ll zn_arg_i32(zn_emit *e, int64_t byte) { return arg_field(e, byte, e->i32); }
+zn_ll zn_arg_f32(zn_emit *e, int64_t byte) {
+    return arg_field(e, byte, e->f32);
+}
+zn_ll zn_arg_i32(zn_emit *e, int64_t byte) {
+    return arg_field(e, byte, e->i32);
+}
 
 /* ---- vectors */
 
-zn_ll zn_fadd(zn_emit *e, zn_ll a, zn_ll b) { return LLVMBuildFAdd(e->b, a, b, ""); }
-zn_ll zn_fsub(zn_emit *e, zn_ll a, zn_ll b) { return LLVMBuildFSub(e->b, a, b, ""); }
-zn_ll zn_fmul(zn_emit *e, zn_ll a, zn_ll b) { return LLVMBuildFMul(e->b, a, b, ""); }
-zn_ll zn_fdiv(zn_emit *e, zn_ll a, zn_ll b) { return LLVMBuildFDiv(e->b, a, b, ""); }
-zn_ll zn_fneg(zn_emit *e, zn_ll a) { return LLVMBuildFNeg(e->b, a, ""); }
+zn_ll zn_fadd(zn_emit *e, zn_ll a, zn_ll b) {
+    return LLVMBuildFAdd(e->b, a, b, "");
+}
+zn_ll zn_fsub(zn_emit *e, zn_ll a, zn_ll b) {
+    return LLVMBuildFSub(e->b, a, b, "");
+}
+zn_ll zn_fmul(zn_emit *e, zn_ll a, zn_ll b) {
+    return LLVMBuildFMul(e->b, a, b, "");
+}
+zn_ll zn_fdiv(zn_emit *e, zn_ll a, zn_ll b) {
+    return LLVMBuildFDiv(e->b, a, b, "");
+}
+zn_ll zn_fneg(zn_emit *e, zn_ll a) {
+    return LLVMBuildFNeg(e->b, a, "");
+}
 zn_ll zn_fma(zn_emit *e, zn_ll a, zn_ll b, zn_ll c) {
     LLVMTypeRef type = LLVMTypeOf(a);
     return call_intrinsic(e, e->fma_id, &type, 1, (zn_ll[]){a, b, c}, 3);
@@ -156,15 +194,25 @@ zn_ll zn_sqrt(zn_emit *e, zn_ll a) {
     LLVMTypeRef type = LLVMTypeOf(a);
     return call_intrinsic(e, e->sqrt_id, &type, 1, &a, 1);
 }
-zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b) { return LLVMBuildSelect(e->b, c, a, b, ""); }
-zn_ll zn_fcmp(zn_emit *e, LLVMRealPredicate p, zn_ll a, zn_ll b) { return LLVMBuildFCmp(e->b, p, a, b, ""); }
+zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b) {
+    return LLVMBuildSelect(e->b, c, a, b, "");
+}
+zn_ll zn_fcmp(zn_emit *e, LLVMRealPredicate p, zn_ll a, zn_ll b) {
+    return LLVMBuildFCmp(e->b, p, a, b, "");
+}
 
-static bool is_vector(const zn_emit *e, zn_ll x) { return LLVMTypeOf(x) == e->vec; }
+static bool is_vector(const zn_emit *e, zn_ll x) {
+    return LLVMTypeOf(x) == e->vec;
+}
 static zn_ll like(const zn_emit *e, zn_ll x, float k) {
     return is_vector(e, x) ? zn_vconst(e, k) : LLVMConstReal(e->f32, (double)k);
 }
-static zn_ll ilike(const zn_emit *e, zn_ll x, uint32_t k) { return is_vector(e, x) ? zn_iconst(e, k) : zn_i32(e, k); }
-static zn_ll bits(zn_emit *e, zn_ll x) { return LLVMBuildBitCast(e->b, x, is_vector(e, x) ? e->ivec : e->i32, ""); }
+static zn_ll ilike(const zn_emit *e, zn_ll x, uint32_t k) {
+    return is_vector(e, x) ? zn_iconst(e, k) : zn_i32(e, k);
+}
+static zn_ll bits(zn_emit *e, zn_ll x) {
+    return LLVMBuildBitCast(e->b, x, is_vector(e, x) ? e->ivec : e->i32, "");
+}
 static zn_ll floats(zn_emit *e, zn_ll like_this, zn_ll x) {
     return LLVMBuildBitCast(e->b, x, is_vector(e, like_this) ? e->vec : e->f32, "");
 }
@@ -326,7 +374,9 @@ int zn_tile_rows(const zn_emit *e, int vecs) {
     return rows > 14 ? 14 : rows;
 }
 
-void zn_emit_none(zn_emit *e) { ZN_ICE("%s is a function of the runtime", e->k->name); }
+void zn_emit_none(zn_emit *e) {
+    ZN_ICE("%s is a function of the runtime", e->k->name);
+}
 
 /* ---- the frame of a kernel */
 
@@ -336,7 +386,8 @@ static zn_emit_fn *const emitters[ZN_KERNEL_COUNT] = {
 };
 
 static void set_string_attribute(zn_emit *e, const char *name, const char *value) {
-    LLVMAttributeRef a = LLVMCreateStringAttribute(e->ctx, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
+    LLVMAttributeRef a =
+        LLVMCreateStringAttribute(e->ctx, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
@@ -357,7 +408,8 @@ void zn_emit_frame(zn_emit *e, const char *symbol) {
     LLVMTypeRef params[5] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr};
     e->fn = LLVMAddFunction(e->mod, symbol, LLVMFunctionType(e->voidt, params, 5, 0));
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->ctx, nounwind, 0));
+    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(e->ctx, nounwind, 0));
     set_string_attribute(e, "target-cpu", e->t->cpu);
     set_string_attribute(e, "target-features", e->t->features);
     set_string_attribute(e, "prefer-vector-width", e->lanes == 16 ? "512" : "256");

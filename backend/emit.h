@@ -43,26 +43,26 @@ void zn_kernel_symbol(const zn_kernel_plan *k, char out[ZN_SYMBOL_MAX]);
 /* ---- numbers */
 zn_ll zn_i64(const zn_emit *e, int64_t x);
 zn_ll zn_i32(const zn_emit *e, uint32_t x);
-zn_ll zn_vconst(const zn_emit *e, float x);            /* splat */
-zn_ll zn_iconst(const zn_emit *e, uint32_t x);         /* splat of i32 */
-zn_ll zn_add(zn_emit *e, zn_ll a, zn_ll b);            /* i64; folds constants */
+zn_ll zn_vconst(const zn_emit *e, float x);    /* splat */
+zn_ll zn_iconst(const zn_emit *e, uint32_t x); /* splat of i32 */
+zn_ll zn_add(zn_emit *e, zn_ll a, zn_ll b);    /* i64; folds constants */
 zn_ll zn_mul(zn_emit *e, zn_ll a, int64_t k);
 zn_ll zn_addk(zn_emit *e, zn_ll a, int64_t k);
-zn_ll zn_min(zn_emit *e, zn_ll a, zn_ll b);            /* signed i64 */
+zn_ll zn_min(zn_emit *e, zn_ll a, zn_ll b); /* signed i64 */
 zn_ll zn_max(zn_emit *e, zn_ll a, zn_ll b);
 bool zn_is_const(zn_ll a, int64_t *k);
 
 /* ---- memory: addresses are of floats */
-zn_ll zn_at(zn_emit *e, zn_ll base, zn_ll floats);     /* base + floats */
+zn_ll zn_at(zn_emit *e, zn_ll base, zn_ll floats); /* base + floats */
 zn_ll zn_atk(zn_emit *e, zn_ll base, int64_t floats);
 /* Vectors; n of the lanes are valid, the others are 0 and not touched in memory. */
 zn_ll zn_load(zn_emit *e, zn_ll p, int n);
 void zn_store(zn_emit *e, zn_ll p, zn_ll v, int n);
-zn_ll zn_load1(zn_emit *e, zn_ll p);                   /* one float */
+zn_ll zn_load1(zn_emit *e, zn_ll p); /* one float */
 void zn_store1(zn_emit *e, zn_ll p, zn_ll v);
-zn_ll zn_splat(zn_emit *e, zn_ll x);                   /* one float to all lanes */
+zn_ll zn_splat(zn_emit *e, zn_ll x); /* one float to all lanes */
 zn_ll zn_load_splat(zn_emit *e, zn_ll p);
-zn_ll zn_arg_f32(zn_emit *e, int64_t byte);            /* a field of zn_args */
+zn_ll zn_arg_f32(zn_emit *e, int64_t byte); /* a field of zn_args */
 zn_ll zn_arg_i32(zn_emit *e, int64_t byte);
 
 /* ---- vectors */
@@ -71,19 +71,19 @@ zn_ll zn_fsub(zn_emit *e, zn_ll a, zn_ll b);
 zn_ll zn_fmul(zn_emit *e, zn_ll a, zn_ll b);
 zn_ll zn_fdiv(zn_emit *e, zn_ll a, zn_ll b);
 zn_ll zn_fneg(zn_emit *e, zn_ll a);
-zn_ll zn_fma(zn_emit *e, zn_ll a, zn_ll b, zn_ll c);   /* a * b + c, one rounding; scalars or vectors */
+zn_ll zn_fma(zn_emit *e, zn_ll a, zn_ll b, zn_ll c); /* a * b + c, one rounding; scalars or vectors */
 zn_ll zn_sqrt(zn_emit *e, zn_ll a);
 zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b);
 zn_ll zn_fcmp(zn_emit *e, LLVMRealPredicate p, zn_ll a, zn_ll b);
-zn_ll zn_exp(zn_emit *e, zn_ll x);                     /* support/math.h, vector or scalar */
+zn_ll zn_exp(zn_emit *e, zn_ll x); /* support/math.h, vector or scalar */
 zn_ll zn_log(zn_emit *e, zn_ll x);
 /* First word of Philox for lanes e, e + 1, ... (vector of i32 counters). */
 zn_ll zn_philox_word(zn_emit *e, zn_ll k0, zn_ll k1, zn_ll c0, zn_ll c1, zn_ll c2);
 
 /* ---- control */
 typedef struct zn_loop {
-    zn_ll i;                       /* counter, inside */
-    zn_ll v[ZN_MAX_CARRIED];       /* carried values: inside, then after zn_loop_end the final ones */
+    zn_ll i;                 /* counter, inside */
+    zn_ll v[ZN_MAX_CARRIED]; /* carried values: inside, then after zn_loop_end the final ones */
     int n;
     zn_ll hi, init[ZN_MAX_CARRIED];
     int64_t step;
@@ -135,7 +135,7 @@ void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard);
 
 /* ---- tiles of the register-blocked kernels */
 typedef struct zn_tile {
-    int rows, vecs;              /* accumulators: rows x vecs */
+    int rows, vecs; /* accumulators: rows x vecs */
 } zn_tile;
 /* Largest useful rows for this many vectors of outputs, given the registers. */
 int zn_tile_rows(const zn_emit *e, int vecs);

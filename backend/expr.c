@@ -90,7 +90,9 @@ static expr_fn *const expr_table[ZN_OP_COUNT] = {
 #include "ir/ops.def"
 };
 
-static bool is_map(const zn_value *v) { return zn_op_table[v->op].traits & ZN_T_MAP; }
+static bool is_map(const zn_value *v) {
+    return zn_op_table[v->op].traits & ZN_T_MAP;
+}
 
 bool zn_group_has_channels(const zn_group *g) {
     for (size_t i = 0; i < g->values.n; i++)
@@ -109,14 +111,17 @@ static zn_ll channel_load(zn_emit *e, const zn_value *operand, int64_t row, zn_l
 static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int lanes) {
     zn_value **o = v->operand;
     switch (v->op) {
-    case ZN_OP_BIAS: inv[0] = channel_load(e, o[1], 0, c, lanes); break;
+    case ZN_OP_BIAS:
+        inv[0] = channel_load(e, o[1], 0, c, lanes);
+        break;
     case ZN_OP_BN_NORM:
         inv[0] = channel_load(e, o[1], 0, c, lanes);
         inv[1] = zn_fmul(e, channel_load(e, o[1], 2, c, lanes), channel_load(e, o[2], 0, c, lanes));
         inv[2] = channel_load(e, o[3], 0, c, lanes);
         break;
     case ZN_OP_BN_INFER: {
-        zn_ll var = zn_fadd(e, channel_load(e, o[4], 0, c, lanes), zn_vconst(e, (float)zn_attr_of(v, BN_INFER, eps)->f));
+        zn_ll var =
+            zn_fadd(e, channel_load(e, o[4], 0, c, lanes), zn_vconst(e, (float)zn_attr_of(v, BN_INFER, eps)->f));
         zn_ll root = zn_fdiv(e, zn_vconst(e, 1), zn_sqrt(e, var));
         inv[0] = channel_load(e, o[3], 0, c, lanes);
         inv[1] = zn_fmul(e, root, channel_load(e, o[1], 0, c, lanes));
@@ -141,7 +146,8 @@ static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int 
             inv[0] = zn_load_splat(e, e->base[b]);
         }
         break;
-    default: break;
+    default:
+        break;
     }
 }
 

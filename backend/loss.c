@@ -14,10 +14,14 @@ typedef struct classes {
     zn_ll x; /* the sample's logits */
 } classes;
 
-static int part_count(const zn_emit *e) { return e->lanes >= VIRTUAL ? 1 : VIRTUAL / e->lanes; }
+static int part_count(const zn_emit *e) {
+    return e->lanes >= VIRTUAL ? 1 : VIRTUAL / e->lanes;
+}
 
 /* Element i of a vector as a scalar. */
-static zn_ll lane(zn_emit *e, zn_ll v, int i) { return LLVMBuildExtractElement(e->b, v, zn_i32(e, (uint32_t)i), ""); }
+static zn_ll lane(zn_emit *e, zn_ll v, int i) {
+    return LLVMBuildExtractElement(e->b, v, zn_i32(e, (uint32_t)i), "");
+}
 
 /* part[q] holds virtual lanes q * lanes ... */
 static zn_ll join_lanes(zn_emit *e, const zn_ll *part) {

@@ -2,7 +2,9 @@
 #include "backend/emit.h"
 #include "support/ice.h"
 
-static int64_t chunk_lanes(const zn_emit *e, int64_t left) { return left < e->lanes ? left : e->lanes; }
+static int64_t chunk_lanes(const zn_emit *e, int64_t left) {
+    return left < e->lanes ? left : e->lanes;
+}
 
 /* Zeros [from, from + count) floats at p. */
 static void fill_zeros(zn_emit *e, zn_ll p, int64_t count) {
@@ -145,8 +147,8 @@ static void map_chunk(zn_emit *e, zn_ll first, zn_ll last, int64_t height, const
 /* Images [first, last) of the group's map values. */
 static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
     const zn_type *t = &e->k->group->anchor->type;
-    row_shape s = {.width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t),
-                   .line = !zn_group_has_channels(e->k->group)};
+    row_shape s = {
+        .width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t), .line = !zn_group_has_channels(e->k->group)};
     int64_t height = t->rank == 4 ? t->dim[1] : 1, chunk = CHUNK * (int64_t)e->lanes;
     int64_t whole = s.line ? 0 : s.c / chunk * chunk; /* channels in full chunks: one piece of code for all of them */
     if (whole) {
@@ -323,8 +325,11 @@ void zn_emit_bn_join(zn_emit *e) {
     const zn_value *r = e->k->reduce;
     int partial = zn_binding_temp(e, "partial", 0);
     const zn_type *t = &e->k->bindings.at[partial].type, *x = &r->operand[0]->type;
-    bn_join_ctx j = {.shards = t->dim[0], .c = t->dim[2], .partial = e->base[partial],
-                     .out = e->base[zn_binding_of(e, ZN_BIND_OUT, r)], .eps = (float)zn_attr_of(r, BN_STATS, eps)->f};
+    bn_join_ctx j = {.shards = t->dim[0],
+                     .c = t->dim[2],
+                     .partial = e->base[partial],
+                     .out = e->base[zn_binding_of(e, ZN_BIND_OUT, r)],
+                     .eps = (float)zn_attr_of(r, BN_STATS, eps)->f};
     j.count = zn_type_count(x) / j.c / j.shards;
     flat_loop(e, j.c, bn_join_body, &j);
 }

@@ -1,11 +1,14 @@
-/* Pooling, resampling, the Hadamard transform: kernels that go over an image position by position, lanes over channels. */
+/* Pooling, resampling, the Hadamard transform: kernels that go over an image position by position, lanes over channels.
+ */
 #include <math.h>
 
 #include "backend/emit.h"
 #include "support/formula.h"
 #include "support/ice.h"
 
-static int lanes_at(const zn_emit *e, int64_t c, int64_t c0) { return (int)(c - c0 < e->lanes ? c - c0 : e->lanes); }
+static int lanes_at(const zn_emit *e, int64_t c, int64_t c0) {
+    return (int)(c - c0 < e->lanes ? c - c0 : e->lanes);
+}
 
 typedef struct window {
     const int64_t *k, *stride, *pad;
@@ -22,7 +25,7 @@ static void clip(zn_emit *e, zn_ll i, int64_t stride, int64_t pad, int64_t k, in
 typedef struct pool_ctx {
     window w;
     int64_t h, wd, oh, ow, c;
-    int x, y, dx, dy;     /* bindings */
+    int x, y, dx, dy; /* bindings */
     zn_ll n;
     zn_ll i, j, h0, h1, w0, w1;
     int64_t c0;

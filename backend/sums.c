@@ -13,13 +13,13 @@ typedef struct sum_shape {
 typedef struct sums {
     const zn_value *r;
     sum_shape s;
-    int x, dy;          /* bindings */
-    zn_ll first;        /* image */
-    zn_ll c0;           /* first channel of this chunk */
-    int64_t left;       /* channels of this chunk and behind it, as far as lanes go */
-    int vecs, nacc;     /* vectors of channels; accumulators of each chain and vector */
+    int x, dy;      /* bindings */
+    zn_ll first;    /* image */
+    zn_ll c0;       /* first channel of this chunk */
+    int64_t left;   /* channels of this chunk and behind it, as far as lanes go */
+    int vecs, nacc; /* vectors of channels; accumulators of each chain and vector */
     zn_ll mean[2], inv[2];
-    bool squares;       /* second pass of bn_stats */
+    bool squares; /* second pass of bn_stats */
 } sums;
 
 static int lanes_of(const zn_emit *e, const sums *s, int v) {
@@ -173,6 +173,12 @@ static void alone(zn_emit *e) {
     zn_loop_end(e, &u, NULL);
 }
 
-void zn_emit_bn_stats(zn_emit *e) { alone(e); }
-void zn_emit_bn_grad_sums(zn_emit *e) { alone(e); }
-void zn_emit_sum_rows(zn_emit *e) { alone(e); }
+void zn_emit_bn_stats(zn_emit *e) {
+    alone(e);
+}
+void zn_emit_bn_grad_sums(zn_emit *e) {
+    alone(e);
+}
+void zn_emit_sum_rows(zn_emit *e) {
+    alone(e);
+}

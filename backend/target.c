@@ -10,10 +10,26 @@
 #include "support/buf.h"
 
 /* Features that code for a processor may use and that the executable asks for at start, as LLVM spells them. */
-static const char *const checked[] = {"avx",      "avx2",     "fma",         "f16c",        "bmi",        "bmi2",
-                                      "lzcnt",    "movbe",    "avx512f",     "avx512bw",    "avx512cd",   "avx512dq",
-                                      "avx512vl", "avx512vbmi", "avx512ifma", "avx512vnni", "avx512bf16", "avx512bitalg",
-                                      "avx512vpopcntdq", "avx512vbmi2"};
+static const char *const checked[] = {"avx",
+                                      "avx2",
+                                      "fma",
+                                      "f16c",
+                                      "bmi",
+                                      "bmi2",
+                                      "lzcnt",
+                                      "movbe",
+                                      "avx512f",
+                                      "avx512bw",
+                                      "avx512cd",
+                                      "avx512dq",
+                                      "avx512vl",
+                                      "avx512vbmi",
+                                      "avx512ifma",
+                                      "avx512vnni",
+                                      "avx512bf16",
+                                      "avx512bitalg",
+                                      "avx512vpopcntdq",
+                                      "avx512vbmi2"};
 #define V3 "avx,avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"
 #define V4 V3 ",avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
 

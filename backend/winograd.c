@@ -17,8 +17,12 @@ enum { POINTS = 36 };
 
 static const float P1 = 0.625f, Q1 = 1.5f, P2 = 0.390625f, Q2 = 2.25f, P3 = 0.244140625f, Q3 = 3.375f;
 
-static zn_ll kmul(zn_emit *e, float c, zn_ll x) { return zn_fmul(e, zn_vconst(e, c), x); }
-static zn_ll kfma(zn_emit *e, float c, zn_ll x, zn_ll y) { return zn_fma(e, zn_vconst(e, c), x, y); }
+static zn_ll kmul(zn_emit *e, float c, zn_ll x) {
+    return zn_fmul(e, zn_vconst(e, c), x);
+}
+static zn_ll kfma(zn_emit *e, float c, zn_ll x, zn_ll y) {
+    return zn_fma(e, zn_vconst(e, c), x, y);
+}
 
 /* B^T d */
 static void input_1d(zn_emit *e, const zn_ll *d, int ds, zn_ll *o, int os) {
@@ -54,9 +58,15 @@ static void gradient_1d(zn_emit *e, const zn_ll *y, int ys, zn_ll *o, int os) {
     o[5 * os] = y[3 * ys];
 }
 
-static float norm_p(void) { return 1 / (2 * P2 * (P2 - Q2)); }
-static float norm_q(void) { return 1 / (2 * Q2 * (Q2 - P2)); }
-static float norm_0(void) { return 1 / (P2 * Q2); }
+static float norm_p(void) {
+    return 1 / (2 * P2 * (P2 - Q2));
+}
+static float norm_q(void) {
+    return 1 / (2 * Q2 * (Q2 - P2));
+}
+static float norm_0(void) {
+    return 1 / (P2 * Q2);
+}
 
 /* G g */
 static void weight_1d(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
@@ -84,8 +94,12 @@ static void weight_gradient_1d(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int
 /* ---- shapes */
 
 /* Vectors of outputs in a block, and tiles (or channels) in a register tile. */
-static int block_vecs(const zn_emit *e, int64_t outputs) { return outputs >= 2 * e->lanes ? 2 : 1; }
-static int tile_rows(const zn_emit *e, int vecs) { return e->t->registers < 32 ? 8 / vecs : vecs == 2 ? 8 : 16; }
+static int block_vecs(const zn_emit *e, int64_t outputs) {
+    return outputs >= 2 * e->lanes ? 2 : 1;
+}
+static int tile_rows(const zn_emit *e, int vecs) {
+    return e->t->registers < 32 ? 8 / vecs : vecs == 2 ? 8 : 16;
+}
 
 typedef struct tiles {
     int64_t images, across, each; /* of an image: tiles in a row, tiles in all */
@@ -103,7 +117,9 @@ static void locate(zn_emit *e, const tiles *s, zn_ll tile, zn_ll *n, zn_ll *h, z
     *w = zn_mul(e, LLVMBuildURem(e->b, in_image, zn_i64(e, s->across), ""), 4);
 }
 
-static zn_ll rem(zn_emit *e, zn_ll a, int64_t k) { return LLVMBuildURem(e->b, a, zn_i64(e, k), ""); }
+static zn_ll rem(zn_emit *e, zn_ll a, int64_t k) {
+    return LLVMBuildURem(e->b, a, zn_i64(e, k), "");
+}
 
 /* Tiles of the block that starts at `first`: all, where blocks are known to divide the work. */
 static zn_ll block_count(zn_emit *e, int64_t block, zn_ll first, zn_ll end, bool divides) {
@@ -135,7 +151,8 @@ void zn_emit_wino_weights(zn_emit *e) {
     for (int i = 0; i < 6; i++)
         weight_1d(e, h + 3 * i, 1, v + 6 * i, 1);
     zn_ll panel = LLVMBuildUDiv(e->b, lo.i, zn_i64(e, block), "");
-    zn_ll to = zn_at(e, u, zn_add(e, zn_mul(e, panel, c * block), zn_add(e, zn_mul(e, lc.i, block), rem(e, lo.i, block))));
+    zn_ll to =
+        zn_at(e, u, zn_add(e, zn_mul(e, panel, c * block), zn_add(e, zn_mul(e, lc.i, block), rem(e, lo.i, block))));
     for (int k = 0; k < POINTS; k++)
         zn_store(e, zn_atk(e, to, k * c * o), v[k], e->lanes);
     zn_loop_end(e, &lo, NULL);
@@ -146,12 +163,12 @@ void zn_emit_wino_weights(zn_emit *e) {
 
 typedef struct wino {
     tiles s;
-    int in, in2;            /* bindings of x (6x6 tiles) and, for weights, dy (4x4 tiles) */
-    int64_t c, o, block;    /* block: tiles in scratch */
-    int64_t kv, km;         /* floats between positions k in V and M (or Z) */
+    int in, in2;         /* bindings of x (6x6 tiles) and, for weights, dy (4x4 tiles) */
+    int64_t c, o, block; /* block: tiles in scratch */
+    int64_t kv, km;      /* floats between positions k in V and M (or Z) */
     int vecs, rows;
-    zn_ll v, m, u;          /* addresses */
-    zn_ll first, count;     /* tiles of this block */
+    zn_ll v, m, u;      /* addresses */
+    zn_ll first, count; /* tiles of this block */
 } wino;
 
 /* 6x6 tiles of binding `in` into V: lanes over channels [c0, c1). rows: of a panel. */
@@ -235,7 +252,8 @@ static void product(zn_emit *e, const wino *x, zn_ll k, zn_ll o, zn_ll p) {
     }
     zn_loop_end(e, &lc, acc);
     zn_loop_end(e, &lb, lc.v);
-    zn_ll to = zn_at(e, x->m, zn_add(e, zn_mul(e, k, x->km), zn_add(e, zn_mul(e, o, x->block), zn_mul(e, p, x->rows * e->lanes))));
+    zn_ll to = zn_at(
+        e, x->m, zn_add(e, zn_mul(e, k, x->km), zn_add(e, zn_mul(e, o, x->block), zn_mul(e, p, x->rows * e->lanes))));
     for (int r = 0; r < x->vecs; r++)
         for (int i = 0; i < x->rows; i++)
             zn_store(e, zn_atk(e, to, (r * x->block + i) * e->lanes), lb.v[i * x->vecs + r], e->lanes);
@@ -365,7 +383,8 @@ static void transform_gradients(zn_emit *e, const wino *x) {
     zn_loop_end(e, &lt, NULL);
 }
 
-/* dU[k][c ... rows][o ... vecs] += V[k]^T Z[k] over the block's tiles. V is [36][channels / lanes][tiles][lanes] here. */
+/* dU[k][c ... rows][o ... vecs] += V[k]^T Z[k] over the block's tiles. V is [36][channels / lanes][tiles][lanes] here.
+ */
 static void accumulate(zn_emit *e, const wino *x, zn_ll k, zn_ll c, zn_ll o, zn_ll to) {
     int n = x->rows * x->vecs;
     zn_ll acc[ZN_MAX_CARRIED], in_block = rem(e, c, e->lanes), whole = LLVMBuildNSWSub(e->b, c, in_block, "");
@@ -430,8 +449,8 @@ void zn_emit_wino_grad_w(zn_emit *e) {
     zn_ll end = zn_mul(e, to, x.s.each);
     zn_loop_begin(e, &lb, zn_mul(e, from, x.s.each), end, x.block, 0, NULL);
     x.first = lb.i;
-    x.count = block_count(e, x.block, lb.i, end,
-                          x.s.images % shards == 0 && x.s.images / shards * x.s.each % x.block == 0);
+    x.count =
+        block_count(e, x.block, lb.i, end, x.s.images % shards == 0 && x.s.images / shards * x.s.each % x.block == 0);
     /* one panel of all tiles, so that (channels / lanes, tiles, lanes) is contiguous */
     transform_inputs(e, &x, (int)x.block, c0, zn_addk(e, c0, channels), channels);
     transform_gradients(e, &x);

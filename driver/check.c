@@ -20,24 +20,31 @@ static int64_t flops_of(const zn_value *v) {
         const zn_type *w = &v->operand[1]->type;
         return 2 * each * w->dim[0] * w->dim[1] * w->dim[2];
     }
-    case ZN_OP_MATMUL: return 2 * each * v->operand[1]->type.dim[0];
-    case ZN_OP_BN: return 2 * each;
+    case ZN_OP_MATMUL:
+        return 2 * each * v->operand[1]->type.dim[0];
+    case ZN_OP_BN:
+        return 2 * each;
     case ZN_OP_HADAMARD: {
         int64_t bits = 0;
         while (((int64_t)1 << bits) < zn_type_channels(&v->type))
             bits++;
         return each * (bits + 1);
     }
-    case ZN_OP_MAXPOOL: return each * zn_attr_of(v, MAXPOOL, k)->v[0] * zn_attr_of(v, MAXPOOL, k)->v[1];
-    case ZN_OP_AVGPOOL: return each * zn_attr_of(v, AVGPOOL, k)->v[0] * zn_attr_of(v, AVGPOOL, k)->v[1];
-    case ZN_OP_GLOBAL_AVGPOOL: return zn_type_count(&v->operand[0]->type) / v->type.dim[0];
+    case ZN_OP_MAXPOOL:
+        return each * zn_attr_of(v, MAXPOOL, k)->v[0] * zn_attr_of(v, MAXPOOL, k)->v[1];
+    case ZN_OP_AVGPOOL:
+        return each * zn_attr_of(v, AVGPOOL, k)->v[0] * zn_attr_of(v, AVGPOOL, k)->v[1];
+    case ZN_OP_GLOBAL_AVGPOOL:
+        return zn_type_count(&v->operand[0]->type) / v->type.dim[0];
     case ZN_OP_FLATTEN:
     case ZN_OP_UNFLATTEN:
     case ZN_OP_SUBSAMPLE:
     case ZN_OP_PAD_CHANNELS:
     case ZN_OP_SLICE_CHANNELS:
-    case ZN_OP_DROPOUT: return 0;
-    default: return each;
+    case ZN_OP_DROPOUT:
+        return 0;
+    default:
+        return each;
     }
 }
 
@@ -83,7 +90,8 @@ static void print_rows(const row *rows, size_t n, zn_buf *out) {
     for (size_t i = 0; i < n; i++)
         width = strlen(rows[i].layer) > width ? strlen(rows[i].layer) : width;
     int w = (int)(width < 60 ? width : 60);
-    zn_buf_printf(out, "%-*s  %-16s %14s %16s %14s  %s\n", w, "layer", "output", "parameters", "FLOPs", "bytes", "init");
+    zn_buf_printf(out, "%-*s  %-16s %14s %16s %14s  %s\n", w, "layer", "output", "parameters", "FLOPs", "bytes",
+                  "init");
     for (size_t i = 0; i < n; i++) {
         char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX], bytes[ZN_NUMBER_MAX];
         zn_buf shape = {0};
@@ -92,8 +100,8 @@ static void print_rows(const row *rows, size_t n, zn_buf *out) {
         zn_i64_grouped(rows[i].flops, flops);
         zn_i64_grouped(rows[i].bytes, bytes);
         zn_buf line = {0};
-        zn_buf_printf(&line, "%-*s  %-16s %14s %16s %14s  %s", w, rows[i].layer, zn_buf_str(&shape), params, flops, bytes,
-                      rows[i].init);
+        zn_buf_printf(&line, "%-*s  %-16s %14s %16s %14s  %s", w, rows[i].layer, zn_buf_str(&shape), params, flops,
+                      bytes, rows[i].init);
         while (line.n && line.at[line.n - 1] == ' ')
             line.at[--line.n] = 0;
         zn_buf_printf(out, "%s\n", zn_buf_str(&line));
@@ -109,11 +117,10 @@ static void print_term(zn_buf *out, const char *name, int64_t x) {
 }
 
 static void print_memory(const zn_module *m, const zn_plan *plan, zn_buf *out) {
-    int64_t weights = 0, state = 0, i = 0, arena = plan->train.arena_size > plan->eval.arena_size
-                                                        ? plan->train.arena_size
-                                                        : plan->eval.arena_size;
-    int64_t scratch = plan->train.scratch_size > plan->eval.scratch_size ? plan->train.scratch_size
-                                                                         : plan->eval.scratch_size;
+    int64_t weights = 0, state = 0, i = 0,
+            arena = plan->train.arena_size > plan->eval.arena_size ? plan->train.arena_size : plan->eval.arena_size;
+    int64_t scratch =
+        plan->train.scratch_size > plan->eval.scratch_size ? plan->train.scratch_size : plan->eval.scratch_size;
     for (const zn_param *p = m->params; p; p = p->next, i++)
         *(p->role == ZN_ROLE_MOMENTUM ? &state : &weights) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
     zn_buf_puts(out, "memory\n");

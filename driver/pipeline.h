@@ -10,8 +10,8 @@ typedef struct zn_pipeline {
     const char *stop_after;  /* last pass to run; NULL = all */
     const char *print_after; /* name of a pass, or "all"; NULL */
     bool verify_each, time_passes;
-    zn_buf *log;             /* -v */
-    zn_buf *dumps;           /* gets what print_after and time_passes ask for */
+    zn_buf *log;   /* -v */
+    zn_buf *dumps; /* gets what print_after and time_passes ask for */
 } zn_pipeline;
 
 /* Runs the passes over m. False after a report to d. A module that a pass broke ends in an internal error. */

@@ -7,9 +7,10 @@
 #include "driver/pipeline.h"
 #include "driver/render.h"
 
-static const char usage[] = "usage: znopt FILE.zir [--passes=a,b] [--print-after=PASS] [--print-after-all] [--verify-each]\n"
-                            "             [--time-passes] [--list-passes] [--list-ops] [-v] [-o OUT]\n"
-                            "Reads IR text (- is standard input), runs the passes, prints the result.\n";
+static const char usage[] =
+    "usage: znopt FILE.zir [--passes=a,b] [--print-after=PASS] [--print-after-all] [--verify-each]\n"
+    "             [--time-passes] [--list-passes] [--list-ops] [-v] [-o OUT]\n"
+    "Reads IR text (- is standard input), runs the passes, prints the result.\n";
 
 static int fail(int code, char *message) {
     fprintf(stderr, "znopt: %s\n", message);

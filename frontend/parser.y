@@ -154,7 +154,8 @@ formals: %empty                     { $$.first = $$.last = NULL; $$.n = 0; }
 formal_list: formal                 { $$.first = $$.last = $1; $$.n = 1; }
     | formal_list ',' formal        { $$ = $1; $$.last->next = $3; $$.last = $3; $$.n++; }
     ;
-formal: NAME opt_default            { $$ = zn_new(p->arena, zn_formal); $$->name = $1.s; $$->at = SPAN(@1); $$->value = $2; }
+formal: NAME opt_default            { $$ = zn_new(p->arena, zn_formal); $$->name = $1.s; $$->at = SPAN(@1);
+                                      $$->value = $2; }
     ;
 opt_default: %empty                 { $$ = NULL; }
     | '=' expr                      { $$ = $2; }

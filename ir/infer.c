@@ -30,10 +30,18 @@ __attribute__((format(printf, 3, 4))) static bool fail(zn_diags *d, const zn_val
     return false;
 }
 
-static const zn_type *in(const zn_value *v, int i) { return &v->operand[i]->type; }
-static bool is_f32(const zn_type *t, int rank) { return t->dtype == ZN_F32 && t->rank == rank; }
-static bool is_vector(const zn_type *t, int64_t n) { return is_f32(t, 1) && t->dim[0] == n; }
-static bool is_rows(const zn_type *t, int64_t k, int64_t n) { return is_f32(t, 2) && t->dim[0] == k && t->dim[1] == n; }
+static const zn_type *in(const zn_value *v, int i) {
+    return &v->operand[i]->type;
+}
+static bool is_f32(const zn_type *t, int rank) {
+    return t->dtype == ZN_F32 && t->rank == rank;
+}
+static bool is_vector(const zn_type *t, int64_t n) {
+    return is_f32(t, 1) && t->dim[0] == n;
+}
+static bool is_rows(const zn_type *t, int64_t k, int64_t n) {
+    return is_f32(t, 2) && t->dim[0] == k && t->dim[1] == n;
+}
 
 static bool infer_declared(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m, (void)d;
@@ -219,7 +227,8 @@ static bool infer_avgpool_grad(zn_module *m, const zn_value *v, zn_type *out, zn
     const zn_attr *size = sub ? zn_attr_of(v, SUBSAMPLE_GRAD, size) : zn_attr_of(v, AVGPOOL_GRAD, size),
                   *stride = sub ? zn_attr_of(v, SUBSAMPLE_GRAD, stride) : zn_attr_of(v, AVGPOOL_GRAD, stride);
     static const zn_attr one = {.n = 2, .v = {1, 1}}, none = {.n = 4};
-    const zn_attr *k = sub ? &one : zn_attr_of(v, AVGPOOL_GRAD, k), *pad = sub ? &none : zn_attr_of(v, AVGPOOL_GRAD, pad);
+    const zn_attr *k = sub ? &one : zn_attr_of(v, AVGPOOL_GRAD, k),
+                  *pad = sub ? &none : zn_attr_of(v, AVGPOOL_GRAD, pad);
     int64_t oh, ow;
     if (!is_f32(dy, 4) || size->n != 2 || stride->n != 2 || k->n != 2 || pad->n != 4 ||
         !windows(size->v[0], pad->v[0], pad->v[2], k->v[0], stride->v[0], &oh) ||

@@ -20,8 +20,12 @@ typedef struct eval_ctx {
 } eval_ctx;
 typedef void eval_fn(const eval_ctx *e);
 
-static const float *src(const eval_ctx *e, int i) { return e->operand[i]; }
-static const zn_type *type_of(const eval_ctx *e, int i) { return &e->v->operand[i]->type; }
+static const float *src(const eval_ctx *e, int i) {
+    return e->operand[i];
+}
+static const zn_type *type_of(const eval_ctx *e, int i) {
+    return &e->v->operand[i]->type;
+}
 
 static void join(float *a, int64_t n) {
     while (n > 1) {
@@ -42,22 +46,41 @@ static float *temp(size_t n) {
 
 /* ---- leaves and elementwise operations */
 
-static void eval_none(const eval_ctx *e) { ZN_ICE("`%s` is not evaluated", zn_op_table[e->v->op].text); }
+static void eval_none(const eval_ctx *e) {
+    ZN_ICE("`%s` is not evaluated", zn_op_table[e->v->op].text);
+}
 
 static void eval_copy(const eval_ctx *e) {
     memcpy(e->out, src(e, 0), (size_t)zn_type_count(&e->v->type) * sizeof(float));
 }
-static void eval_identity(const eval_ctx *e) { eval_copy(e); }
+static void eval_identity(const eval_ctx *e) {
+    eval_copy(e);
+}
 
-#define EACH(i) for (int64_t i = 0, n_ = zn_type_count(&e->v->type), c_ = zn_type_channels(&e->v->type); (void)c_, i < n_; i++)
+#define EACH(i)                                                                                                        \
+    for (int64_t i = 0, n_ = zn_type_count(&e->v->type), c_ = zn_type_channels(&e->v->type); (void)c_, i < n_; i++)
 
-static void eval_bias(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] + src(e, 1)[i % c_]; }
-static void eval_relu(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] < 0 ? 0 : src(e, 0)[i]; }
-static void eval_add(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] + src(e, 1)[i]; }
-static void eval_residual(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 1)[i] + src(e, 2)[i]; }
-static void eval_sub(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] - src(e, 1)[i]; }
-static void eval_mul(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[i]; }
-static void eval_scale(const eval_ctx *e) { EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[0]; }
+static void eval_bias(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] + src(e, 1)[i % c_];
+}
+static void eval_relu(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] < 0 ? 0 : src(e, 0)[i];
+}
+static void eval_add(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] + src(e, 1)[i];
+}
+static void eval_residual(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 1)[i] + src(e, 2)[i];
+}
+static void eval_sub(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] - src(e, 1)[i];
+}
+static void eval_mul(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[i];
+}
+static void eval_scale(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[0];
+}
 static void eval_mul_const(const eval_ctx *e) {
     float k = (float)zn_attr_of(e->v, MUL_CONST, value)->f;
     EACH(i) e->out[i] = src(e, 0)[i] * k;
@@ -346,9 +369,8 @@ static void eval_resample_grad(const eval_ctx *e) {
     EACH(i) {
         int64_t c = i % c_, p = i / c_, x = p % xt->dim[2], y = p / xt->dim[2] % xt->dim[1],
                 n = p / xt->dim[2] / xt->dim[1];
-        e->out[i] = x % s[1] || y % s[0]
-                        ? 0
-                        : src(e, 0)[((n * yt->dim[1] + y / s[0]) * yt->dim[2] + x / s[1]) * c_ + c];
+        e->out[i] =
+            x % s[1] || y % s[0] ? 0 : src(e, 0)[((n * yt->dim[1] + y / s[0]) * yt->dim[2] + x / s[1]) * c_ + c];
     }
 }
 
@@ -459,13 +481,18 @@ static void normalise_running(const eval_ctx *e, float eps) {
         e->out[i] = fmaf(src(e, 0)[i] - src(e, 3)[c], (1 / sqrtf(src(e, 4)[c] + eps)) * src(e, 1)[c], src(e, 2)[c]);
     }
 }
-static void eval_bn_infer(const eval_ctx *e) { normalise_running(e, (float)zn_attr_of(e->v, BN_INFER, eps)->f); }
-static void eval_bn(const eval_ctx *e) { normalise_running(e, (float)zn_attr_of(e->v, BN, eps)->f); }
+static void eval_bn_infer(const eval_ctx *e) {
+    normalise_running(e, (float)zn_attr_of(e->v, BN_INFER, eps)->f);
+}
+static void eval_bn(const eval_ctx *e) {
+    normalise_running(e, (float)zn_attr_of(e->v, BN, eps)->f);
+}
 
 static void eval_bn_running(const eval_ctx *e) {
     int64_t row = zn_attr_of(e->v, BN_RUNNING, row)->i, count = zn_attr_of(e->v, BN_RUNNING, count)->i;
     double momentum = zn_attr_of(e->v, BN_RUNNING, momentum)->f;
-    float keep = (float)(1 - momentum), take = (float)(row ? momentum * ((double)count / (double)(count - 1)) : momentum);
+    float keep = (float)(1 - momentum),
+          take = (float)(row ? momentum * ((double)count / (double)(count - 1)) : momentum);
     EACH(i) e->out[i] = fmaf(src(e, 1)[row * c_ + i], take, src(e, 0)[i] * keep);
 }
 
@@ -590,7 +617,9 @@ static float *param_data(const zn_interp *in, const char *name) {
     ZN_ICE("no parameter `%s`", name);
 }
 
-const float *zn_interp_value(const zn_value *v) { return v->note; }
+const float *zn_interp_value(const zn_value *v) {
+    return v->note;
+}
 
 void zn_interp_eval(const zn_interp *in, const zn_value *v, const void *const *operand, float *out) {
     eval_table[v->op](&(eval_ctx){in, v, operand, out});

@@ -17,7 +17,9 @@ bool zn_role_trained(zn_role r) {
            r == ZN_ROLE_SCALAR;
 }
 
-bool zn_role_saved(zn_role r) { return r != ZN_ROLE_MOMENTUM; }
+bool zn_role_saved(zn_role r) {
+    return r != ZN_ROLE_MOMENTUM;
+}
 
 zn_type zn_type_make(zn_dtype dtype, int rank, const int64_t *dim) {
     zn_type t = {.dtype = dtype, .rank = rank};
@@ -43,7 +45,9 @@ int64_t zn_type_count(const zn_type *t) {
     return n;
 }
 
-int64_t zn_type_channels(const zn_type *t) { return t->rank ? t->dim[t->rank - 1] : 1; }
+int64_t zn_type_channels(const zn_type *t) {
+    return t->rank ? t->dim[t->rank - 1] : 1;
+}
 
 bool zn_type_valid(const zn_type *t) {
     int64_t n = 4;
@@ -227,7 +231,9 @@ zn_value *zn_param_read(zn_module *m, zn_func *f, zn_value *before, const zn_par
     return v;
 }
 
-void zn_func_return(zn_module *m, zn_func *f, zn_value *v) { zn_vec_push(&m->arena, &f->results, v); }
+void zn_func_return(zn_module *m, zn_func *f, zn_value *v) {
+    zn_vec_push(&m->arena, &f->results, v);
+}
 
 void zn_value_remove(zn_func *f, zn_value *v) {
     *(v->prev ? &v->prev->next : &f->first) = v->next;

@@ -70,8 +70,8 @@ struct zn_value {
     const char *name; /* the user's name for it, or NULL */
     const char *path; /* "" at the top */
     zn_span span;
-    int group;  /* kernel it was fused into, by pass fuse; -1 before */
-    int id;     /* number in text; valid after zn_func_number */
+    int group; /* kernel it was fused into, by pass fuse; -1 before */
+    int id;    /* number in text; valid after zn_func_number */
     zn_value *prev, *next;
     void *note; /* scratch of the pass that runs */
 };
@@ -150,8 +150,7 @@ void zn_value_replace(zn_func *f, zn_value *old, zn_value *by);
 int zn_value_uses(const zn_func *f, const zn_value *v);
 
 /* Attribute `name` of a value of op OP: zn_attr_of(v, CONV, stride)->v[0]. The op must be right. */
-#define zn_attr_of(v, OP, name)                                                                                        \
-    (&(v)->attr[ZN_ATTR_ALL_##OP##_##name - zn_op_attr_first(ZN_OP_##OP)])
+#define zn_attr_of(v, OP, name) (&(v)->attr[ZN_ATTR_ALL_##OP##_##name - zn_op_attr_first(ZN_OP_##OP)])
 
 /* Text. Reading what was printed and printing it again gives the same bytes. */
 void zn_module_print(zn_module *m, zn_buf *out);

@@ -26,7 +26,7 @@ typedef struct reader {
     token_kind kind; /* the token under the cursor */
     const char *tok;
     size_t len;
-    char *str; /* of T_STRING and T_WORD, in the arena */
+    char *str;                 /* of T_STRING and T_WORD, in the arena */
     ZN_VEC(zn_value *) values; /* of this function, by number in the text; NULL = not defined */
 } reader;
 
@@ -49,7 +49,10 @@ __attribute__((format(printf, 2, 3))) static bool fail(reader *r, const char *fm
 }
 
 static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static void next_string(reader *r) {
@@ -88,7 +91,9 @@ static void next_string(reader *r) {
     r->len = (size_t)(r->at - r->tok);
 }
 
-static bool word_char(char c) { return isalnum((unsigned char)c) || c == '_' || c == '.'; }
+static bool word_char(char c) {
+    return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
 
 static void next(reader *r) {
     if (r->failed)
@@ -151,7 +156,9 @@ static bool take(reader *r, const char *text) {
     next(r);
     return !r->failed;
 }
-static bool expect(reader *r, const char *text) { return take(r, text) || fail(r, "expected `%s`", text); }
+static bool expect(reader *r, const char *text) {
+    return take(r, text) || fail(r, "expected `%s`", text);
+}
 
 static bool read_int(reader *r, int64_t *out) {
     if (r->kind != T_NUMBER || !zn_i64_parse(r->tok, r->len, out))
@@ -184,13 +191,17 @@ static bool read_string(reader *r, const char **out) {
 static bool read_attr(reader *r, zn_attr_kind kind, zn_attr *a) {
     *a = (zn_attr){0};
     switch (kind) {
-    case ZN_ATTR_INT: return read_int(r, &a->i);
-    case ZN_ATTR_FLOAT: return read_float(r, &a->f);
-    case ZN_ATTR_STR: return read_string(r, &a->s);
+    case ZN_ATTR_INT:
+        return read_int(r, &a->i);
+    case ZN_ATTR_FLOAT:
+        return read_float(r, &a->f);
+    case ZN_ATTR_STR:
+        return read_string(r, &a->s);
     case ZN_ATTR_BOOL:
         a->i = is(r, "true");
         return take(r, "true") || take(r, "false") || fail(r, "expected true or false");
-    case ZN_ATTR_INTS: break;
+    case ZN_ATTR_INTS:
+        break;
     }
     if (!expect(r, "["))
         return false;
@@ -317,11 +328,21 @@ static bool read_conf(reader *r) {
     if (r->failed || !read_loc(r, &c.span))
         return false;
     switch (c.kind) {
-    case ZN_CONF_INT: zn_conf_set_int(r->m, key, c.i, c.span); break;
-    case ZN_CONF_FLOAT: zn_conf_set_float(r->m, key, c.f, c.span); break;
-    case ZN_CONF_BOOL: zn_conf_set_bool(r->m, key, c.i, c.span); break;
-    case ZN_CONF_STR: zn_conf_set_str(r->m, key, c.s, c.span); break;
-    case ZN_CONF_FLOATS: zn_conf_set_floats(r->m, key, list.n, list.at, c.span); break;
+    case ZN_CONF_INT:
+        zn_conf_set_int(r->m, key, c.i, c.span);
+        break;
+    case ZN_CONF_FLOAT:
+        zn_conf_set_float(r->m, key, c.f, c.span);
+        break;
+    case ZN_CONF_BOOL:
+        zn_conf_set_bool(r->m, key, c.i, c.span);
+        break;
+    case ZN_CONF_STR:
+        zn_conf_set_str(r->m, key, c.s, c.span);
+        break;
+    case ZN_CONF_FLOATS:
+        zn_conf_set_floats(r->m, key, list.n, list.at, c.span);
+        break;
     }
     return true;
 }

@@ -14,14 +14,20 @@ zn_access zn_map_access(zn_op op, int i) {
     switch (op) {
     case ZN_OP_BIAS:
     case ZN_OP_BN_NORM:
-    case ZN_OP_BN_INFER: return i ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
-    case ZN_OP_BN_GRAD_X: return i > 1 ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
-    case ZN_OP_SCALE: return i ? ZN_ACCESS_SCALAR : ZN_ACCESS_FULL;
-    default: return ZN_ACCESS_FULL;
+    case ZN_OP_BN_INFER:
+        return i ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
+    case ZN_OP_BN_GRAD_X:
+        return i > 1 ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
+    case ZN_OP_SCALE:
+        return i ? ZN_ACCESS_SCALAR : ZN_ACCESS_FULL;
+    default:
+        return ZN_ACCESS_FULL;
     }
 }
 
-bool zn_layout_plain(const zn_layout *l) { return !(l->top | l->left | l->bottom | l->right); }
+bool zn_layout_plain(const zn_layout *l) {
+    return !(l->top | l->left | l->bottom | l->right);
+}
 
 int64_t zn_layout_row(const zn_type *t, const zn_layout *l) {
     return t->rank == 4 ? (l->left + t->dim[2] + l->right) * t->dim[3] : zn_type_channels(t);
@@ -42,8 +48,8 @@ int64_t zn_layout_bytes(const zn_type *t, const zn_layout *l) {
 static const char *const place_names[] = {"param", "arena", "batch"};
 
 static void print_program(const zn_program_plan *p, zn_buf *out) {
-    zn_buf_printf(out, "program @%s: arena %lld bytes (live at most %lld), scratch %lld bytes a thread\n", p->func->name,
-                  (long long)p->arena_size, (long long)p->live_peak, (long long)p->scratch_size);
+    zn_buf_printf(out, "program @%s: arena %lld bytes (live at most %lld), scratch %lld bytes a thread\n",
+                  p->func->name, (long long)p->arena_size, (long long)p->live_peak, (long long)p->scratch_size);
     for (size_t i = 0; i < p->buffers.n; i++) {
         const zn_buffer *b = &p->buffers.at[i];
         zn_buf_printf(out, "  buffer %zu %s+%lld size %lld : ", i, place_names[b->place], (long long)b->offset,
@@ -63,8 +69,8 @@ static void print_program(const zn_program_plan *p, zn_buf *out) {
         const zn_phase_plan *ph = &p->phases.at[i];
         if ((int)i == p->nforward)
             zn_buf_puts(out, "  check losses\n");
-        zn_buf_printf(out, "  phase %zu %s outer %lld grain %lld flops %lld:", i, ph->kernel->name, (long long)ph->outer,
-                      (long long)ph->grain, (long long)ph->flops);
+        zn_buf_printf(out, "  phase %zu %s outer %lld grain %lld flops %lld:", i, ph->kernel->name,
+                      (long long)ph->outer, (long long)ph->grain, (long long)ph->flops);
         for (size_t j = 0; j < ph->buffers.n; j++)
             zn_buf_printf(out, " %s%d", ph->kernel->bindings.at[j].kind == ZN_BIND_IN ? "" : ">", ph->buffers.at[j]);
         zn_buf_puts(out, " # ");

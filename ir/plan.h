@@ -66,7 +66,7 @@ typedef struct zn_kernel_plan {
     const zn_group *group;
     const zn_value *reduce; /* the channel sum that a join kernel finishes */
     ZN_VEC(zn_binding) bindings;
-    int64_t unit; /* images, rows or elements in one unit of the outer index */
+    int64_t unit;  /* images, rows or elements in one unit of the outer index */
     int64_t block; /* Winograd: tiles in scratch memory at once; else 0 */
 } zn_kernel_plan;
 
@@ -104,7 +104,8 @@ typedef struct zn_plan {
 void zn_plan_free(zn_plan *p);
 void zn_plan_print(const zn_plan *p, zn_buf *out);
 
-/* Floats: from the start of a buffer to element (0, 0, 0, 0); between images; between rows. Rank 2: rows of channels. */
+/* Floats: from the start of a buffer to element (0, 0, 0, 0); between images; between rows. Rank 2: rows of channels.
+ */
 int64_t zn_layout_first(const zn_type *t, const zn_layout *l);
 int64_t zn_layout_image(const zn_type *t, const zn_layout *l);
 int64_t zn_layout_row(const zn_type *t, const zn_layout *l);

@@ -28,9 +28,15 @@ void zn_text_quote(const char *s, zn_buf *out) {
 void zn_attr_print(zn_attr_kind kind, const zn_attr *a, zn_buf *out) {
     char num[ZN_NUMBER_MAX];
     switch (kind) {
-    case ZN_ATTR_INT: zn_buf_printf(out, "%lld", (long long)a->i); break;
-    case ZN_ATTR_BOOL: zn_buf_puts(out, a->i ? "true" : "false"); break;
-    case ZN_ATTR_STR: zn_text_quote(a->s ? a->s : "", out); break;
+    case ZN_ATTR_INT:
+        zn_buf_printf(out, "%lld", (long long)a->i);
+        break;
+    case ZN_ATTR_BOOL:
+        zn_buf_puts(out, a->i ? "true" : "false");
+        break;
+    case ZN_ATTR_STR:
+        zn_text_quote(a->s ? a->s : "", out);
+        break;
     case ZN_ATTR_FLOAT:
         zn_f64_text(a->f, num);
         zn_buf_puts(out, num);
@@ -47,10 +53,14 @@ void zn_attr_print(zn_attr_kind kind, const zn_attr *a, zn_buf *out) {
 bool zn_attr_equal(zn_attr_kind kind, const zn_attr *a, const zn_attr *b) {
     switch (kind) {
     case ZN_ATTR_INT:
-    case ZN_ATTR_BOOL: return a->i == b->i;
-    case ZN_ATTR_FLOAT: return !memcmp(&a->f, &b->f, sizeof a->f);
-    case ZN_ATTR_STR: return !strcmp(a->s ? a->s : "", b->s ? b->s : "");
-    case ZN_ATTR_INTS: break;
+    case ZN_ATTR_BOOL:
+        return a->i == b->i;
+    case ZN_ATTR_FLOAT:
+        return !memcmp(&a->f, &b->f, sizeof a->f);
+    case ZN_ATTR_STR:
+        return !strcmp(a->s ? a->s : "", b->s ? b->s : "");
+    case ZN_ATTR_INTS:
+        break;
     }
     if (a->n != b->n)
         return false;
@@ -70,11 +80,18 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
         else
             zn_buf_printf(out, "const(%s)", num);
         break;
-    case ZN_FORMULA_IDENTITY: zn_buf_puts(out, f->spanning ? "identity(spanning)" : "identity"); break;
-    case ZN_FORMULA_HADAMARD: zn_buf_printf(out, "hadamard(%s%s)", num, f->spanning ? ", spanning" : ""); break;
+    case ZN_FORMULA_IDENTITY:
+        zn_buf_puts(out, f->spanning ? "identity(spanning)" : "identity");
+        break;
+    case ZN_FORMULA_HADAMARD:
+        zn_buf_printf(out, "hadamard(%s%s)", num, f->spanning ? ", spanning" : "");
+        break;
     case ZN_FORMULA_NORMAL:
-    case ZN_FORMULA_UNIFORM: zn_buf_printf(out, "%s(%s)", zn_formula_names[f->kind], num); break;
-    case ZN_FORMULA_COUNT: break;
+    case ZN_FORMULA_UNIFORM:
+        zn_buf_printf(out, "%s(%s)", zn_formula_names[f->kind], num);
+        break;
+    case ZN_FORMULA_COUNT:
+        break;
     }
 }
 
@@ -87,9 +104,15 @@ static void print_conf(const zn_conf *c, zn_buf *out) {
     char num[ZN_NUMBER_MAX];
     zn_buf_printf(out, "conf %s = ", c->key);
     switch (c->kind) {
-    case ZN_CONF_INT: zn_buf_printf(out, "%lld", (long long)c->i); break;
-    case ZN_CONF_BOOL: zn_buf_puts(out, c->i ? "true" : "false"); break;
-    case ZN_CONF_STR: zn_text_quote(c->s, out); break;
+    case ZN_CONF_INT:
+        zn_buf_printf(out, "%lld", (long long)c->i);
+        break;
+    case ZN_CONF_BOOL:
+        zn_buf_puts(out, c->i ? "true" : "false");
+        break;
+    case ZN_CONF_STR:
+        zn_text_quote(c->s, out);
+        break;
     case ZN_CONF_FLOAT:
         zn_f64_text(c->f, num);
         zn_buf_puts(out, num);
@@ -135,7 +158,8 @@ static void print_value(zn_module *m, const zn_value *v, zn_buf *out) {
     for (int i = 0; i < n; i++) {
         const zn_attr_info *info = &zn_attr_table[first + i];
         zn_attr def;
-        if (info->def[0] && zn_attr_read(m, info->kind, info->def, &def) && zn_attr_equal(info->kind, &def, &v->attr[i]))
+        if (info->def[0] && zn_attr_read(m, info->kind, info->def, &def) &&
+            zn_attr_equal(info->kind, &def, &v->attr[i]))
             continue;
         zn_buf_printf(out, "%s%s = ", shown++ ? ", " : " {", info->name);
         zn_attr_print(info->kind, &v->attr[i], out);

@@ -1,9 +1,10 @@
 /* Pass fuse: which values are computed by one kernel.
  *
  * Values are visited in order. An elementwise value joins the kernel of one of its operands, kernels that compute more
- * than elements before others and the latest first, and takes along elementwise values that only it needs; a channel sum joins the kernel that makes its operand. A kernel may take a value only if nothing the value needs
- * depends on that kernel from outside (no cycle between kernels). Bits do not change: a fused value is computed by the
- * same operations, rounded to f32 at the same places, and reductions keep their order.
+ * than elements before others and the latest first, and takes along elementwise values that only it needs; a channel
+ * sum joins the kernel that makes its operand. A kernel may take a value only if nothing the value needs depends on
+ * that kernel from outside (no cycle between kernels). Bits do not change: a fused value is computed by the same
+ * operations, rounded to f32 at the same places, and reductions keep their order.
  *
  * Sets value->group; values without one stand alone. */
 #include <string.h>
@@ -16,9 +17,9 @@ enum { MAX_INPUTS = 8, MAX_VALUES = 16 };
 
 typedef struct fusion {
     zn_value *anchor;
-    bool map;         /* takes elementwise values of the anchor's type */
-    bool sums;        /* takes channel sums */
-    int64_t shards;   /* of the sums it has; 0 = none yet */
+    bool map;       /* takes elementwise values of the anchor's type */
+    bool sums;      /* takes channel sums */
+    int64_t shards; /* of the sums it has; 0 = none yet */
     int first_id, last_id;
     ZN_VEC(zn_value *) values;
     unsigned mark;
@@ -158,7 +159,8 @@ static void place_map(fuse_ctx *c, zn_value *v) {
         tried |= 1u << best;
         int k = v->operand[best]->group;
         const fusion *g = &c->groups.at[k];
-        if (g->map && !shards_of(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) && legal(c, v, k, full)) {
+        if (g->map && !shards_of(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) &&
+            legal(c, v, k, full)) {
             join(c, v, k);
             return;
         }

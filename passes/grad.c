@@ -15,9 +15,9 @@
 typedef struct grad_ctx {
     zn_module *m;
     zn_pass_ctx *pass;
-    zn_func *f;      /* @train_step */
-    bool *needs;     /* by id of the forward part: depends on a trained parameter */
-    zn_value **adj;  /* by id: gradient so far */
+    zn_func *f;       /* @train_step */
+    bool *needs;      /* by id of the forward part: depends on a trained parameter */
+    zn_value **adj;   /* by id: gradient so far */
     zn_value **again; /* by id: the value computed a second time, for the gradient */
     bool failed;
 } grad_ctx;
@@ -38,7 +38,9 @@ static zn_value *make(grad_ctx *c, const zn_value *v, zn_op op, int n, zn_value 
     return typed(c, add_op(c, v, op, n, operand));
 }
 
-static bool needs(const grad_ctx *c, const zn_value *v) { return c->needs[v->id]; }
+static bool needs(const grad_ctx *c, const zn_value *v) {
+    return c->needs[v->id];
+}
 
 static void accumulate(grad_ctx *c, const zn_value *of, zn_value *g) {
     zn_value **slot = &c->adj[of->id];
@@ -46,8 +48,12 @@ static void accumulate(grad_ctx *c, const zn_value *of, zn_value *g) {
         *slot = *slot ? make(c, of, ZN_OP_ADD, 2, OPERANDS(*slot, g)) : g;
 }
 
-static zn_attr hw(const zn_value *x) { return (zn_attr){.n = 2, .v = {x->type.dim[1], x->type.dim[2]}}; }
-static int64_t area_of(const zn_type *t) { return zn_type_count(t) / t->dim[0] / zn_type_channels(t); }
+static zn_attr hw(const zn_value *x) {
+    return (zn_attr){.n = 2, .v = {x->type.dim[1], x->type.dim[2]}};
+}
+static int64_t area_of(const zn_type *t) {
+    return zn_type_count(t) / t->dim[0] / zn_type_channels(t);
+}
 
 /* What the gradient reads in place of v. A normalised and rectified value is computed again from what its norm read,
  * which is kept anyway, so that only one of the two lives from forward to backward. */
@@ -126,7 +132,8 @@ static void grad_bias(grad_ctx *c, zn_value *v, zn_value *dy) {
 
 static void grad_relu(grad_ctx *c, zn_value *v, zn_value *dy) {
     int64_t at_zero = zn_attr_of(v, RELU, at_zero)->i;
-    /* With derivative 0 at 0 the result tells as much as the operand, and one of the two is there for the next layer. */
+    /* With derivative 0 at 0 the result tells as much as the operand, and one of the two is there for the next layer.
+     */
     zn_value *kept = c->again[v->id] ? c->again[v->id] : v;
     zn_value *g = add_op(c, v, ZN_OP_RELU_GRAD, 2, OPERANDS(dy, at_zero ? kept->operand[0] : kept));
     zn_attr_of(g, RELU_GRAD, at_zero)->i = at_zero;
@@ -264,7 +271,9 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
                              bool train) {
     zn_value *r;
     switch (v->op) {
-    case ZN_OP_RESIDUAL: r = zn_value_new(m, f, NULL, ZN_OP_ADD, 2, operand + 1, v->span, v->path); break;
+    case ZN_OP_RESIDUAL:
+        r = zn_value_new(m, f, NULL, ZN_OP_ADD, 2, operand + 1, v->span, v->path);
+        break;
     case ZN_OP_DROPOUT:
         if (!train)
             return operand[0];
@@ -286,7 +295,9 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
             r = zn_value_new(m, f, NULL, ZN_OP_BN_NORM, 4, of, v->span, v->path);
         }
         break;
-    default: r = zn_value_copy(m, f, NULL, v, operand); break;
+    default:
+        r = zn_value_copy(m, f, NULL, v, operand);
+        break;
     }
     if (!zn_value_infer(m, r, pass->diags))
         ZN_ICE("a copied operation has no type: %s", zn_op_table[r->op].text);
@@ -317,8 +328,7 @@ static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
     zn_value *loss = zn_value_new(c->m, c->f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, logits->span, "");
     zn_attr_of(loss, CROSS_ENTROPY, smoothing)->f = zn_conf_float(c->m, "train.smoothing", 0);
     zn_func_return(c->m, c->f, typed(c, loss));
-    zn_func_return(c->m, c->f,
-                   typed(c, zn_value_new(c->m, c->f, NULL, ZN_OP_CORRECT, 2, of, logits->span, "")));
+    zn_func_return(c->m, c->f, typed(c, zn_value_new(c->m, c->f, NULL, ZN_OP_CORRECT, 2, of, logits->span, "")));
     return loss;
 }
 
@@ -349,9 +359,8 @@ static void update(grad_ctx *c, zn_value *w, zn_value *g, zn_value *lr) {
         zn_value *v = zn_param_read(m, c->f, NULL, state, w->path);
         v = make(c, w, ZN_OP_ADD, 2, OPERANDS(times(c, w, v, momentum), g));
         store(c, w, vname, v);
-        g = zn_conf_bool(m, "train.nesterov", false)
-                ? make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, v, momentum)))
-                : v;
+        g = zn_conf_bool(m, "train.nesterov", false) ? make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, v, momentum)))
+                                                     : v;
     }
     store(c, w, name, make(c, w, ZN_OP_SUB, 2, OPERANDS(w, make(c, w, ZN_OP_SCALE, 2, OPERANDS(g, lr)))));
 }
@@ -381,8 +390,8 @@ static void running_updates(grad_ctx *c, const zn_func *from, zn_value *end) {
     }
 }
 
-/* Reverse accumulation from `end`, the last value so far, to the first; `seed` has its gradient already, or is the loss.
- * done(), if given, is called for each parameter's value when its gradient is whole. */
+/* Reverse accumulation from `end`, the last value so far, to the first; `seed` has its gradient already, or is the
+ * loss. done(), if given, is called for each parameter's value when its gradient is whole. */
 typedef void whole_fn(grad_ctx *c, zn_value *param, zn_value *g, void *arg);
 
 static zn_value **prepare(grad_ctx *c) {
@@ -425,7 +434,9 @@ static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use, whole_fn 
     return true;
 }
 
-static void update_whole(grad_ctx *c, zn_value *param, zn_value *g, void *lr) { update(c, param, g, lr); }
+static void update_whole(grad_ctx *c, zn_value *param, zn_value *g, void *lr) {
+    update(c, param, g, lr);
+}
 
 bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     zn_func *from = zn_func_find(m, "forward");

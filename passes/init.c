@@ -34,15 +34,23 @@ typedef struct init_ctx {
     bool failed;
 } init_ctx;
 
-static bool is_weighted(const zn_value *v) { return v->op == ZN_OP_CONV || v->op == ZN_OP_MATMUL; }
-static bool is_norm_or_activation(const zn_value *v) { return v->op == ZN_OP_BN || v->op == ZN_OP_RELU; }
+static bool is_weighted(const zn_value *v) {
+    return v->op == ZN_OP_CONV || v->op == ZN_OP_MATMUL;
+}
+static bool is_norm_or_activation(const zn_value *v) {
+    return v->op == ZN_OP_BN || v->op == ZN_OP_RELU;
+}
 
 static zn_param *weight_of(init_ctx *c, const zn_value *v) {
     ZN_ASSERT(v->operand[1]->op == ZN_OP_PARAM);
     return zn_param_find(c->m, zn_attr_of(v->operand[1], PARAM, name)->s);
 }
-static int64_t width_in(const zn_value *v) { return zn_type_channels(&v->operand[0]->type); }
-static int64_t width_out(const zn_value *v) { return zn_type_channels(&v->type); }
+static int64_t width_in(const zn_value *v) {
+    return zn_type_channels(&v->operand[0]->type);
+}
+static int64_t width_out(const zn_value *v) {
+    return zn_type_channels(&v->type);
+}
 
 static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
     zn_param *w = weight_of(c, layer);
@@ -85,7 +93,8 @@ static zn_value *build(init_ctx *c, place at, zn_op op, int n, zn_value *const *
 }
 static zn_value *typed(init_ctx *c, zn_value *v) {
     if (!zn_value_infer(c->m, v, c->pass->diags))
-        ZN_ICE("what init inserted has no type: %s", c->pass->diags->last ? c->pass->diags->last->msg : zn_op_table[v->op].text);
+        ZN_ICE("what init inserted has no type: %s",
+               c->pass->diags->last ? c->pass->diags->last->msg : zn_op_table[v->op].text);
     return v;
 }
 
@@ -126,9 +135,8 @@ static zn_value *project(init_ctx *c, place at, zn_value *u, int64_t out, const 
         weight = zn_arena_printf(&c->m->arena, "%s.weight", path);
     } while (zn_param_find(c->m, weight));
     int64_t in = zn_type_channels(&u->type), dim4[4] = {1, 1, in, out}, dim2[2] = {in, out};
-    zn_param *p =
-        zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
-                     (zn_formula){ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in}, at.span);
+    zn_param *p = zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
+                               (zn_formula){ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in}, at.span);
     p->decay = (float)zn_conf_float(c->m, "train.decay", 0);
     zn_value *operand[2] = {u, zn_param_read(c->m, c->f, at.before, p, path)};
     zn_value *v = build(c, at, image ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand);
@@ -228,7 +236,9 @@ static zn_value *after_leading(const value_list *chain, const unit *u, zn_value 
     return x;
 }
 
-static void zero_layer(init_ctx *c, const zn_value *layer) { set_weight(c, layer, zn_formula_const(0)); }
+static void zero_layer(init_ctx *c, const zn_value *layer) {
+    set_weight(c, layer, zn_formula_const(0));
+}
 
 /* The skip from x (and u) to y: identity, or hadamard(P(u)). NULL where no stride explains the size. */
 static zn_value *skip_of(init_ctx *c, place at, zn_value *x, zn_value *u, const zn_value *y, size_t k) {
@@ -246,8 +256,7 @@ static void add_skip(init_ctx *c, const value_list *chain, const unit *u, size_t
     zn_value *end = chain->at[u->end - 1], *next = end->next, *lead = after_leading(chain, u, x);
     place at = {next, res->span, res->path};
     int64_t stride[2];
-    zn_value *skip = slice && explain(x, end, stride) ? subsample(c, at, x, stride)
-                                                      : skip_of(c, at, x, lead, end, k);
+    zn_value *skip = slice && explain(x, end, stride) ? subsample(c, at, x, stride) : skip_of(c, at, x, lead, end, k);
     if (!skip) {
         set_algorithm12(c, u->layer);
         return;
@@ -353,7 +362,8 @@ static void outside(init_ctx *c, zn_value *layer) {
     }
     zero_layer(c, layer);
     const char *dot = strrchr(layer->path, '.');
-    place at = {end->next, layer->span, dot ? zn_arena_strndup(&c->m->arena, layer->path, (size_t)(dot - layer->path)) : ""};
+    place at = {end->next, layer->span,
+                dot ? zn_arena_strndup(&c->m->arena, layer->path, (size_t)(dot - layer->path)) : ""};
     zn_value *v = pooled_or_sliced(c, at, x, end, stride);
     v = build(c, at, ZN_OP_PAD_CHANNELS, 1, &v);
     zn_attr_of(v, PAD_CHANNELS, channels)->i = out;
@@ -448,8 +458,9 @@ static void zero_augment(init_ctx *c) {
 
 static void scheme_zero(init_ctx *c) {
     if (c->o.paper && c->o.augment) {
-        zn_diag_add(c->pass->diags, ZN_DIAG_INIT_OPTION, (zn_span){0},
-                    "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
+        zn_diag_add(
+            c->pass->diags, ZN_DIAG_INIT_OPTION, (zn_span){0},
+            "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
         c->failed = true;
         return;
     }
@@ -496,7 +507,8 @@ bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
     c.o.augment = zero && !strcmp(zn_conf_str(m, "init.variant", "augment"), "augment");
     c.o.spanning = !strcmp(zn_conf_str(m, "init.columns", "sylvester"), "spanning");
     c.o.paper = !strcmp(zn_conf_str(m, "init.scale", "orthonormal"), "paper");
-    c.o.head = strcmp(zn_conf_str(m, "init.head", c.o.augment ? "zero" : "identity"), "zero") ? HEAD_IDENTITY : HEAD_ZERO;
+    c.o.head =
+        strcmp(zn_conf_str(m, "init.head", c.o.augment ? "zero" : "identity"), "zero") ? HEAD_IDENTITY : HEAD_ZERO;
     c.o.relu_at_zero = (int)zn_conf_int(m, "init.relu_at_zero", c.o.augment ? 1 : 0);
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (!strcmp(schemes[i].name, scheme)) {

@@ -20,11 +20,11 @@ typedef struct planner {
     zn_func *f;
     zn_plan_options o;
     int nvalues;
-    int *group;           /* by id: index into prog->groups, -1 */
-    zn_layout *layout;    /* by id */
-    int *buffer;          /* by id: where it lies, -1 */
-    bool *leaves;         /* by id: used outside its group */
-    const zn_value **stored; /* by id: the store that takes the value into its parameter in place, NULL */
+    int *group;                    /* by id: index into prog->groups, -1 */
+    zn_layout *layout;             /* by id */
+    int *buffer;                   /* by id: where it lies, -1 */
+    bool *leaves;                  /* by id: used outside its group */
+    const zn_value **stored;       /* by id: the store that takes the value into its parameter in place, NULL */
     ZN_VEC(const zn_value *) late; /* stores that need a copy at the end */
 } planner;
 
@@ -44,12 +44,18 @@ static bool is_reduce(const zn_value *v) {
 
 static int64_t shards_of(const zn_value *v) {
     switch (v->op) {
-    case ZN_OP_BN_STATS: return zn_attr_of(v, BN_STATS, shards)->i;
-    case ZN_OP_BN_GRAD_SUMS: return zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
-    case ZN_OP_SUM_ROWS: return zn_attr_of(v, SUM_ROWS, shards)->i;
-    case ZN_OP_CONV_GRAD_W: return zn_attr_of(v, CONV_GRAD_W, shards)->i;
-    case ZN_OP_MATMUL: return zn_attr_of(v, MATMUL, shards)->i;
-    default: return 1;
+    case ZN_OP_BN_STATS:
+        return zn_attr_of(v, BN_STATS, shards)->i;
+    case ZN_OP_BN_GRAD_SUMS:
+        return zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
+    case ZN_OP_SUM_ROWS:
+        return zn_attr_of(v, SUM_ROWS, shards)->i;
+    case ZN_OP_CONV_GRAD_W:
+        return zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    case ZN_OP_MATMUL:
+        return zn_attr_of(v, MATMUL, shards)->i;
+    default:
+        return 1;
     }
 }
 
@@ -147,7 +153,8 @@ static void place_stores(planner *p, int_list *deps) {
         /* inside its own group the old value may only be read element for element, in a kernel that writes it so */
         if (ok && reads_param(p, p->prog->groups.at[w], name)) {
             const zn_group *g = p->prog->groups.at[w];
-            ok = g->family == ZN_KERNEL_MAP || g->family == ZN_KERNEL_CONV_GRAD_W || g->family == ZN_KERNEL_BN_RUNNING ||
+            ok = g->family == ZN_KERNEL_MAP || g->family == ZN_KERNEL_CONV_GRAD_W ||
+                 g->family == ZN_KERNEL_BN_RUNNING ||
                  (g->family == ZN_KERNEL_MATMUL && zn_attr_of(g->anchor, MATMUL, trans_a)->i);
             for (size_t i = 0; ok && i < g->values.n; i++)
                 for (int j = 0; j < g->values.at[i]->noperands; j++) {
@@ -267,7 +274,8 @@ static void make_layouts(planner *p) {
 /* ---- buffers */
 
 static int new_buffer(planner *p, zn_type type, zn_layout layout, zn_place place, const char *what) {
-    zn_buffer b = {.type = type, .layout = layout, .place = place, .same_as = -1, .what = what, .first = -1, .last = -1};
+    zn_buffer b = {
+        .type = type, .layout = layout, .place = place, .same_as = -1, .what = what, .first = -1, .last = -1};
     b.size = zn_layout_bytes(&type, &layout);
     zn_vec_push(A(p), &p->prog->buffers, b);
     return (int)p->prog->buffers.n - 1;
@@ -330,7 +338,9 @@ static size_t index_in(const zn_group *g, const zn_value *v) {
         i++;
     return i;
 }
-static bool in_group(const zn_group *g, const zn_value *v) { return index_in(g, v) < g->values.n; }
+static bool in_group(const zn_group *g, const zn_value *v) {
+    return index_in(g, v) < g->values.n;
+}
 
 static size_t bind(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, zn_binding_kind kind, const zn_value *v) {
     for (size_t i = 0; i < k->bindings.n; i++)
@@ -343,7 +353,8 @@ static size_t bind(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, zn_binding_
     return k->bindings.n - 1;
 }
 
-static void bind_temp(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, zn_binding_kind kind, const char *name, int buf) {
+static void bind_temp(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, zn_binding_kind kind, const char *name,
+                      int buf) {
     zn_binding b = {kind, NULL, name, p->prog->buffers.at[buf].type, (zn_layout){0}};
     zn_vec_push(A(p), &k->bindings, b);
     zn_vec_push(A(p), &ph->buffers, buf);
@@ -454,15 +465,21 @@ static void add_phase(planner *p, zn_kernel_plan *k, zn_phase_plan *ph) {
     zn_vec_push(A(p), &p->prog->phases, *ph);
 }
 
-static int64_t count(const zn_value *v) { return zn_type_count(&v->type); }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t count(const zn_value *v) {
+    return zn_type_count(&v->type);
+}
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
 static zn_type partial_type(int64_t shards, int64_t rows, int64_t n) {
     int64_t dim[3] = {shards, rows, n};
     return zn_type_make(ZN_F32, 3, dim);
 }
 
-static int64_t rows_of_reduce(const zn_value *r) { return r->op == ZN_OP_SUM_ROWS ? 1 : 2; }
+static int64_t rows_of_reduce(const zn_value *r) {
+    return r->op == ZN_OP_SUM_ROWS ? 1 : 2;
+}
 
 /* The join of a channel sum's partials. */
 static void plan_join_of_sum(planner *p, const zn_group *g, const zn_value *r, int partial) {
@@ -482,9 +499,9 @@ typedef struct image_job {
     zn_kernel_family family;
     const char *weights; /* a temporary that it reads: "turned", "transformed"; NULL */
     int weights_buffer;
-    int64_t flops;       /* of one image */
-    int64_t block;       /* Winograd: tiles in scratch at once */
-    int64_t tiles;       /* of an image */
+    int64_t flops; /* of one image */
+    int64_t block; /* Winograd: tiles in scratch at once */
+    int64_t tiles; /* of an image */
 } image_job;
 
 /* Images in one unit: whole shards of the channel sums on the way; enough tiles for a block. */
@@ -492,7 +509,8 @@ static int64_t unit_of_images(const image_job *job, int64_t batch, int64_t shard
     int64_t unit = 1, each = zn_type_count(t) / batch;
     if (job->block)
         unit = ceil_div(job->block, job->tiles);
-    else if (job->flops && t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
+    else if (job->flops &&
+             t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
         unit = ceil_div(64, t->dim[1] * t->dim[2]);
     else if (!shards && t->rank == 2 && each < 4096)
         unit = ceil_div(4096, each);
@@ -616,9 +634,13 @@ static void plan_winograd(planner *p, const zn_group *g, const zn_value *w, int 
     bind_temp(p, k, &ph, ZN_BIND_TEMP, "transformed", u);
     add_phase(p, k, &ph);
     const zn_type *y = &g->anchor->type;
-    plan_images(p, g, &(image_job){.family = ZN_KERNEL_WINO_CONV, .weights = "transformed", .weights_buffer = u,
-                                   .flops = flops, .block = c * o >= 256 * 256 ? 64 : 32,
-                                   .tiles = y->dim[1] / 4 * (y->dim[2] / 4)});
+    plan_images(p, g,
+                &(image_job){.family = ZN_KERNEL_WINO_CONV,
+                             .weights = "transformed",
+                             .weights_buffer = u,
+                             .flops = flops,
+                             .block = c * o >= 256 * 256 ? 64 : 32,
+                             .tiles = y->dim[1] / 4 * (y->dim[2] / 4)});
 }
 
 static void plan_conv(planner *p, const zn_group *g) {
@@ -640,8 +662,10 @@ static void plan_conv_grad_x(planner *p, const zn_group *g) {
     if (is_winograd(v))
         plan_winograd(p, g, NULL, turned, flops);
     else
-        plan_images(p, g, &(image_job){.family = ZN_KERNEL_CONV_GRAD_X, .weights = "turned", .weights_buffer = turned,
-                                       .flops = flops});
+        plan_images(
+            p, g,
+            &(image_job){
+                .family = ZN_KERNEL_CONV_GRAD_X, .weights = "turned", .weights_buffer = turned, .flops = flops});
 }
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights. */
@@ -650,7 +674,9 @@ enum { GRAD_W_ROWS = 96 };
 enum { SMALL_MAP = 64, SMALL_WEIGHTS = 16384 };
 
 /* Largest block of input channels that divides them. */
-static int64_t wino_channels(int64_t c) { return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16; }
+static int64_t wino_channels(int64_t c) {
+    return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16;
+}
 
 static void plan_wino_grad_w(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
@@ -692,7 +718,8 @@ static void plan_conv_grad_w(planner *p, const zn_group *g) {
         plan_wino_grad_w(p, g);
         return;
     }
-    int64_t flops = 2 * v->type.dim[0] * kwc * count(v->operand[1]), area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
+    int64_t flops = 2 * v->type.dim[0] * kwc * count(v->operand[1]),
+            area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
     if (area < SMALL_MAP && count(v) >= SMALL_WEIGHTS)
         plan_grad_w_joined(p, g, v->type.dim[0], kwc, flops);
     else
@@ -711,7 +738,8 @@ static void plan_matmul(planner *p, const zn_group *g) {
         bind(p, k, &ph, ZN_BIND_OUT, v);
         bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
         bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
-        int64_t extra[9] = {rows, cols, inner, v->operand[0]->type.dim[1], v->operand[1]->type.dim[1], cols, ta, tb, block};
+        int64_t extra[9] = {rows, cols, inner, v->operand[0]->type.dim[1], v->operand[1]->type.dim[1], cols,
+                            ta,   tb,   block};
         for (int i = 0; i < 9; i++)
             zn_vec_push(A(p), &ph.extra, extra[i]);
         p->plan->uses_openblas = true;
@@ -747,13 +775,25 @@ static void plan_bn_running(planner *p, const zn_group *g) {
 
 static void plan_group(planner *p, const zn_group *g) {
     switch (g->family) {
-    case ZN_KERNEL_MAP: plan_map(p, g); break;
-    case ZN_KERNEL_CONV: plan_conv(p, g); break;
-    case ZN_KERNEL_CONV_GRAD_X: plan_conv_grad_x(p, g); break;
-    case ZN_KERNEL_CONV_GRAD_W: plan_conv_grad_w(p, g); break;
+    case ZN_KERNEL_MAP:
+        plan_map(p, g);
+        break;
+    case ZN_KERNEL_CONV:
+        plan_conv(p, g);
+        break;
+    case ZN_KERNEL_CONV_GRAD_X:
+        plan_conv_grad_x(p, g);
+        break;
+    case ZN_KERNEL_CONV_GRAD_W:
+        plan_conv_grad_w(p, g);
+        break;
     case ZN_KERNEL_MATMUL:
-    case ZN_KERNEL_OPENBLAS: plan_matmul(p, g); break;
-    case ZN_KERNEL_BN_RUNNING: plan_bn_running(p, g); break;
+    case ZN_KERNEL_OPENBLAS:
+        plan_matmul(p, g);
+        break;
+    case ZN_KERNEL_BN_RUNNING:
+        plan_bn_running(p, g);
+        break;
     default: { /* one kernel over images: by image, or by sample */
         const zn_type *t = &g->anchor->type;
         if (is_reduce(g->anchor)) {
@@ -815,7 +855,8 @@ static void share_in_place(planner *p) {
                 int r = root_of(prog, ph->buffers.at[j]);
                 zn_buffer *in = &prog->buffers.at[r];
                 const zn_binding *b = &ph->kernel->bindings.at[j];
-                if (b->kind != ZN_BIND_IN || !b->value || !only_full(ph->kernel->group, b->value) || in->place != ZN_PLACE_ARENA || in->last != (int)i || in->first == (int)i ||
+                if (b->kind != ZN_BIND_IN || !b->value || !only_full(ph->kernel->group, b->value) ||
+                    in->place != ZN_PLACE_ARENA || in->last != (int)i || in->first == (int)i ||
                     prog->buffers.at[ph->buffers.at[j]].same_as >= 0 || !zn_type_equal(&in->type, &out->type) ||
                     memcmp(&in->layout, &out->layout, sizeof in->layout))
                     continue;

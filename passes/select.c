@@ -42,12 +42,14 @@ static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w
     bool fits = winograd_fits(w, map, stride, pad);
     zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
                 (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
-                direct ? "direct, asked for" : fits ? "winograd" : "direct, shape");
+                direct ? "direct, asked for"
+                : fits ? "winograd"
+                       : "direct, shape");
     return fits && !direct ? "winograd" : "direct";
 }
 
-/* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and more
- * partial sums in the transformed domain (36 / 9 times the weights) cost memory. */
+/* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and
+ * more partial sums in the transformed domain (36 / 9 times the weights) cost memory. */
 static int64_t winograd_shards(const zn_type *dy) {
     int64_t tiles = dy->dim[0] * (dy->dim[1] / 4) * (dy->dim[2] / 4), s = 1;
     while (s < zn_shard_count(dy->dim[0]) && s * 256 < tiles)
@@ -57,15 +59,14 @@ static int64_t winograd_shards(const zn_type *dy) {
 
 static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
     if (v->op == ZN_OP_CONV)
-        zn_attr_of(v, CONV, algo)->s = choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV, stride)->v,
-                                                   zn_attr_of(v, CONV, pad)->v, ctx);
+        zn_attr_of(v, CONV, algo)->s =
+            choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV, stride)->v, zn_attr_of(v, CONV, pad)->v, ctx);
     if (v->op == ZN_OP_CONV_GRAD_X)
-        zn_attr_of(v, CONV_GRAD_X, algo)->s =
-            choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV_GRAD_X, stride)->v,
-                        zn_attr_of(v, CONV_GRAD_X, pad)->v, ctx);
+        zn_attr_of(v, CONV_GRAD_X, algo)->s = choose_conv(
+            m, v, &v->operand[1]->type, zn_attr_of(v, CONV_GRAD_X, stride)->v, zn_attr_of(v, CONV_GRAD_X, pad)->v, ctx);
     if (v->op == ZN_OP_CONV_GRAD_W) {
-        const char *algo = choose_conv(m, v, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v,
-                                       zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
+        const char *algo =
+            choose_conv(m, v, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v, zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
         zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
         if (!strcmp(algo, "winograd"))
             zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(&v->operand[1]->type);

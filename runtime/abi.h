@@ -44,10 +44,10 @@ typedef void zn_kernel(const zn_step *step, const zn_args *args, int64_t begin, 
 
 /* A value that a phase writes, for looking at it: rows of `row` floats, `pitch` floats apart. */
 typedef struct zn_output {
-    uint32_t buf; /* index into the phase's buffers */
-    uint32_t line; /* of the user's file; 0 = none */
-    const char *op; /* "conv stage1.0.conv1" */
-    uint64_t first; /* floats before the first row */
+    uint32_t buf;                 /* index into the phase's buffers */
+    uint32_t line;                /* of the user's file; 0 = none */
+    const char *op;               /* "conv stage1.0.conv1" */
+    uint64_t first;               /* floats before the first row */
     uint64_t images, image_pitch; /* outermost blocks, floats apart */
     uint64_t rows, pitch, row;
 } zn_output;
@@ -112,7 +112,7 @@ typedef struct zn_data_desc {
  * stays zero. A vector input has height = width = 1. Labels are i32[batch] at `labels`. */
 typedef struct zn_input_desc {
     int64_t batch, height, width, channels, classes;
-    uint64_t rank; /* of the input: 1 takes any images of height * width * channels elements, in memory order */
+    uint64_t rank;  /* of the input: 1 takes any images of height * width * channels elements, in memory order */
     uint64_t image; /* offset in BATCH */
     uint64_t first, image_pitch, pitch; /* floats */
     uint64_t labels;

@@ -86,7 +86,9 @@ char *zn_arena_strndup(zn_arena *a, const char *s, size_t n) {
     return p;
 }
 
-char *zn_arena_strdup(zn_arena *a, const char *s) { return zn_arena_strndup(a, s, strlen(s)); }
+char *zn_arena_strdup(zn_arena *a, const char *s) {
+    return zn_arena_strndup(a, s, strlen(s));
+}
 
 char *zn_arena_printf(zn_arena *a, const char *fmt, ...) {
     va_list ap, again;

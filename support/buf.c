@@ -36,8 +36,12 @@ void zn_buf_add(zn_buf *b, const void *s, size_t n) {
     b->at[b->n] = 0;
 }
 
-void zn_buf_puts(zn_buf *b, const char *s) { zn_buf_add(b, s, strlen(s)); }
-void zn_buf_putc(zn_buf *b, char c) { zn_buf_add(b, &c, 1); }
+void zn_buf_puts(zn_buf *b, const char *s) {
+    zn_buf_add(b, s, strlen(s));
+}
+void zn_buf_putc(zn_buf *b, char c) {
+    zn_buf_add(b, &c, 1);
+}
 
 void zn_buf_vprintf(zn_buf *b, const char *fmt, va_list ap) {
     va_list again;
@@ -57,4 +61,6 @@ void zn_buf_printf(zn_buf *b, const char *fmt, ...) {
     va_end(ap);
 }
 
-const char *zn_buf_str(const zn_buf *b) { return b->at ? b->at : ""; }
+const char *zn_buf_str(const zn_buf *b) {
+    return b->at ? b->at : "";
+}

@@ -35,7 +35,9 @@ typedef struct zn_formula {
     bool spanning;
 } zn_formula;
 
-static inline zn_formula zn_formula_const(float a) { return (zn_formula){ZN_FORMULA_CONST, a, false}; }
+static inline zn_formula zn_formula_const(float a) {
+    return (zn_formula){ZN_FORMULA_CONST, a, false};
+}
 
 /* Fills out[] (the product of dim[0..rank)). name keys random formulas. */
 void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);

@@ -1,4 +1,5 @@
-/* Broken invariants of znet itself: never for a user's mistake. Prints the stage and asks for a report, exits with 70. */
+/* Broken invariants of znet itself: never for a user's mistake. Prints the stage and asks for a report, exits with 70.
+ */
 #ifndef ZN_SUPPORT_ICE_H
 #define ZN_SUPPORT_ICE_H
 
