@@ -42,8 +42,17 @@ expect() {
     fi
 }
 
-# The digest a training command prints last.
-digest() { "$@" 2>&1 | sed -n 's/^weights sha256:\([0-9a-f]\{64\}\)$/\1/p'; }
+# The digest a training command prints last; of one that fails, its exit code.
+digest() {
+    "$@" >"$tmp/digest" 2>&1
+    code=$?
+    if [ $code -eq 0 ]; then
+        sed -n 's/^weights sha256:\([0-9a-f]\{64\}\)$/\1/p' "$tmp/digest"
+    else
+        echo "exit code $code of $*"
+        sed 's/^/    /' "$tmp/digest" | head -n 20 >&2
+    fi
+}
 
 finish() {
     echo "$checks checks, $bad failed"
