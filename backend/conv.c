@@ -224,6 +224,23 @@ static void phase_taps(int64_t phase, int64_t k, int64_t s, int64_t pad, int64_t
         }
 }
 
+/* The phases below the stride that have taps, ascending, and -1 behind the last. */
+static int64_t *tapped_phases(zn_arena *scratch, int64_t k, int64_t s, int64_t pad) {
+    int64_t *at = zn_new_n(scratch, int64_t, (size_t)k + 1), n = 0;
+    for (int64_t t = 0; t < k; t++) {
+        int64_t phase = ((t - pad) % s + s) % s, i = n;
+        while (i && at[i - 1] > phase)
+            i--;
+        if (i && at[i - 1] == phase)
+            continue;
+        memmove(at + i + 1, at + i, (size_t)(n - i) * sizeof *at);
+        at[i] = phase;
+        n++;
+    }
+    at[n] = -1;
+    return at;
+}
+
 static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int n) {
     zn_loop u, li;
     int64_t batch = x->v->type.dim[0], unit = e->k->unit;
@@ -244,42 +261,50 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     zn_loop_end(e, &u, NULL);
 }
 
-enum { MAX_CLASSES = 64 };
-
 void zn_emit_conv(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
     conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
     const zn_type *w = &v->operand[1]->type;
-    conv_class classes[MAX_CLASSES];
     x.channels = v->operand[0]->type.dim[3];
     if (v->op == ZN_OP_CONV) {
         const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
         x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-        classes[0] =
-            (conv_class){0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1], w->dim[0], w->dim[1], 0};
-        emit_images(e, &x, classes, 1);
+        conv_class all = {0,    0,         1,         1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0],
+                          s[1], w->dim[0], w->dim[1], 0};
+        emit_images(e, &x, &all, 1);
         return;
     }
     const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
-    int64_t weights = 0;
-    int n = 0;
-    ZN_ASSERT(s[0] * s[1] <= MAX_CLASSES);
+    int64_t rows = v->type.dim[1] < s[0] ? v->type.dim[1] : s[0], cols = v->type.dim[2] < s[1] ? v->type.dim[2] : s[1];
+    int64_t size = w->dim[2] * w->dim[3], above = 0;
+    zn_arena scratch = {0};
+    ZN_VEC(conv_class) classes = {0};
     x.weights = e->base[zn_binding_temp(e, "turned", 0)];
-    for (int64_t a = 0; a < s[0]; a++)
-        for (int64_t b = 0; b < s[1]; b++) {
-            conv_class c = {.out_h = a, .out_w = b, .step_h = s[0], .step_w = s[1], .in_sh = 1, .in_sw = 1};
-            int64_t tap;
-            phase_taps(a, w->dim[0], s[0], p[0], &c.kh, &tap, &c.in_h);
-            phase_taps(b, w->dim[1], s[1], p[1], &c.kw, &tap, &c.in_w);
-            c.rows = (v->type.dim[1] - a + s[0] - 1) / s[0];
-            c.cols = (v->type.dim[2] - b + s[1] - 1) / s[1];
-            c.weights = weights;
-            weights += c.kh * c.kw * w->dim[2] * w->dim[3];
-            if (!c.kh || !c.kw)
-                c.kh = c.kw = 0;
-            classes[n++] = c;
+    for (int64_t a = 0; a < rows; a++) {
+        conv_class c = {.out_h = a, .step_h = s[0], .in_sh = 1, .in_sw = 1};
+        int64_t tap, left = 0, kh;
+        phase_taps(a, w->dim[0], s[0], p[0], &kh, &tap, &c.in_h);
+        c.rows = (v->type.dim[1] - a + s[0] - 1) / s[0];
+        if (!kh) { /* whole rows that no tap meets */
+            c.step_w = 1;
+            c.cols = v->type.dim[2];
+            zn_vec_push(&scratch, &classes, c);
+            continue;
         }
-    emit_images(e, &x, classes, n);
+        for (int64_t b = 0; b < cols; b++) {
+            c.out_w = b;
+            c.step_w = s[1];
+            phase_taps(b, w->dim[1], s[1], p[1], &c.kw, &tap, &c.in_w);
+            c.kh = c.kw ? kh : 0;
+            c.cols = (v->type.dim[2] - b + s[1] - 1) / s[1];
+            c.weights = (above * w->dim[1] + kh * left) * size;
+            left += c.kw;
+            zn_vec_push(&scratch, &classes, c);
+        }
+        above += kh;
+    }
+    emit_images(e, &x, classes.at, (int)classes.n);
+    zn_arena_free(&scratch);
 }
 
 /* ---- turned weights */
@@ -347,13 +372,15 @@ void zn_emit_turn(zn_emit *e) {
     /* A unit is one tap of the result; where it comes from is a table. */
     const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
     int64_t n = 0, taps = w->dim[0] * w->dim[1], size = w->dim[2] * w->dim[3];
-    zn_ll table[1024];
-    ZN_ASSERT(taps <= 1024);
-    for (int64_t a = 0; a < s[0]; a++)
-        for (int64_t b = 0; b < s[1]; b++) {
+    zn_arena scratch = {0};
+    zn_ll *table = zn_new_n(&scratch, zn_ll, (size_t)taps);
+    int64_t *phases[2] = {tapped_phases(&scratch, w->dim[0], s[0], p[0]),
+                          tapped_phases(&scratch, w->dim[1], s[1], p[1])};
+    for (int64_t *a = phases[0]; *a >= 0; a++)
+        for (int64_t *b = phases[1]; *b >= 0; b++) {
             int64_t kh, kw, th, tw, in;
-            phase_taps(a, w->dim[0], s[0], p[0], &kh, &th, &in);
-            phase_taps(b, w->dim[1], s[1], p[1], &kw, &tw, &in);
+            phase_taps(*a, w->dim[0], s[0], p[0], &kh, &th, &in);
+            phase_taps(*b, w->dim[1], s[1], p[1], &kw, &tw, &in);
             for (int64_t i = 0; i < kh; i++)
                 for (int64_t j = 0; j < kw; j++)
                     table[n++] = zn_i64(e, ((th - i * s[0]) * w->dim[1] + tw - j * s[1]) * size);
@@ -362,6 +389,7 @@ void zn_emit_turn(zn_emit *e) {
     LLVMTypeRef type = LLVMArrayType2(e->i64, (uint64_t)n);
     zn_ll global = LLVMAddGlobal(e->mod, type, "taps");
     LLVMSetInitializer(global, LLVMConstArray2(e->i64, table, (uint64_t)n));
+    zn_arena_free(&scratch);
     LLVMSetGlobalConstant(global, 1);
     LLVMSetLinkage(global, LLVMPrivateLinkage);
     zn_ll index = u.i,
