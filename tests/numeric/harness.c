@@ -1,5 +1,5 @@
-/* See harness.h. Spaces of memory end at an inaccessible page and begin behind a band of a pattern, so that a kernel that
- * reads or writes past the end stops the program, and one that writes before the beginning is found afterwards. */
+/* See harness.h. Spaces of memory end at an inaccessible page and begin behind a band of a pattern, so that a kernel
+ * that reads or writes past the end stops the program, and one that writes before the beginning is found afterwards. */
 #include "tests/numeric/harness.h"
 
 #include <math.h>
@@ -49,7 +49,9 @@ double th_random_range(th_random *r, double lo, double hi) {
     return lo + (hi - lo) * ((double)th_random_u32(r) / 4294967296.0);
 }
 
-int64_t th_random_below(th_random *r, int64_t n) { return (int64_t)(th_random_u32(r) % (uint64_t)n); }
+int64_t th_random_below(th_random *r, int64_t n) {
+    return (int64_t)(th_random_u32(r) % (uint64_t)n);
+}
 
 static float ordinary(th_random *r) {
     uint32_t kind = th_random_u32(r) % 32;
@@ -152,8 +154,8 @@ void th_fill(const zn_param *p, th_random *r, float *out) {
     bool special_too = !strncmp(p->name, "special", 7), rare = special_too || !strncmp(p->name, "rare", 4);
     for (int64_t i = 0, n = zn_type_count(&p->type); i < n; i++)
         out[i] = p->role == ZN_ROLE_RUNNING_VAR ? (float)th_random_range(r, 0.1, 1.1)
-                 : rare                           ? special(r, special_too)
-                                                  : ordinary(r);
+                 : rare                         ? special(r, special_too)
+                                                : ordinary(r);
 }
 
 static size_t count_params(const zn_module *m) {
@@ -207,8 +209,8 @@ void th_state_free(th_state *s) {
 /* ---- by the interpreter */
 
 void th_interpret(zn_module *m, const char *name, const th_input *in, th_state *s) {
-    zn_interp it = {.m = m, .param = s->param, .lr = in->lr, .epoch = in->epoch, .position = in->position,
-                    .seed = in->seed};
+    zn_interp it = {
+        .m = m, .param = s->param, .lr = in->lr, .epoch = in->epoch, .position = in->position, .seed = in->seed};
     zn_func *f = zn_func_find(m, name);
     if (!f)
         stop(m->name, name);
@@ -239,8 +241,8 @@ th_code th_compile(zn_module *m, const char *march, bool in_place) {
     th_code c = {0};
     zn_diags d = {.path = m->name, .source = ""};
     char *error = NULL;
-    zn_build_info info = {.source_path = "test.znet", .source = "", .source_sha256 = "", .overrides = "{}",
-                          .versions = "{}"};
+    zn_build_info info = {
+        .source_path = "test.znet", .source = "", .source_sha256 = "", .overrides = "{}", .versions = "{}"};
     if (!zn_target_find(march, &info.target))
         stop(march, "unknown target");
     c.plan = zn_plan_make(m, (zn_plan_options){.in_place = in_place}, &d);
@@ -356,8 +358,12 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
     space space_of[ZN_SPACE_COUNT] = {space_open(c->desc->param_size, 0xFF), space_open(p->arena_size, 0xFF),
                                       space_open(c->desc->input.size, 0xFF)};
     space scratch = space_open(p->scratch_size, 0xFF);
-    zn_args args = {.lr = in->lr, .epoch = in->epoch, .position = in->position, .count = (uint32_t)c->desc->input.batch,
-                    .seed_lo = (uint32_t)in->seed, .seed_hi = (uint32_t)(in->seed >> 32)};
+    zn_args args = {.lr = in->lr,
+                    .epoch = in->epoch,
+                    .position = in->position,
+                    .count = (uint32_t)c->desc->input.batch,
+                    .seed_lo = (uint32_t)in->seed,
+                    .seed_hi = (uint32_t)(in->seed >> 32)};
     size_t i = 0;
     char *params = space_of[ZN_SPACE_PARAM].base;
     now_running = c->desc->name;

@@ -67,8 +67,9 @@ void th_code_free(th_code *c);
 /* True if this processor runs code made for march. */
 bool th_march_runs(const char *march);
 
-/* Runs the program of function `name` once. Memory lies between guards, every phase is cut into random ranges that run in
- * random order, and what is not written before it is read is NaN. Returns false (with a message) if a guard was hit. */
+/* Runs the program of function `name` once. Memory lies between guards, every phase is cut into random ranges that run
+ * in random order, and what is not written before it is read is NaN. Returns false (with a message) if a guard was hit.
+ */
 bool th_execute(const th_code *c, const char *name, const th_input *in, th_state *s, th_random *r);
 
 /* Compares bit for bit (NaN equals NaN); prints the first differences under `what`. */

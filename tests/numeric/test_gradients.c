@@ -156,7 +156,8 @@ static bool run(gradient_case *c, th_random *r) {
     }
     size_t index;
     if (results < 2 || trained(c, results - 1, &index)) {
-        fprintf(stderr, "FAIL %s: @vjp has %zu results, which is not one for each trained parameter\n", c->name, results);
+        fprintf(stderr, "FAIL %s: @vjp has %zu results, which is not one for each trained parameter\n", c->name,
+                results);
         ok = false;
     }
     if (!any) {

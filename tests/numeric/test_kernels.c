@@ -1,9 +1,9 @@
 /* Every operation as machine code against the interpreter, bit for bit.
  *
- * usage: test_kernels DIR PART PARTS [FILTER]: the files DIR/op_*.zir that have @train_step, those with index PART modulo
- * PARTS. Each is run as it stands and after pass fuse, with and without results in place, and for narrower vectors.
- * A Winograd convolution has an order of its own: the first variant is compared with the interpreter within an error
- * that is relative to the largest element, all others with the first, bit for bit. */
+ * usage: test_kernels DIR PART PARTS [FILTER]: the files DIR/op_*.zir that have @train_step, those with index PART
+ * modulo PARTS. Each is run as it stands and after pass fuse, with and without results in place, and for narrower
+ * vectors. A Winograd convolution has an order of its own: the first variant is compared with the interpreter within an
+ * error that is relative to the largest element, all others with the first, bit for bit. */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * usage: test_nets DIR: every DIR/NAME.znet, compiled at -O0, -O1 and -O2 and for narrower vectors. Two steps are run,
  * then one evaluation; losses, right answers and every parameter, statistic and momentum are compared after each. The
  * interpreter runs the program of -O0, and once that of -O2: passes keep bits too.
- * Networks called wino* hold Winograd convolutions, whose order is their own: there the code of -O0 is what all others are
- * compared with, and its first step lies near the interpreter's. */
+ * Networks called wino* hold Winograd convolutions, whose order is their own: there the code of -O0 is what all others
+ * are compared with, and its first step lies near the interpreter's. */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,9 @@
 
 enum { STEPS = 2, LEVELS = 3 };
 
-static bool is_wino(const char *path) { return !strncmp(strrchr(path, '/') + 1, "wino", 4); }
+static bool is_wino(const char *path) {
+    return !strncmp(strrchr(path, '/') + 1, "wino", 4);
+}
 
 static zn_module *compile(const char *path, const char *text, size_t n, int level) {
     zn_diags d = {.path = path, .source = text, .source_len = n};
@@ -43,7 +45,9 @@ typedef struct trace {
     th_state at[STEPS + 1];
 } trace;
 
-static const char *function_of(int i) { return i < STEPS ? "train_step" : "eval_step"; }
+static const char *function_of(int i) {
+    return i < STEPS ? "train_step" : "eval_step";
+}
 
 static th_input *inputs_of(zn_module *m, const char *name) {
     static th_input in[STEPS + 1];

@@ -6,7 +6,9 @@
 
 #include "ir/module.h"
 
-static zn_module *parse(const char *text) { return zn_module_parse(text, strlen(text), NULL); }
+static zn_module *parse(const char *text) {
+    return zn_module_parse(text, strlen(text), NULL);
+}
 
 static char *print(zn_module *m) {
     zn_buf b = {0};
@@ -71,7 +73,8 @@ static void every_construct_reads_back(void) {
 }
 
 static void comments_and_spacing_are_free(void) {
-    zn_module *m = parse("# first\n  zir\t1 # version\n module\n\"m\"\n\n\nconf   a=1 # one\r\nparam \"p\":f32[ 2 ,3]weight init zeros");
+    zn_module *m = parse(
+        "# first\n  zir\t1 # version\n module\n\"m\"\n\n\nconf   a=1 # one\r\nparam \"p\":f32[ 2 ,3]weight init zeros");
     CU_ASSERT_PTR_NOT_NULL_FATAL(m);
     char *out = print(m);
     ZN_EQUAL_STR(out, "zir 1\nmodule \"m\"\nconf a = 1\nparam \"p\" : f32[2, 3] weight init zeros\n");
@@ -111,7 +114,8 @@ static const struct {
     {"zir 1 module \"m\" param \"p\" : f32[3] king init zeros", "role"},
     {"zir 1 module \"m\" param \"p\" : f32[3] weight init orthogonal", "formula"},
     {"zir 1 module \"m\" param \"p\" : f32[3] weight init normal", "expected `(`"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] weight init zeros param \"p\" : f32[3] weight init zeros", "two parameters"},
+    {"zir 1 module \"m\" param \"p\" : f32[3] weight init zeros param \"p\" : f32[3] weight init zeros",
+     "two parameters"},
     {"zir 1 module \"m\" func f() { return }", "@name"},
     {"zir 1 module \"m\" func @f() { return } func @f() { return }", "two functions"},
     {"zir 1 module \"m\" func @f() {", "expected an operation"},
@@ -129,17 +133,28 @@ static const struct {
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = store %0 {name = \"p\"} : f32[2] return }", "has no result"},
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu : f32[2] return }", "takes 1 operands"},
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0, %0 : f32[2] return }", "takes 1 operands"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = add %0, %0, %0, %0, %0, %0, %0, %0, %0, %0 : f32[2] return }", "operands"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = add %0, %0, %0, %0, %0, %0, %0, %0, %0, %0 : f32[2] return }",
+     "operands"},
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 {k = 1} : f32[2] return }", "no such attribute"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 {at_zero = 1, at_zero = 1} : f32[2] return }", "twice"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 : f32[2] return }", "needs the attribute `value`"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 {value = \"a\"} : f32[2] return }", "expected a number"},
-    {"zir 1 module \"m\" func @f(%0: f32[1, 4, 4, 1] \"x\") { %1 = subsample %0 {stride = [1, 1, 1, 1, 1]} : f32[1, 4, 4, 1] return }", "more than 4 numbers"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 : f32[3] return %1 }", "not what the operation gives"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\", %1: f32[3] \"y\") { %2 = add %0, %1 : f32[2] return %2 }", "different shapes"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = param {name = \"p\"} : f32[2] return %1 }", "no parameter `p`"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 {at_zero = 1, at_zero = 1} : f32[2] return }",
+     "twice"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 : f32[2] return }",
+     "needs the attribute `value`"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 {value = \"a\"} : f32[2] return }",
+     "expected a number"},
+    {"zir 1 module \"m\" func @f(%0: f32[1, 4, 4, 1] \"x\") { %1 = subsample %0 {stride = [1, 1, 1, 1, 1]} : f32[1, 4, "
+     "4, 1] return }",
+     "more than 4 numbers"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 : f32[3] return %1 }",
+     "not what the operation gives"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\", %1: f32[3] \"y\") { %2 = add %0, %1 : f32[2] return %2 }",
+     "different shapes"},
+    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = param {name = \"p\"} : f32[2] return %1 }",
+     "no parameter `p`"},
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { store %0 {name = \"p\"} : f32[2] return }", "no parameter `p`"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] bias init zeros func @f(%0: f32[2] \"x\") { store %0 {name = \"p\"} : f32[3] return }", "another shape"},
+    {"zir 1 module \"m\" param \"p\" : f32[3] bias init zeros func @f(%0: f32[2] \"x\") { store %0 {name = \"p\"} : "
+     "f32[3] return }",
+     "another shape"},
     {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 : f32[2] group -1 return }", "bad group"},
 };
 
@@ -149,7 +164,10 @@ static void bad_text_is_refused(void) {
         zn_module *m = zn_module_parse(bad[i].text, strlen(bad[i].text), &d);
         bool ok = !m && d.errors > 0 && d.first && strstr(d.first->msg, bad[i].message);
         if (!ok)
-            printf("%s\n  gives %s\n  and not %s\n", bad[i].text, m ? "a module" : d.first ? d.first->msg : "no message",
+            printf("%s\n  gives %s\n  and not %s\n", bad[i].text,
+                   m         ? "a module"
+                   : d.first ? d.first->msg
+                             : "no message",
                    bad[i].message);
         CU_ASSERT_TRUE(ok);
         zn_module_free(m);
@@ -159,10 +177,11 @@ static void bad_text_is_refused(void) {
 
 /* Every beginning of a good text is refused or read, never more. Bytes behind the end are not there. */
 static void every_beginning_is_safe(void) {
-    static const char text[] = "zir 1\nmodule \"m\\n\"\nconf a = [1.0, 2.5]\nparam \"w\" : f32[3, 3, 4, 5] weight init "
-                               "hadamard(0.125, spanning) decay 0.1\nfunc @f(%0: f32[2, 4, 4, 4] \"x\") {\n  %1 = param "
-                               "{name = \"w\"} : f32[3, 3, 4, 5]\n  %2 = conv %0, %1 {stride = [2, 2], pad = [1, 1, 1, "
-                               "1]} : f32[2, 2, 2, 5] path \"a\" loc(1:2+3)\n  return %2\n}\n";
+    static const char text[] =
+        "zir 1\nmodule \"m\\n\"\nconf a = [1.0, 2.5]\nparam \"w\" : f32[3, 3, 4, 5] weight init "
+        "hadamard(0.125, spanning) decay 0.1\nfunc @f(%0: f32[2, 4, 4, 4] \"x\") {\n  %1 = param "
+        "{name = \"w\"} : f32[3, 3, 4, 5]\n  %2 = conv %0, %1 {stride = [2, 2], pad = [1, 1, 1, "
+        "1]} : f32[2, 2, 2, 5] path \"a\" loc(1:2+3)\n  return %2\n}\n";
     size_t good = 0;
     for (size_t n = 0; n < sizeof text; n++) {
         char *copy = malloc(n ? n : 1); /* exactly as long, for sanitizers */
@@ -178,8 +197,9 @@ static void every_beginning_is_safe(void) {
 
 /* One byte of a good text replaced by every other: read, then it prints and reads back; or refused. */
 static void every_changed_byte_is_safe(void) {
-    static const char text[] = "zir 1\nmodule \"m\"\nparam \"w\" : f32[3] bias init normal(0.5)\nfunc @f(%0: f32[2, 3] \"x\") {\n"
-                               "  %1 = param {name = \"w\"} : f32[3]\n  %2 = bias %0, %1 : f32[2, 3] loc(1:2+3)\n  return %2\n}\n";
+    static const char text[] =
+        "zir 1\nmodule \"m\"\nparam \"w\" : f32[3] bias init normal(0.5)\nfunc @f(%0: f32[2, 3] \"x\") {\n"
+        "  %1 = param {name = \"w\"} : f32[3]\n  %2 = bias %0, %1 : f32[2, 3] loc(1:2+3)\n  return %2\n}\n";
     size_t read = 0, differ = 0;
     for (size_t i = 0; i + 1 < sizeof text; i++)
         for (int c = 0; c < 256; c++) {
@@ -364,7 +384,8 @@ static void shards(void) {
 }
 
 #define TESTS(X)                                                                                                       \
-    X(every_construct_reads_back) X(comments_and_spacing_are_free) X(bad_text_is_refused) X(every_beginning_is_safe)   \
-    X(every_changed_byte_is_safe) X(deep_garbage) X(a_nul_byte_ends_nothing)                                           \
-    X(the_verifier_finds_what_passes_may_break) X(changing) X(configuration) X(types) X(shards)
+    X(every_construct_reads_back)                                                                                      \
+    X(comments_and_spacing_are_free) X(bad_text_is_refused) X(every_beginning_is_safe) X(every_changed_byte_is_safe)   \
+        X(deep_garbage) X(a_nul_byte_ends_nothing) X(the_verifier_finds_what_passes_may_break) X(changing)             \
+            X(configuration) X(types) X(shards)
 ZN_UNIT_MAIN("ir", TESTS)

@@ -1,5 +1,5 @@
-/* The tables of operations, attributes and passes, and what they demand: a golden and a numeric case for each operation,
- * a gradient case for each that has a gradient, documentation. */
+/* The tables of operations, attributes and passes, and what they demand: a golden and a numeric case for each
+ * operation, a gradient case for each that has a gradient, documentation. */
 #include "tests/unit/unit.h"
 
 #include <glob.h>
@@ -139,6 +139,5 @@ static void passes(void) {
     ZN_EQUAL_INT(zn_pass_from_name("", 0), ZN_PASS_COUNT);
 }
 
-#define TESTS(X)                                                                                                       \
-    X(every_operation_has_its_files) X(every_file_is_of_an_operation) X(rows) X(attributes) X(passes)
+#define TESTS(X) X(every_operation_has_its_files) X(every_file_is_of_an_operation) X(rows) X(attributes) X(passes)
 ZN_UNIT_MAIN("ops table", TESTS)

@@ -1,5 +1,5 @@
-/* The plan of whole networks: memory that is live is not shared, in place only where nothing reads the old value any more,
- * halos where convolutions look, and parameters written only after the losses are checked. */
+/* The plan of whole networks: memory that is live is not shared, in place only where nothing reads the old value any
+ * more, halos where convolutions look, and parameters written only after the losses are checked. */
 #include "tests/unit/unit.h"
 
 #include "passes/plan.h"
@@ -40,8 +40,8 @@ static void live_buffers_are_apart(const zn_program_plan *p) {
                 continue;
             bool apart = a->offset + a->size <= b->offset || b->offset + b->size <= a->offset;
             if (!apart)
-                printf("@%s: buffers %zu (%s) and %zu (%s) share memory while both live\n", p->func->name, i, a->what, j,
-                       b->what);
+                printf("@%s: buffers %zu (%s) and %zu (%s) share memory while both live\n", p->func->name, i, a->what,
+                       j, b->what);
             CU_ASSERT_TRUE(apart);
         }
     }
@@ -145,11 +145,16 @@ static void parameters_are_apart(const zn_plan *p) {
     CU_ASSERT_TRUE(p->label_offset >= zn_layout_bytes(&p->train.func->args.at[0]->type, &p->image_layout));
 }
 
-static const char *const files[] = {
-    "examples/digits.znet",           "examples/resnet20.znet",           "examples/resnet20_pre.znet",
-    "examples/resnet18.znet",         "examples/resnet50.znet",           "examples/mnist_mlp.znet",
-    "tests/numeric/nets/conv_zero.znet", "tests/numeric/nets/conv_kaiming.znet", "tests/numeric/nets/mlp.znet",
-    "tests/numeric/nets/pre_activation.znet"};
+static const char *const files[] = {"examples/digits.znet",
+                                    "examples/resnet20.znet",
+                                    "examples/resnet20_pre.znet",
+                                    "examples/resnet18.znet",
+                                    "examples/resnet50.znet",
+                                    "examples/mnist_mlp.znet",
+                                    "tests/numeric/nets/conv_zero.znet",
+                                    "tests/numeric/nets/conv_kaiming.znet",
+                                    "tests/numeric/nets/mlp.znet",
+                                    "tests/numeric/nets/pre_activation.znet"};
 enum { FILES = sizeof files / sizeof *files };
 
 static void every_plan_is_sound(void) {
@@ -212,9 +217,10 @@ static void equal_layers_share_kernels(void) {
 }
 
 static void too_much_memory_is_an_error(void) {
-    static const char huge[] = "model net {\n  input x[1]\n  linear(2000000, bias = false) linear(2000000) linear(2)\n}\n"
-                               "data { source = noise(1, 1, 1, 2, 40) }\n"
-                               "train { loss = cross_entropy optimizer = sgd(momentum = 0.9) lr = 0.1 batch = 4 epochs = 1 }\n";
+    static const char huge[] =
+        "model net {\n  input x[1]\n  linear(2000000, bias = false) linear(2000000) linear(2)\n}\n"
+        "data { source = noise(1, 1, 1, 2, 40) }\n"
+        "train { loss = cross_entropy optimizer = sgd(momentum = 0.9) lr = 0.1 batch = 4 epochs = 1 }\n";
     zn_module *m = tc_compile(huge, NULL, 2, NULL);
     zn_diags d = {.path = "", .source = ""};
     zn_plan *p = zn_plan_make(m, (zn_plan_options){.in_place = true}, &d);
@@ -242,6 +248,6 @@ static void layout_arithmetic(void) {
 }
 
 #define TESTS(X)                                                                                                       \
-    X(every_plan_is_sound) X(fusion_saves_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error)         \
-    X(layout_arithmetic)
+    X(every_plan_is_sound)                                                                                             \
+    X(fusion_saves_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(layout_arithmetic)
 ZN_UNIT_MAIN("plan", TESTS)

@@ -1,5 +1,5 @@
-/* A unit test's main from a list of its tests: #define TESTS(X) X(alignment) X(growth), then ZN_UNIT_MAIN("arena", TESTS).
- * ZN_EQUAL_INT and ZN_EQUAL_STR show both values where they differ. */
+/* A unit test's main from a list of its tests: #define TESTS(X) X(alignment) X(growth), then ZN_UNIT_MAIN("arena",
+ * TESTS). ZN_EQUAL_INT and ZN_EQUAL_STR show both values where they differ. */
 #ifndef ZN_TESTS_UNIT_UNIT_H
 #define ZN_TESTS_UNIT_UNIT_H
 
