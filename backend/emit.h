@@ -128,6 +128,11 @@ void zn_hoist(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes);
 /* Computes the group's elementwise values at a point, given the anchor's (NULL for map groups), and stores those that
  * leave the group. */
 void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_ll anchor);
+/* The same for the values that the anchor's first operand is loaded through, and their application to a loaded vector.
+ */
+void zn_hoist_loads(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes);
+zn_ll zn_emit_load_through(zn_emit *e, const zn_invariants *inv, zn_ll x);
+bool zn_loads_through(const zn_emit *e);
 /* Zeros around image n of every result with a halo. */
 void zn_emit_halo(zn_emit *e, zn_ll n);
 /* Channel sums of the group over images [first, first + images): partial sums of shard `shard`. */

@@ -155,8 +155,29 @@ void zn_hoist(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes) {
     const zn_group *g = e->k->group;
     ZN_ASSERT(g->values.n <= sizeof inv->v / sizeof *inv->v);
     for (size_t i = 0; i < g->values.n; i++)
-        if (is_map(g->values.at[i]))
+        if (is_map(g->values.at[i]) && !zn_group_loads_through(g, g->values.at[i]))
             hoist_value(e, g->values.at[i], inv->v[i], c, lanes);
+}
+
+bool zn_loads_through(const zn_emit *e) {
+    const zn_group *g = e->k->group;
+    return zn_group_loaded(g) != g->anchor->operand[0];
+}
+
+void zn_hoist_loads(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes) {
+    const zn_group *g = e->k->group;
+    for (size_t i = 0; i < g->values.n; i++)
+        if (zn_group_loads_through(g, g->values.at[i]))
+            hoist_value(e, g->values.at[i], inv->v[i], c, lanes);
+}
+
+zn_ll zn_emit_load_through(zn_emit *e, const zn_invariants *inv, zn_ll x) {
+    const zn_group *g = e->k->group;
+    zn_point p = {0};
+    for (size_t i = 0; i < g->values.n; i++) /* in order: each works on the one before */
+        if (zn_group_loads_through(g, g->values.at[i]))
+            x = expr_table[g->values.at[i]->op](e, g->values.at[i], &x, inv->v[i], &p);
+    return x;
 }
 
 /* Is binding b met element for element by a map value of the group (or is it a result of the group's shape)? */
@@ -168,7 +189,7 @@ static bool met_full(const zn_emit *e, const zn_binding *b) {
         return true;
     for (size_t i = 0; i < g->values.n; i++) {
         const zn_value *v = g->values.at[i];
-        for (int j = 0; is_map(v) && j < v->noperands; j++)
+        for (int j = 0; is_map(v) && !zn_group_loads_through(g, v) && j < v->noperands; j++)
             if (v->operand[j] == b->value && zn_map_access(v->op, j) == ZN_ACCESS_FULL)
                 return true;
     }
@@ -202,7 +223,7 @@ void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_
             done[i] = anchor;
             continue;
         }
-        if (!is_map(v))
+        if (!is_map(v) || zn_group_loads_through(g, v))
             continue;
         zn_ll x[8] = {0};
         for (int j = 0; j < v->noperands; j++) {

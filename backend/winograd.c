@@ -171,6 +171,16 @@ typedef struct wino {
     zn_ll first, count; /* tiles of this block */
 } wino;
 
+/* All bits where cond holds, none where not, in every lane: what is loaded through a norm is no longer zero in the
+ * halo, and has to be made so again. */
+static zn_ll border_mask(zn_emit *e, zn_ll cond) {
+    return zn_splat(e, LLVMBuildSExt(e->b, cond, e->i32, ""));
+}
+
+static zn_ll masked(zn_emit *e, zn_ll x, zn_ll mask) {
+    return LLVMBuildBitCast(e->b, LLVMBuildAnd(e->b, LLVMBuildBitCast(e->b, x, e->ivec, ""), mask, ""), e->vec, "");
+}
+
 /* 6x6 tiles of binding `in` into V: lanes over channels [c0, c1). rows: of a panel. */
 static void transform_inputs(zn_emit *e, const wino *x, int rows, zn_ll c0, zn_ll c1, int64_t channels) {
     zn_loop lt, lc;
@@ -179,13 +189,32 @@ static void transform_inputs(zn_emit *e, const wino *x, int rows, zn_ll c0, zn_l
     locate(e, &x->s, zn_add(e, x->first, lt.i), &n, &h, &w);
     for (int i = 0; i < 6; i++)
         p[i] = zn_at(e, zn_row_ptr(e, x->in, n, zn_addk(e, h, i - 1)), zn_mul(e, zn_addk(e, w, -1), x->c));
+    bool through = zn_loads_through(e);
+    zn_ll edge[6] = {0}, side[6] = {0}; /* of the first and last row and column of the tile */
+    if (through) {
+        edge[0] = border_mask(e, LLVMBuildICmp(e->b, LLVMIntSGT, h, zn_i64(e, 0), ""));
+        edge[5] = border_mask(e, LLVMBuildICmp(e->b, LLVMIntSLT, h, zn_i64(e, x->s.each / x->s.across * 4 - 4), ""));
+        side[0] = border_mask(e, LLVMBuildICmp(e->b, LLVMIntSGT, w, zn_i64(e, 0), ""));
+        side[5] = border_mask(e, LLVMBuildICmp(e->b, LLVMIntSLT, w, zn_i64(e, x->s.across * 4 - 4), ""));
+    }
     zn_ll panel = LLVMBuildUDiv(e->b, lt.i, zn_i64(e, rows), "");
     zn_ll to = zn_at(e, x->v, zn_add(e, zn_mul(e, panel, channels * rows), zn_mul(e, rem(e, lt.i, rows), e->lanes)));
     zn_loop_begin(e, &lc, c0, c1, e->lanes, 0, NULL);
     zn_ll d[POINTS], t[POINTS], v[6];
+    zn_invariants inv = {0};
+    if (through)
+        zn_hoist_loads(e, &inv, lc.i, e->lanes);
     for (int j = 0; j < 6; j++) {
-        for (int i = 0; i < 6; i++)
-            d[i * 6 + j] = zn_load(e, zn_atk(e, zn_at(e, p[i], lc.i), j * x->c), e->lanes);
+        for (int i = 0; i < 6; i++) {
+            zn_ll q = zn_load(e, zn_atk(e, zn_at(e, p[i], lc.i), j * x->c), e->lanes);
+            if (through)
+                q = zn_emit_load_through(e, &inv, q);
+            if (through && edge[i])
+                q = masked(e, q, edge[i]);
+            if (through && side[j])
+                q = masked(e, q, side[j]);
+            d[i * 6 + j] = q;
+        }
         input_1d(e, d + j, 6, t + j, 6);
     }
     zn_ll at = zn_at(e, to, zn_mul(e, LLVMBuildNSWSub(e->b, lc.i, c0, ""), rows));
@@ -323,7 +352,7 @@ static void halos(zn_emit *e, zn_ll first, zn_ll last) {
 
 void zn_emit_wino_conv(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
-    wino x = {.s = tiles_of(&v->type), .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0])};
+    wino x = {.s = tiles_of(&v->type), .in = zn_binding_of(e, ZN_BIND_IN, zn_group_loaded(e->k->group))};
     int64_t unit = e->k->unit, unit_tiles = unit * x.s.each;
     x.c = zn_type_channels(&v->operand[0]->type);
     x.o = zn_type_channels(&v->type);
@@ -421,7 +450,7 @@ static zn_ll partial_at(zn_emit *e, const wino *x, zn_ll base, zn_ll k, zn_ll c,
 
 void zn_emit_wino_grad_w(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
-    wino x = {.s = tiles_of(&v->operand[1]->type), .in = 0, .in2 = v->operand[0] == v->operand[1] ? 0 : 1};
+    wino x = {.s = tiles_of(&v->operand[1]->type), .in = 0, .in2 = zn_binding_of(e, ZN_BIND_IN, v->operand[1])};
     int temp = zn_binding_temp(e, "partial", 0);
     int64_t shards = e->k->bindings.at[temp].type.dim[0], channels = e->k->unit;
     x.c = zn_type_channels(&v->operand[0]->type);

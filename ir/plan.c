@@ -25,6 +25,29 @@ zn_access zn_map_access(zn_op op, int i) {
     }
 }
 
+static bool in_group(const zn_group *g, const zn_value *v) {
+    for (size_t i = 0; i < g->values.n; i++)
+        if (g->values.at[i] == v)
+            return true;
+    return false;
+}
+
+bool zn_group_loads_through(const zn_group *g, const zn_value *v) {
+    if (!g->anchor->noperands || (zn_op_table[g->anchor->op].traits & ZN_T_MAP))
+        return false;
+    for (const zn_value *u = g->anchor->operand[0]; in_group(g, u); u = u->operand[0])
+        if (u == v)
+            return true;
+    return false;
+}
+
+const zn_value *zn_group_loaded(const zn_group *g) {
+    const zn_value *u = g->anchor->operand[0];
+    while (in_group(g, u))
+        u = u->operand[0];
+    return u;
+}
+
 bool zn_layout_plain(const zn_layout *l) {
     return !(l->top | l->left | l->bottom | l->right);
 }

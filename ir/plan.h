@@ -43,6 +43,12 @@ typedef struct zn_group {
     int first_id, last_id;
 } zn_group;
 
+/* Values that a group computes of its anchor's first operand while loading it: a norm and its activation in front of a
+ * Winograd convolution. They are no results, and lie in memory nowhere. */
+bool zn_group_loads_through(const zn_group *g, const zn_value *v);
+/* What the anchor's first operand is loaded from: the operand, or what those values start with. */
+const zn_value *zn_group_loaded(const zn_group *g);
+
 typedef enum zn_binding_kind { ZN_BIND_IN, ZN_BIND_OUT, ZN_BIND_TEMP } zn_binding_kind;
 /* A buffer of a kernel: value (of the group that the kernel was first made for), or a temporary named by `temp`. */
 typedef struct zn_binding {
@@ -87,6 +93,7 @@ typedef struct zn_program_plan {
     int nforward;
     int loss, correct; /* buffers */
     int64_t arena_size, scratch_size, live_peak;
+    int64_t guard; /* bytes kept free at either end of the arena: kernels that mask borders read beyond their image */
 } zn_program_plan;
 
 typedef struct zn_plan {

@@ -6,11 +6,15 @@
  * that kernel from outside (no cycle between kernels). Bits do not change: a fused value is computed by the same
  * operations, rounded to f32 at the same places, and reductions keep their order.
  *
+ * A norm and its activation in front of Winograd convolutions only are computed by those while they load their input,
+ * so that the value never lies in memory: each user gets a copy.
+ *
  * Sets value->group; values without one stand alone. */
 #include <string.h>
 
 #include "ir/plan.h"
 #include "passes/pass.h"
+#include "passes/util.h"
 #include "support/ice.h"
 
 enum { MAX_INPUTS = 8, MAX_VALUES = 16 };
@@ -196,11 +200,79 @@ static void explain(fuse_ctx *c, const zn_func *f) {
     }
 }
 
+/* ---- loading through a norm: a Winograd convolution may normalise and rectify its input while it loads it */
+
+static bool is_winograd(const zn_value *v) {
+    return (v->op == ZN_OP_CONV && !strcmp(zn_attr_of(v, CONV, algo)->s, "winograd")) ||
+           (v->op == ZN_OP_CONV_GRAD_W && !strcmp(zn_attr_of(v, CONV_GRAD_W, algo)->s, "winograd"));
+}
+
+/* A norm of what lies in work space: the kernel reads a row beyond the image's edges, and masks it. */
+static bool is_norm(const zn_value *v) {
+    return (v->op == ZN_OP_BN_NORM || v->op == ZN_OP_BN_INFER) && !(zn_op_table[v->operand[0]->op].traits & ZN_T_LEAF);
+}
+
+/* Is every use of the rectified value r one that can compute it again: an input of a Winograd convolution, or the mask
+ * of a gradient? Then r need not lie in memory. */
+static bool only_loaded(const zn_func *f, const zn_value *r) {
+    bool any = false;
+    for (const zn_value *u = r->next; u; u = u->next)
+        for (int i = 0; i < u->noperands; i++)
+            if (u->operand[i] == r) {
+                bool input = is_winograd(u) && i == 0, mask = u->op == ZN_OP_RELU_GRAD && i == 1;
+                if (!input && !mask)
+                    return false;
+                any |= input;
+            }
+    for (size_t i = 0; i < f->results.n; i++)
+        if (f->results.at[i] == r)
+            return false;
+    return any;
+}
+
+static char load_mark; /* note of a value that is computed while an input is loaded */
+
+static zn_value *copy_before(zn_module *m, zn_func *f, zn_value *before, const zn_value *v, zn_value *first) {
+    zn_value *operand[8];
+    for (int i = 0; i < v->noperands; i++)
+        operand[i] = i || !first ? v->operand[i] : first;
+    zn_value *copy = zn_value_copy(m, f, before, v, operand);
+    copy->note = is_winograd(before) ? &load_mark : NULL;
+    return copy;
+}
+
+/* Gives each use of r its own copy of norm and activation, in front of it. */
+static void load_through(zn_module *m, zn_func *f, zn_value *r) {
+    zn_value *norm = r->operand[0];
+    for (zn_value *u = r->next; u; u = u->next)
+        for (int i = 0; i < u->noperands; i++)
+            if (u->operand[i] == r)
+                u->operand[i] = copy_before(m, f, u, r, copy_before(m, f, u, norm, NULL));
+    zn_value_remove(f, r);
+    zn_value_remove(f, norm);
+}
+
+static void find_loads(zn_module *m, zn_func *f) {
+    for (zn_value *v = f->first; v; v = v->next)
+        v->note = NULL;
+    for (zn_value *v = f->first, *next; v; v = next) {
+        next = v->next;
+        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && zn_value_uses(f, v->operand[0]) == 1 && only_loaded(f, v))
+            load_through(m, f, v);
+    }
+}
+
+/* The copies in front of a Winograd convolution belong to its kernel; those of masks are values like others. */
+static bool is_load(const zn_value *v) {
+    return v->note == &load_mark;
+}
+
 bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
     for (zn_func *f = m->funcs; f; f = f->next) {
         if (!strcmp(f->name, "forward"))
             continue;
         fuse_ctx c = {.pass = ctx};
+        find_loads(m, f);
         zn_func_number(f);
         c.uses = zn_new_n(&c.arena, int, (size_t)(f->last ? f->last->id + 1 : 1));
         for (zn_value *v = f->first; v; v = v->next) {
@@ -215,13 +287,19 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
             if ((info->traits & (ZN_T_LEAF | ZN_T_EFFECT)) || info->kernel == ZN_KERNEL_ALIAS ||
                 info->kernel == ZN_KERNEL_NONE)
                 continue;
+            if (is_load(v))
+                continue;
             if (info->traits & ZN_T_MAP)
                 place_map(&c, v);
             else if (shards_of(v))
                 place_sum(&c, v);
             else
                 new_group(&c, v);
+            for (zn_value *u = is_winograd(v) ? v->operand[0] : NULL; u && is_load(u); u = u->operand[0])
+                insert(&c, u, v->group);
         }
+        for (zn_value *v = f->first; v; v = v->next)
+            v->note = NULL;
         explain(&c, f);
         zn_arena_free(&c.arena);
     }

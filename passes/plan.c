@@ -250,8 +250,29 @@ static void range_of_dy(int64_t size, int64_t k, int64_t s, int64_t pad, int64_t
             }
 }
 
+/* What a convolution loads its first operand from: through values of its own kernel. */
+static const zn_value *loaded(const zn_value *v) {
+    const zn_value *u = v->operand[0];
+    while (v->group >= 0 && u->group == v->group)
+        u = u->operand[0];
+    return u;
+}
+
+/* An input that is loaded through values of the kernel needs no halo: what is read beyond the image is masked. */
+static bool masks_borders(planner *p, const zn_value *v) {
+    if ((v->op != ZN_OP_CONV && v->op != ZN_OP_CONV_GRAD_W) || loaded(v) == v->operand[0])
+        return false;
+    const zn_type *t = &v->operand[0]->type;
+    int64_t reach = ((t->dim[2] + 1) * t->dim[3] * 4 + 4095) / 4096 * 4096;
+    if (p->prog)
+        p->prog->guard = reach > p->prog->guard ? reach : p->prog->guard;
+    return true;
+}
+
 static void make_layouts(planner *p) {
     for (const zn_value *v = p->f->first; v; v = v->next) {
+        if (masks_borders(p, v))
+            continue;
         if (v->op == ZN_OP_CONV) {
             const zn_type *w = &v->operand[1]->type;
             need_of_x(&p->layout[v->operand[0]->id], &v->operand[0]->type, &v->type, (int64_t[]){w->dim[0], w->dim[1]},
@@ -332,6 +353,10 @@ static int buffer_of(planner *p, const zn_value *v) {
 
 /* ---- kernels: binding, key, phase */
 
+static int64_t count(const zn_value *v) {
+    return zn_type_count(&v->type);
+}
+
 static size_t index_in(const zn_group *g, const zn_value *v) {
     size_t i = 0;
     while (i < g->values.n && g->values.at[i] != v)
@@ -369,7 +394,7 @@ static int new_temp(planner *p, zn_type type, const char *what) {
 static void bind_group(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, const zn_group *g, bool skip_anchor) {
     for (size_t i = 0; i < g->values.n; i++) {
         const zn_value *v = g->values.at[i];
-        if (v == g->anchor && skip_anchor)
+        if (skip_anchor && (v == g->anchor || zn_group_loads_through(g, v)))
             continue;
         for (int j = 0; j < v->noperands; j++)
             if (!in_group(g, v->operand[j]) && v->operand[j]->op != ZN_OP_HYPER)
@@ -387,6 +412,26 @@ static void key_type(zn_buf *b, const zn_type *t, const zn_layout *l) {
                       (long long)l->right);
 }
 
+/* Does the code of kernel k depend on value v of its group? The first kernels of a group and the joins of channel sums
+ * do one thing only, and are shared by groups that go on differently. */
+static bool relevant(const zn_kernel_plan *k, const zn_value *v) {
+    switch (k->family) {
+    case ZN_KERNEL_WINO_WEIGHTS:
+        return false;
+    case ZN_KERNEL_TURN:
+        return v == k->group->anchor;
+    case ZN_KERNEL_CONV_GRAD_W:
+    case ZN_KERNEL_WINO_GRAD_W:
+        return v == k->group->anchor || zn_group_loads_through(k->group, v);
+    case ZN_KERNEL_BN_JOIN:
+        return v == k->reduce;
+    case ZN_KERNEL_JOIN:
+        return !k->reduce || v == k->reduce;
+    default:
+        return true;
+    }
+}
+
 /* Everything the code depends on, with values and buffers by number. */
 static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) {
     zn_buf b = {0};
@@ -399,6 +444,8 @@ static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) 
     }
     for (size_t i = 0; i < k->group->values.n; i++) {
         const zn_value *v = k->group->values.at[i];
+        if (!relevant(k, v))
+            continue;
         zn_buf_printf(&b, "|%s", zn_op_table[v->op].text);
         for (int j = 0, first = zn_op_attr_first(v->op), n = zn_op_attr_count(v->op); j < n; j++) {
             const zn_attr *a = &v->attr[j];
@@ -408,7 +455,7 @@ static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) 
                 zn_buf_printf(&b, " %lld/%a/%s/%lld.%lld.%lld.%lld", (long long)a->i, a->f, a->s ? a->s : "",
                               (long long)a->v[0], (long long)a->v[1], (long long)a->v[2], (long long)a->v[3]);
         }
-        for (int j = 0; j < v->noperands; j++) {
+        for (int j = 0; j < v->noperands && v != k->reduce; j++) {
             size_t in = index_in(k->group, v->operand[j]), at = 0;
             while (at < k->bindings.n && k->bindings.at[at].value != v->operand[j])
                 at++;
@@ -423,7 +470,8 @@ static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) 
                 zn_buf_printf(&b, " >%zu", at);
     }
     if (k->reduce)
-        zn_buf_printf(&b, "|reduce g%zu", index_in(k->group, k->reduce));
+        zn_buf_printf(&b, "|of %lld values",
+                      (long long)(count(k->reduce->operand[0]) / zn_type_channels(&k->reduce->type)));
     char *key = zn_arena_strdup(A(p), zn_buf_str(&b));
     zn_buf_free(&b);
     return key;
@@ -465,9 +513,6 @@ static void add_phase(planner *p, zn_kernel_plan *k, zn_phase_plan *ph) {
     zn_vec_push(A(p), &p->prog->phases, *ph);
 }
 
-static int64_t count(const zn_value *v) {
-    return zn_type_count(&v->type);
-}
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -686,8 +731,11 @@ static void plan_wino_grad_w(planner *p, const zn_group *g) {
     zn_phase_plan ph = {.outer = shards * (c / channels), .flops = flops, .grain = 1};
     k->block = c * o >= 256 * 256 ? 64 : c * o >= 128 * 128 ? 32 : 16;
     ph.scratch = 4 * 36 * (k->block * (channels + o) + 32);
-    bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
+    bind(p, k, &ph, ZN_BIND_IN, zn_group_loaded(g));
     bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
+    for (size_t i = 0; i < g->values.n; i++)
+        for (int j = 1; zn_group_loads_through(g, g->values.at[i]) && j < g->values.at[i]->noperands; j++)
+            bind(p, k, &ph, ZN_BIND_IN, g->values.at[i]->operand[j]);
     int partial = new_temp(p, partial_type(shards, 36, c * o), "partial weights, transformed");
     bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     add_phase(p, k, &ph);
@@ -883,7 +931,7 @@ static void place_arena(planner *p) {
     }
     for (int i = 0; i < m; i++) {
         zn_buffer *b = &prog->buffers.at[order[i]];
-        int64_t at = 0, size = (b->size + 63) / 64 * 64;
+        int64_t at = prog->guard, size = (b->size + 63) / 64 * 64;
         for (bool moved = true; moved;) {
             moved = false;
             for (int j = 0; j < placed; j++) {
@@ -899,6 +947,7 @@ static void place_arena(planner *p) {
         done[placed++] = order[i];
         prog->arena_size = at + size > prog->arena_size ? at + size : prog->arena_size;
     }
+    prog->arena_size += prog->guard;
     for (int i = 0; i < n; i++) {
         zn_buffer *b = &prog->buffers.at[i];
         if (b->same_as < 0)

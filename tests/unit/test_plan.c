@@ -32,6 +32,7 @@ static void live_buffers_are_apart(const zn_program_plan *p) {
         }
         end = a->offset + a->size > end ? a->offset + a->size : end;
         CU_ASSERT_EQUAL(a->offset % 64, 0);
+        CU_ASSERT_TRUE(a->offset >= p->guard);
         CU_ASSERT_TRUE(a->first >= 0 && a->first <= a->last);
         CU_ASSERT_EQUAL(a->size, zn_layout_bytes(&a->type, &a->layout));
         for (size_t j = 0; j < i; j++) {
@@ -45,7 +46,7 @@ static void live_buffers_are_apart(const zn_program_plan *p) {
             CU_ASSERT_TRUE(apart);
         }
     }
-    CU_ASSERT_TRUE(end <= p->arena_size && p->arena_size < end + 64);
+    CU_ASSERT_TRUE(end + p->guard <= p->arena_size && p->arena_size < end + p->guard + 64);
     CU_ASSERT_TRUE(p->live_peak <= p->arena_size && p->live_peak > 0);
 }
 
@@ -115,6 +116,11 @@ static int halos_suffice(const zn_program_plan *p) {
     for (size_t i = 0; i < p->phases.n; i++) {
         const zn_phase_plan *ph = &p->phases.at[i];
         const zn_value *v = ph->group->anchor;
+        const zn_value *from = v->noperands ? zn_group_loaded(ph->group) : NULL;
+        if (from && from != v->operand[0]) { /* borders are masked: what is read beyond them must be memory */
+            const zn_type *t = &from->type;
+            CU_ASSERT_TRUE(p->guard >= (t->dim[2] + 1) * t->dim[3] * 4);
+        }
         if (ph->kernel->family != ZN_KERNEL_CONV)
             continue;
         const int64_t *pad = zn_attr_of(v, CONV, pad)->v;
