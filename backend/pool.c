@@ -321,27 +321,13 @@ static zn_ll butterfly_within(zn_emit *e, zn_ll v, int h) {
     return zn_select(e, LLVMConstVector(second, n), zn_fsub(e, other, v), zn_fadd(e, v, other));
 }
 
-enum { MAX_HADAMARD = 4096 };
+enum { MAX_HADAMARD = 256 }; /* vectors held at once: 1024 channels at the least width */
 
-void zn_emit_hadamard(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    int64_t c = zn_type_channels(&v->type), p = 1, bits = 0;
-    int in = operand_binding(e, 0), out = zn_binding_of(e, ZN_BIND_OUT, v);
-    bool image = v->type.rank == 4;
-    while (p < c)
-        p *= 2, bits++;
-    float scale = (float)(bits % 2 ? 0.70710678118654752440 / (double)((int64_t)1 << bits / 2)
-                                   : 1.0 / (double)((int64_t)1 << bits / 2));
-    ZN_ASSERT(p <= MAX_HADAMARD * (int64_t)e->lanes);
-    zn_loop l, lh, lw;
-    zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, image ? v->type.dim[1] : 1), 1, 0, NULL);
-    zn_ll from = zn_row_ptr(e, in, l.i, lh.i), to = zn_row_ptr(e, out, l.i, lh.i);
-    zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, image ? v->type.dim[2] : 1), 1, 0, NULL);
-    from = zn_at(e, from, zn_mul(e, lw.i, c));
-    to = zn_at(e, to, zn_mul(e, lw.i, c));
-    static _Thread_local zn_ll x[MAX_HADAMARD];
+/* One pixel, all in registers (and where those end, on the stack): p channels, c of them real. */
+static void hadamard_registers(zn_emit *e, zn_ll from, zn_ll to, int64_t c, int64_t p, float scale) {
+    zn_ll x[MAX_HADAMARD];
     int64_t vecs = (p + e->lanes - 1) / e->lanes;
+    ZN_ASSERT(vecs <= MAX_HADAMARD);
     for (int64_t i = 0; i < vecs; i++)
         x[i] = i * e->lanes < c ? zn_load(e, zn_atk(e, from, i * e->lanes), lanes_at(e, c, i * e->lanes))
                                 : zn_vconst(e, 0);
@@ -358,6 +344,66 @@ void zn_emit_hadamard(zn_emit *e) {
         }
     for (int64_t i = 0; i * e->lanes < c; i++)
         zn_store(e, zn_atk(e, to, i * e->lanes), zn_fmul(e, x[i], zn_vconst(e, scale)), lanes_at(e, c, i * e->lanes));
+}
+
+/* Vectors [0, n) of floats that are whole, then a partial one. */
+static void copy_scaled(zn_emit *e, zn_ll from, zn_ll to, int64_t n, zn_ll scale) {
+    zn_loop l;
+    int64_t whole = n / e->lanes * e->lanes;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+    zn_ll x = zn_load(e, zn_at(e, from, l.i), e->lanes);
+    zn_store(e, zn_at(e, to, l.i), scale ? zn_fmul(e, x, scale) : x, e->lanes);
+    zn_loop_end(e, &l, NULL);
+    if (n > whole) {
+        int rest = (int)(n - whole);
+        x = zn_load(e, zn_atk(e, from, whole), rest);
+        zn_store(e, zn_atk(e, to, whole), scale ? zn_fmul(e, x, scale) : x, rest);
+    }
+}
+
+/* One pixel of many channels, in scratch memory: the same butterflies, stage by stage. */
+static void hadamard_memory(zn_emit *e, zn_ll from, zn_ll to, int64_t c, int64_t p, float scale) {
+    zn_ll x = e->scratch;
+    zn_loop l, li;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, p), e->lanes, 0, NULL);
+    zn_store(e, zn_at(e, x, l.i), zn_vconst(e, 0), e->lanes);
+    zn_loop_end(e, &l, NULL);
+    copy_scaled(e, from, x, c, NULL);
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, p), e->lanes, 0, NULL);
+    zn_ll v = zn_load(e, zn_at(e, x, l.i), e->lanes);
+    for (int h = 1; h < e->lanes; h *= 2)
+        v = butterfly_within(e, v, h);
+    zn_store(e, zn_at(e, x, l.i), v, e->lanes);
+    zn_loop_end(e, &l, NULL);
+    for (int64_t h = e->lanes; h < p; h *= 2) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, p), 2 * h, 0, NULL);
+        zn_loop_begin(e, &li, l.i, zn_addk(e, l.i, h), e->lanes, 0, NULL);
+        zn_ll pa = zn_at(e, x, li.i), pb = zn_atk(e, pa, h), a = zn_load(e, pa, e->lanes), b = zn_load(e, pb, e->lanes);
+        zn_store(e, pa, zn_fadd(e, a, b), e->lanes);
+        zn_store(e, pb, zn_fsub(e, a, b), e->lanes);
+        zn_loop_end(e, &li, NULL);
+        zn_loop_end(e, &l, NULL);
+    }
+    copy_scaled(e, x, to, c, zn_vconst(e, scale));
+}
+
+void zn_emit_hadamard(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    int64_t c = zn_type_channels(&v->type), p = 1, bits = 0;
+    int in = operand_binding(e, 0), out = zn_binding_of(e, ZN_BIND_OUT, v);
+    bool image = v->type.rank == 4;
+    while (p < c)
+        p *= 2, bits++;
+    float scale = (float)(bits % 2 ? 0.70710678118654752440 / (double)((int64_t)1 << bits / 2)
+                                   : 1.0 / (double)((int64_t)1 << bits / 2));
+    zn_loop l, lh, lw;
+    zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, image ? v->type.dim[1] : 1), 1, 0, NULL);
+    zn_ll from = zn_row_ptr(e, in, l.i, lh.i), to = zn_row_ptr(e, out, l.i, lh.i);
+    zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, image ? v->type.dim[2] : 1), 1, 0, NULL);
+    from = zn_at(e, from, zn_mul(e, lw.i, c));
+    to = zn_at(e, to, zn_mul(e, lw.i, c));
+    (zn_hadamard_scratch(c) ? hadamard_memory : hadamard_registers)(e, from, to, c, p, scale);
     zn_loop_end(e, &lw, NULL);
     zn_loop_end(e, &lh, NULL);
     zn_emit_halo(e, l.i);

@@ -48,6 +48,13 @@ const zn_value *zn_group_loaded(const zn_group *g) {
     return u;
 }
 
+int64_t zn_hadamard_scratch(int64_t c) {
+    int64_t p = 1;
+    while (p < c)
+        p *= 2;
+    return p <= 1024 ? 0 : 4 * p;
+}
+
 bool zn_layout_plain(const zn_layout *l) {
     return !(l->top | l->left | l->bottom | l->right);
 }

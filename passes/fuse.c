@@ -17,13 +17,14 @@
 #include "passes/util.h"
 #include "support/ice.h"
 
-enum { MAX_INPUTS = 8, MAX_VALUES = 16 };
+enum { MAX_INPUTS = 8, MAX_VALUES = 16, MAX_SUMS = 4 };
 
 typedef struct fusion {
     zn_value *anchor;
     bool map;       /* takes elementwise values of the anchor's type */
     bool sums;      /* takes channel sums */
     int64_t shards; /* of the sums it has; 0 = none yet */
+    int nsums;
     int first_id, last_id;
     ZN_VEC(zn_value *) values;
     unsigned mark;
@@ -177,10 +178,11 @@ static void place_sum(fuse_ctx *c, zn_value *v) {
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
         /* operand 1 of bn_grad_sums may be of the same kernel too */
-        if (g->sums && (!g->shards || g->shards == shards_of(v)) && !shards_of(v->operand[0]) &&
+        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == shards_of(v)) && !shards_of(v->operand[0]) &&
             zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
             join(c, v, k);
             g->shards = shards_of(v);
+            g->nsums++;
             return;
         }
     }

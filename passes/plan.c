@@ -853,6 +853,8 @@ static void plan_group(planner *p, const zn_group *g) {
             each += count(g->anchor->operand[i]) / batch;
         zn_kernel_plan *k = new_kernel(p, g, g->family, 1);
         zn_phase_plan ph = {.outer = batch, .grain = grain_for((each + zn_type_count(t) / batch) * 4, MIN_BYTES)};
+        if (g->family == ZN_KERNEL_HADAMARD)
+            ph.scratch = zn_hadamard_scratch(zn_type_channels(t));
         bind_group(p, k, &ph, g, false);
         add_phase(p, k, &ph);
         break;

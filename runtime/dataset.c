@@ -129,12 +129,19 @@ static int read_idx(zn_rt_dataset *d, const char *const path[4], const char *dir
 static int check_labels(const zn_rt_dataset *d, int64_t classes, zn_rt_error *e) {
     static const char *const names[2] = {"training", "test"};
     for (int s = 0; s < 2 && classes > 0; s++)
-        for (int64_t i = 0; i < d->split[s].n; i++)
-            if (d->split[s].labels[i] >= classes)
+        for (int64_t i = 0; i < d->split[s].n; i++) {
+            const zn_rt_split *split = &d->split[s];
+            if (split->labels[i] < classes)
+                continue;
+            if (split->labels_path[0])
                 return zn_rt_fail(e, ZN_RT_INPUT,
-                                  "label %d of %s image %" PRId64 " is out of range; the network has %" PRId64
-                                  " classes",
-                                  d->split[s].labels[i], names[s], i, classes);
+                                  "%s: label %d of %s image %" PRId64 " (byte %" PRId64
+                                  ") is out of range; the network has %" PRId64 " classes",
+                                  split->labels_path, split->labels[i], names[s], i, 8 + i, classes);
+            return zn_rt_fail(e, ZN_RT_INPUT,
+                              "label %d of %s image %" PRId64 " is out of range; the network has %" PRId64 " classes",
+                              split->labels[i], names[s], i, classes);
+        }
     return 0;
 }
 

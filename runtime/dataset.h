@@ -10,8 +10,9 @@
 
 typedef struct zn_rt_split {
     int64_t n;
-    uint8_t *pixels; /* [n, height, width, channels] */
-    uint8_t *labels; /* [n] */
+    uint8_t *pixels;        /* [n, height, width, channels] */
+    uint8_t *labels;        /* [n] */
+    char labels_path[4096]; /* file that holds label i at byte 8 + i (IDX); "" for other sources */
 } zn_rt_split;
 
 /* Zero-initialise to start. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -141,6 +142,7 @@ int zn_rt_idx_read(zn_rt_dataset *d, int split, const char *images, const char *
     code = read_file(labels, &rank, n, &s->labels, e);
     if (code)
         return code;
+    snprintf(s->labels_path, sizeof s->labels_path, "%s", labels);
     if (rank != 1)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %d dimensions; labels have 1", labels, rank);
     if (n[0] != s->n)
