@@ -121,7 +121,7 @@ copy header && head -c 9 good/ti >header/ti && wrong header "ti: ends at byte 9,
 copy empty && : >empty/tl && wrong empty "tl: ends at byte 0, inside the magic number"
 copy magic && { printf '\001\002\003\004' && tail -c +5 good/ti; } >magic/ti && wrong magic "magic number 01020304"
 copy longer && { cat good/ti && echo; } >longer/ti && wrong longer "ti: goes on after its last item, from byte 208"
-copy range && { be32 2049 12 && printf '\000\001\000\001\000\007\000\001\000\001\000\001'; } >range/tl && wrong range "label 7 of training image 5 is out of range"
+copy range && { be32 2049 12 && printf '\000\001\000\001\000\007\000\001\000\001\000\001'; } >range/tl && wrong range "tl: label 7 of training image 5 (byte 13) is out of range"
 copy fewer && labels 11 >fewer/tl && wrong fewer "tl: has 11 labels for the 12 images"
 copy shape && images 6 5 4 >shape/ei && wrong shape "ei: images are not of the shape"
 copy size && images 12 5 4 >size/ti && images 6 5 4 >size/ei && wrong size "images are \[5, 4, 1\]; the network takes \[4, 4, 1\]"

@@ -124,7 +124,7 @@ static void idx_bad(void) {
     make_idx();
     labels[8 + 5] = 3;
     write_idx(IMAGES_SIZE, LABELS_SIZE, false);
-    refuse("label 3 of training image 5 is out of range; the network has 3 classes");
+    refuse(": label 3 of training image 5 (byte 13) is out of range; the network has 3 classes");
     make_idx();
     labels[7] = N - 1;
     write_idx(IMAGES_SIZE, LABELS_SIZE - 1, false);
