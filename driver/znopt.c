@@ -28,6 +28,10 @@ static int opt(const char *path, const char *out, zn_pipeline *p) {
     }
     zn_diags d = {.path = path, .source = zn_buf_str(&text), .source_len = text.n};
     zn_module *m = zn_module_parse(zn_buf_str(&text), text.n, &d);
+    if (m) { /* places of values are in the .znet file that the module came from, which is not here */
+        d.source = "";
+        d.source_len = 0;
+    }
     if (!m || !zn_pipeline_run(m, p, &d))
         code = 1;
     zn_diags_sort(&d);
