@@ -2,6 +2,7 @@
  * that the rate of a Winograd convolution is the effective one and may pass the machine's peak. */
 #include "driver/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,11 @@ typedef struct table {
     row total;
 } table;
 
+static const char *const family_names[ZN_KERNEL_COUNT] = {
+#define ZN_KERNEL(ID, name, emit, doc) [ZN_KERNEL_##ID] = name,
+#include "ir/kernels.def"
+};
+
 /* Of a phase's buffers, each once: what it would move if every one passed from or to memory exactly once. */
 static int64_t bytes_of(const zn_program_plan *prog, const zn_phase_plan *ph) {
     int64_t sum = 0;
@@ -37,6 +43,13 @@ static int64_t bytes_of(const zn_program_plan *prog, const zn_phase_plan *ph) {
 static int slower_first(const void *a, const void *b) {
     const row *x = a, *y = b;
     return x->seconds > y->seconds ? -1 : x->seconds < y->seconds ? 1 : strcmp(x->kernel->name, y->kernel->name);
+}
+
+static void add_row(row *sum, const row *r) {
+    sum->calls += r->calls;
+    sum->flops += r->flops;
+    sum->bytes += r->bytes;
+    sum->seconds += r->seconds;
 }
 
 static table make_table(const zn_plan *plan, const double *seconds) {
@@ -56,14 +69,12 @@ static table make_table(const zn_plan *plan, const double *seconds) {
         r->flops += ph->flops;
         r->bytes += bytes_of(prog, ph);
         r->seconds += seconds[i];
-        t.total.calls++;
-        t.total.flops += ph->flops;
-        t.total.bytes += bytes_of(prog, ph);
-        t.total.seconds += seconds[i];
     }
     for (size_t k = 0; k < plan->kernels.n; k++)
-        if (by_kernel[k].calls)
+        if (by_kernel[k].calls) {
+            add_row(&t.total, &by_kernel[k]);
             t.rows[t.n++] = by_kernel[k];
+        }
     free(by_kernel);
     qsort(t.rows, t.n, sizeof *t.rows, slower_first);
     return t;
@@ -81,27 +92,50 @@ static void print_row(const row *r, const char *kernel, const char *op, int widt
     zn_buf_printf(out, " %8.1f\n", (double)r->bytes / r->seconds * 1e-9);
 }
 
+static void print_head(const char *kernel, const char *op, int width, zn_buf *out) {
+    zn_buf_printf(out, "\n%-20s %-*s %5s %9s %8s %8s %8s %8s\n", kernel, width, op, "calls", "ms/step", "share",
+                  "GFLOP/s", "of peak", "GB/s");
+}
+
+/* Rows of one family that serve the same operation, together. */
+static void print_families(const table *t, int width, double peak, zn_buf *out) {
+    row *sums = calloc(t->n + 1, sizeof *sums);
+    size_t n = 0;
+    if (!sums)
+        ZN_ICE("out of memory");
+    for (size_t i = 0; i < t->n; i++) {
+        const row *r = &t->rows[i];
+        size_t k = 0;
+        while (k < n && (sums[k].kernel->family != r->kernel->family || strcmp(sums[k].op, r->op) != 0))
+            k++;
+        if (k == n)
+            sums[n++] = (row){.kernel = r->kernel, .op = r->op};
+        add_row(&sums[k], r);
+    }
+    qsort(sums, n, sizeof *sums, slower_first);
+    print_head("family", "of", width, out);
+    for (size_t i = 0; i < n; i++)
+        print_row(&sums[i], family_names[sums[i].kernel->family], sums[i].op, width, t->total.seconds, peak, out);
+    free(sums);
+}
+
 static void print_table(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) {
     table t = make_table(plan, b->phase);
-    int width = 2;
+    int width = 20;
     char op[64];
     for (size_t i = 0; i < t.n; i++) {
         int n = (int)(strlen(t.rows[i].op) + 1 + strlen(t.rows[i].path));
         width = n > width ? n : width;
     }
     width = width > 40 ? 40 : width;
-    zn_buf_printf(out, "\n%-20s %-*s %5s %9s %8s %8s %8s %8s\n", "kernel", width, "of (first call)", "calls", "ms/step",
-                  "share", "GFLOP/s", "of peak", "GB/s");
+    print_head("kernel", "of (first call)", width, out);
     for (size_t i = 0; i < t.n; i++) {
-        zn_buf text = {0};
-        zn_buf_printf(&text, "%s %s", t.rows[i].op, t.rows[i].path);
-        size_t n = text.n < sizeof op - 1 ? text.n : sizeof op - 1;
-        memcpy(op, text.at, n);
-        op[n < (size_t)width ? n : (size_t)width] = 0;
-        zn_buf_free(&text);
+        snprintf(op, sizeof op, "%s %s", t.rows[i].op, t.rows[i].path);
+        op[width] = 0;
         print_row(&t.rows[i], t.rows[i].kernel->name, op, width, t.total.seconds, b->peak_rate, out);
     }
     print_row(&t.total, "total", "", width, t.total.seconds, b->peak_rate, out);
+    print_families(&t, width, b->peak_rate, out);
     free(t.rows);
 }
 

@@ -17,9 +17,10 @@ checks=$((checks + 1))
 expect "bench --kernels" 0 "^kernel  *of (first call)  *calls  *ms/step  *share  *GFLOP/s  *of peak  *GB/s$" \
     "$znetc" bench "$file" --seconds 0 --kernels --threads 2
 phases=$("$znetc" "$file" --emit=plan | sed -n '/^program @train_step/,/^program @eval_step/p' | grep -c '^  phase')
-calls=$(awk '/^kernel/ { t = 1; next } t && $1 != "total" { for (i = NF; $i != "%"; i--); while ($(i - 3) !~ /^[0-9]+$/) i--; n += $(i - 3) } END { print n + 0 }' "$tmp/out")
+calls=$(awk '/^kernel/ { t = 1; next } /^total/ { t = 0 } t { for (i = NF; $i != "%"; i--); while ($(i - 3) !~ /^[0-9]+$/) i--; n += $(i - 3) } END { print n + 0 }' "$tmp/out")
 equal "calls of all kernels" "$phases" "$calls"
 equal "calls of the total" "$phases" "$(awk '$1 == "total" { print $2 }' "$tmp/out")"
+equal "families" 1 "$(grep -c '^family  *of  *calls' "$tmp/out")"
 checks=$((checks + 1))
 awk '/^total/ { t = 0 } t { if (match($0, /[0-9.]+ %/)) { x = substr($0, RSTART) + 0; if (n++ && x > last) exit 1; last = x; s += x } } /^kernel/ { t = 1 }
      END { exit !(n > 5 && s > 98 && s < 102) }' "$tmp/out" || { fail "bench --kernels: shares"; cat "$tmp/out"; }
