@@ -8,7 +8,6 @@
 # Python is used for measuring only. To install the rivals beside the build:
 #   python3 -m venv build-release/rivals
 #   build-release/rivals/bin/pip install torch==2.13.0 jax==0.10.2 numpy
-# (on machines where PyPI's torch is the one for GPUs: --index-url https://download.pytorch.org/whl/cpu for torch)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build= python=
