@@ -27,4 +27,4 @@ done
 }
 [ -n "$python" ] || python=$build/rivals/bin/python
 [ -x "$(command -v "$python" || true)" ] || python=python3
-exec "$python" "$here/compare.py" --znetc "$build/znetc" "$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/compare.py" --znetc "$build/znetc" "$@"
