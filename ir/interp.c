@@ -38,7 +38,7 @@ static void join(float *a, int64_t n) {
 }
 
 static float *temp(size_t n) {
-    float *p = malloc(zn_size_mul(n ? n : 1, sizeof *p));
+    float *p = calloc(n ? n : 1, sizeof *p);
     if (!p)
         ZN_ICE("out of memory");
     return p;

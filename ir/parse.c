@@ -170,7 +170,7 @@ static bool read_int(reader *r, int64_t *out) {
 static bool read_float(reader *r, double *out) {
     bool negative = r->kind == T_NUMBER && r->len == 4 && !memcmp(r->tok, "-inf", 4);
     if (negative || is(r, "inf") || is(r, "nan")) {
-        *out = is(r, "nan") ? NAN : negative ? -INFINITY : INFINITY;
+        *out = (double)(is(r, "nan") ? NAN : negative ? -INFINITY : INFINITY);
         next(r);
         return !r->failed;
     }
