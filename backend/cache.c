@@ -143,8 +143,10 @@ static char *read_entry(int fd, const struct stat *st, size_t *size) {
 bool zn_cache_get(zn_cache *c, const char *key, zn_object *out) {
     char name[ZN_CACHE_KEY + sizeof suffix];
     struct stat st;
+    if (!c)
+        return false;
     name_of(key, name);
-    int fd = c ? openat(c->fd, name, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     char *at = fstat(fd, &st) || !S_ISREG(st.st_mode) ? NULL : read_entry(fd, &st, &out->size);
