@@ -682,15 +682,9 @@ static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll fi
             for (int64_t s = 0; s + 1 < c->shards; s++)
                 slot[s] = zn_load(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), e->lanes);
             slot[c->shards - 1] = acc[i];
-            for (int64_t m = c->shards; m > 1; m = (m + 1) / 2) {
-                for (int64_t s = 0; s < m / 2; s++)
-                    slot[s] = zn_fadd(e, slot[2 * s], slot[2 * s + 1]);
-                if (m % 2)
-                    slot[m / 2] = slot[m - 1];
-            }
             c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
             c->p.lanes = lanes[v];
-            zn_emit_values(e, &c->p, &c->inv, slot[0]);
+            zn_emit_values(e, &c->p, &c->inv, zn_tree_sum(e, slot, c->shards));
         }
 }
 

@@ -13,7 +13,6 @@ typedef struct desc {
     LLVMTypeRef i8, i32, i64, f32, f64, ptr;
     const zn_plan *plan;
     const zn_build_info *info;
-    int names;
 } desc;
 
 typedef LLVMValueRef k; /* a constant */

@@ -194,6 +194,15 @@ zn_ll zn_sqrt(zn_emit *e, zn_ll a) {
     LLVMTypeRef type = LLVMTypeOf(a);
     return call_intrinsic(e, e->sqrt_id, &type, 1, &a, 1);
 }
+zn_ll zn_tree_sum(zn_emit *e, zn_ll *v, int64_t n) {
+    for (; n > 1; n = (n + 1) / 2) {
+        for (int64_t i = 0; i < n / 2; i++)
+            v[i] = zn_fadd(e, v[2 * i], v[2 * i + 1]);
+        if (n % 2)
+            v[n / 2] = v[n - 1];
+    }
+    return v[0];
+}
 zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b) {
     return LLVMBuildSelect(e->b, c, a, b, "");
 }

@@ -73,6 +73,8 @@ zn_ll zn_fdiv(zn_emit *e, zn_ll a, zn_ll b);
 zn_ll zn_fneg(zn_emit *e, zn_ll a);
 zn_ll zn_fma(zn_emit *e, zn_ll a, zn_ll b, zn_ll c); /* a * b + c, one rounding; scalars or vectors */
 zn_ll zn_sqrt(zn_emit *e, zn_ll a);
+/* Sum of n vectors in the tree of the IR: neighbours first, an odd one out moves up unchanged. Overwrites v. */
+zn_ll zn_tree_sum(zn_emit *e, zn_ll *v, int64_t n);
 zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b);
 zn_ll zn_fcmp(zn_emit *e, LLVMRealPredicate p, zn_ll a, zn_ll b);
 zn_ll zn_exp(zn_emit *e, zn_ll x); /* support/math.h, vector or scalar */
@@ -139,9 +141,6 @@ void zn_emit_halo(zn_emit *e, zn_ll n);
 void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard);
 
 /* ---- tiles of the register-blocked kernels */
-typedef struct zn_tile {
-    int rows, vecs; /* accumulators: rows x vecs */
-} zn_tile;
 /* Largest useful rows for this many vectors of outputs, given the registers. */
 int zn_tile_rows(const zn_emit *e, int vecs);
 

@@ -221,13 +221,7 @@ static zn_ll joined(zn_emit *e, const join_ctx *j, zn_ll i, int lanes) {
     }
     for (int64_t s = 0; s < n; s++)
         v[s] = zn_load(e, zn_atk(e, at, s * j->n), lanes);
-    for (; n > 1; n = (n + 1) / 2) {
-        for (int64_t s = 0; s < n / 2; s++)
-            v[s] = zn_fadd(e, v[2 * s], v[2 * s + 1]);
-        if (n % 2)
-            v[n / 2] = v[n - 1];
-    }
-    return v[0];
+    return zn_tree_sum(e, v, n);
 }
 
 static void join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {

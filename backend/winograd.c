@@ -528,13 +528,7 @@ void zn_emit_wino_join(zn_emit *e) {
         zn_ll s[ZN_MAX_SHARDS];
         for (int64_t q = 0; q < shards; q++)
             s[q] = zn_load(e, zn_atk(e, from, (q * POINTS + k) * x.c * x.o), e->lanes);
-        for (int64_t n = shards; n > 1; n = (n + 1) / 2) {
-            for (int64_t q = 0; q < n / 2; q++)
-                s[q] = zn_fadd(e, s[2 * q], s[2 * q + 1]);
-            if (n % 2)
-                s[n / 2] = s[n - 1];
-        }
-        d[k] = s[0];
+        d[k] = zn_tree_sum(e, s, shards);
     }
     for (int j = 0; j < 6; j++)
         weight_gradient_1d(e, d + j, 6, t + j, 6);

@@ -2,8 +2,7 @@
  *
  * Only what holds bit for bit: not x + 0 (it changes -0), not x * 0, not hadamard(hadamard(x)) (it rounds).
  * Terminates: every step removes a value. Preserves order. */
-#include <string.h>
-
+#include "ir/text.h"
 #include "passes/pass.h"
 #include "passes/util.h"
 
@@ -13,12 +12,9 @@ static bool equal_values(const zn_value *a, const zn_value *b) {
     for (int i = 0; i < a->noperands; i++)
         if (a->operand[i] != b->operand[i])
             return false;
-    for (int i = 0, n = zn_op_attr_count(a->op); i < n; i++) {
-        const zn_attr *x = &a->attr[i], *y = &b->attr[i];
-        if (x->i != y->i || memcmp(&x->f, &y->f, sizeof x->f) || x->n != y->n || memcmp(x->v, y->v, sizeof x->v) ||
-            strcmp(x->s ? x->s : "", y->s ? y->s : ""))
+    for (int i = 0, first = zn_op_attr_first(a->op), n = zn_op_attr_count(a->op); i < n; i++)
+        if (!zn_attr_equal(zn_attr_table[first + i].kind, &a->attr[i], &b->attr[i]))
             return false;
-    }
     return true;
 }
 
