@@ -8,6 +8,8 @@
  *
  * The gradient by data is a convolution of dy with turned weights (taps reversed, channels exchanged); a stride s
  * makes it s * s convolutions, one for each phase of the position, each with the taps that meet it. */
+#include <string.h>
+
 #include "backend/emit.h"
 #include "support/ice.h"
 
@@ -370,7 +372,10 @@ void zn_emit_turn(zn_emit *e) {
         return;
     }
     /* A unit is one tap of the result; where it comes from is a table. */
-    const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
+    static const int64_t one_phase[2] = {1, 1}; /* Winograd has phases of its own */
+    const int64_t *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
+    const int64_t *s =
+        strcmp(zn_attr_of(v, CONV_GRAD_X, algo)->s, "winograd") ? zn_attr_of(v, CONV_GRAD_X, stride)->v : one_phase;
     int64_t n = 0, taps = w->dim[0] * w->dim[1], size = w->dim[2] * w->dim[3];
     zn_arena scratch = {0};
     zn_ll *table = zn_new_n(&scratch, zn_ll, (size_t)taps);

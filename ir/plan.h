@@ -49,6 +49,23 @@ bool zn_group_loads_through(const zn_group *g, const zn_value *v);
 /* What the anchor's first operand is loaded from: the operand, or what those values start with. */
 const zn_value *zn_group_loaded(const zn_group *g);
 
+enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
+
+/* The Winograd algorithm of a convolution or one of its gradients, by shape: F(4x4, 3x3), F(2x2, 3x3) where maps are no
+ * multiples of four, for stride 2 the polyphase form of F(4x4, 2x2). */
+typedef struct zn_winograd {
+    int64_t stride;
+    bool by_data;
+    int64_t tile;                  /* rows and columns of y (or dy) in a tile */
+    int64_t positions, weights;    /* products of a tile; transformed weights: some serve several positions */
+    int64_t images, across, tiles; /* tiles in a row and in all of an image of y */
+} zn_winograd;
+zn_winograd zn_winograd_of(const zn_value *v);
+/* Whether transformed inputs of all tiles are kept and the weights transformed panel by panel, not the other way. */
+bool zn_winograd_weight_major(const zn_winograd *w, int64_t c, int64_t o);
+/* Floats from position to position in panels of so many: not a multiple of a page, which would make lines collide. */
+int64_t zn_winograd_pitch(int64_t floats);
+
 typedef enum zn_binding_kind { ZN_BIND_IN, ZN_BIND_OUT, ZN_BIND_TEMP } zn_binding_kind;
 /* A buffer of a kernel: value (of the group that the kernel was first made for), or a temporary named by `temp`. */
 typedef struct zn_binding {

@@ -420,8 +420,11 @@ static bool relevant(const zn_kernel_plan *k, const zn_value *v) {
         return false;
     case ZN_KERNEL_TURN:
         return v == k->group->anchor;
+    case ZN_KERNEL_WINO_DY:
+        return v == k->group->anchor;
     case ZN_KERNEL_CONV_GRAD_W:
     case ZN_KERNEL_WINO_GRAD_W:
+    case ZN_KERNEL_WINO_INPUT:
         return v == k->group->anchor || zn_group_loads_through(k->group, v);
     case ZN_KERNEL_BN_JOIN:
         return v == k->reduce;
@@ -468,6 +471,10 @@ static const char *key_of(planner *p, const zn_kernel_plan *k, const char *tag) 
         for (size_t at = 0; at < k->bindings.n; at++)
             if (k->bindings.at[at].value == v)
                 zn_buf_printf(&b, " >%zu", at);
+    }
+    if (k->family == ZN_KERNEL_WINO_WEIGHTS) {
+        zn_winograd w = zn_winograd_of(k->group->anchor);
+        zn_buf_printf(&b, "|stride %lld, tiles of %lld", (long long)w.stride, (long long)w.tile);
     }
     if (k->reduce)
         zn_buf_printf(&b, "|of %lld values",
@@ -546,14 +553,13 @@ typedef struct image_job {
     int weights_buffer;
     int64_t flops; /* of one image */
     int64_t block; /* Winograd: tiles in scratch at once */
-    int64_t tiles; /* of an image */
 } image_job;
 
 /* Images in one unit: whole shards of the channel sums on the way; enough tiles for a block. */
-static int64_t unit_of_images(const image_job *job, int64_t batch, int64_t shards, const zn_type *t) {
-    int64_t unit = 1, each = zn_type_count(t) / batch;
+static int64_t unit_of_images(const image_job *job, const zn_value *anchor, int64_t shards, const zn_type *t) {
+    int64_t batch = t->dim[0], unit = 1, each = zn_type_count(t) / batch;
     if (job->block)
-        unit = ceil_div(job->block, job->tiles);
+        unit = ceil_div(job->block, zn_winograd_of(anchor).tiles);
     else if (job->flops &&
              t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
         unit = ceil_div(64, t->dim[1] * t->dim[2]);
@@ -573,13 +579,14 @@ static void plan_images(planner *p, const zn_group *g, const image_job *job) {
     size_t nreduce = lone ? 1 : g->reduces.n;
     int64_t batch = t->dim[0], each = zn_type_count(t) / batch;
     int64_t shards = lone ? shards_of(lone) : nreduce ? shards_of(g->reduces.at[0]) : 0;
-    int64_t unit = unit_of_images(job, batch, shards, t);
+    int64_t unit = unit_of_images(job, g->anchor, shards, t);
     zn_kernel_plan *k = new_kernel(p, g, job->family, unit);
     zn_phase_plan ph = {.outer = ceil_div(batch, unit), .flops = job->flops * batch};
     k->block = job->block;
     if (job->block) {
         int64_t c = zn_type_channels(&g->anchor->operand[0]->type), o = zn_type_channels(t);
-        ph.scratch = 4 * 36 * (job->block * (c + o) + 32);
+        ph.scratch = 4 * zn_winograd_of(g->anchor).positions *
+                     (zn_winograd_pitch(job->block * c) + zn_winograd_pitch(job->block * o));
     }
     bind_group(p, k, &ph, g, false);
     if (job->weights)
@@ -665,27 +672,88 @@ static bool is_winograd(const zn_value *v) {
     return !strcmp(algo->s, "winograd");
 }
 
+/* A channel sum of a group as a kernel of its own, behind what computes its operand. */
+static void plan_sum_alone(planner *p, zn_value *r) {
+    zn_group *g = zn_new(A(p), zn_group);
+    g->anchor = r;
+    g->family = zn_op_table[r->op].kernel;
+    zn_vec_push(A(p), &g->values, r);
+    plan_images(p, g, &(image_job){.family = g->family});
+}
+
+static void bind_loads(planner *p, zn_kernel_plan *k, zn_phase_plan *ph, const zn_group *g) {
+    bind(p, k, ph, ZN_BIND_IN, zn_group_loaded(g));
+    for (size_t i = 0; i < g->values.n; i++)
+        for (int j = 1; zn_group_loads_through(g, g->values.at[i]) && j < g->values.at[i]->noperands; j++)
+            bind(p, k, ph, ZN_BIND_IN, g->values.at[i]->operand[j]);
+}
+
+/* Tiles in a unit of the kernels that only transform; what tiles are rounded up to in panels. */
+enum { TRANSFORM_TILES = 8, PANEL_TILES = 16, PANEL_CHANNELS = 64 };
+
+/* All tiles of the input of g's anchor, transformed. block: tiles in a panel, 0: as many as a product takes. */
+static int plan_wino_input(planner *p, const zn_group *g, const zn_winograd *w, int64_t block) {
+    int64_t c = zn_type_channels(&g->anchor->operand[0]->type), tiles = w->images * w->tiles;
+    int64_t padded = ceil_div(tiles, PANEL_TILES) * PANEL_TILES;
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_INPUT, TRANSFORM_TILES);
+    zn_phase_plan ph = {.outer = ceil_div(tiles, TRANSFORM_TILES)};
+    ph.grain = grain_for(TRANSFORM_TILES * w->positions * c * 4, MIN_BYTES);
+    k->block = block;
+    bind_loads(p, k, &ph, g);
+    int64_t dim[2] = {w->positions, zn_winograd_pitch(padded * c)};
+    int temp = new_temp(p, zn_type_make(ZN_F32, 2, dim), "tiles, transformed");
+    bind_temp(p, k, &ph, ZN_BIND_TEMP, "tiles", temp);
+    add_phase(p, k, &ph);
+    return temp;
+}
+
+/* Winograd where the weights are the larger part: V of all tiles; then outputs go panel by panel through scratch. */
+static void plan_wino_panels(planner *p, const zn_group *g, const zn_winograd *w, int turned, int64_t flops) {
+    const zn_value *v = g->anchor;
+    int64_t c = zn_type_channels(&v->operand[0]->type), o = zn_type_channels(&v->type);
+    int tiles = plan_wino_input(p, g, w, 0);
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_CONV_PANEL, ZN_WINOGRAD_PANEL);
+    zn_phase_plan ph = {.outer = o / ZN_WINOGRAD_PANEL, .flops = flops * w->images, .grain = 1};
+    k->block = ceil_div(w->images * w->tiles, PANEL_TILES) * PANEL_TILES;
+    ph.scratch = 4 * (w->weights * zn_winograd_pitch(c * ZN_WINOGRAD_PANEL) +
+                      w->positions * zn_winograd_pitch(k->block * ZN_WINOGRAD_PANEL));
+    bind_group(p, k, &ph, g, true);
+    bind_temp(p, k, &ph, ZN_BIND_IN, "tiles", tiles);
+    if (turned >= 0)
+        bind_temp(p, k, &ph, ZN_BIND_IN, "turned", turned);
+    else
+        bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
+    add_phase(p, k, &ph);
+    for (size_t i = 0; i < g->reduces.n; i++)
+        plan_sum_alone(p, g->reduces.at[i]);
+}
+
 /* Winograd: U from the weights (a value, or a turned temporary); then blocks of tiles go through scratch. */
-static void plan_winograd(planner *p, const zn_group *g, const zn_value *w, int turned, int64_t flops) {
-    zn_type t = w ? w->type : p->prog->buffers.at[turned].type;
-    int64_t c = t.dim[2], o = t.dim[3];
+static void plan_winograd(planner *p, const zn_group *g, int turned, int64_t flops) {
+    const zn_value *v = g->anchor;
+    int64_t c = zn_type_channels(&v->operand[0]->type), o = zn_type_channels(&v->type);
+    zn_winograd w = zn_winograd_of(v);
+    if (zn_winograd_weight_major(&w, c, o)) {
+        plan_wino_panels(p, g, &w, turned, flops);
+        return;
+    }
     zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_WEIGHTS, 1);
     zn_phase_plan ph = {.outer = c, .grain = grain_for(o * 9 * 4, MIN_BYTES / 8)};
-    int u = new_temp(p, partial_type(36, c, o), "transformed weights");
-    if (w)
-        bind(p, k, &ph, ZN_BIND_IN, w);
+    int u = new_temp(p, partial_type(1, w.weights, zn_winograd_pitch(c * o)), "transformed weights");
+    if (turned < 0)
+        bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
     else
         bind_temp(p, k, &ph, ZN_BIND_IN, "turned", turned);
     bind_temp(p, k, &ph, ZN_BIND_TEMP, "transformed", u);
     add_phase(p, k, &ph);
-    const zn_type *y = &g->anchor->type;
     plan_images(p, g,
                 &(image_job){.family = ZN_KERNEL_WINO_CONV,
                              .weights = "transformed",
                              .weights_buffer = u,
                              .flops = flops,
-                             .block = c * o >= 256 * 256 ? 64 : 32,
-                             .tiles = y->dim[1] / 4 * (y->dim[2] / 4)});
+                             .block = w.stride == 2        ? 16
+                                      : c * o >= 256 * 256 ? 64
+                                                           : 32});
 }
 
 static void plan_conv(planner *p, const zn_group *g) {
@@ -693,7 +761,7 @@ static void plan_conv(planner *p, const zn_group *g) {
     const zn_type *w = &v->operand[1]->type;
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * count(v) / v->type.dim[0];
     if (is_winograd(v))
-        plan_winograd(p, g, v->operand[1], -1, flops);
+        plan_winograd(p, g, -1, flops);
     else
         plan_images(p, g, &(image_job){.family = ZN_KERNEL_CONV, .flops = flops});
 }
@@ -705,7 +773,7 @@ static void plan_conv_grad_x(planner *p, const zn_group *g) {
     int turned = plan_turn(p, g, zn_type_make(ZN_F32, 4, dim));
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * count(v->operand[0]) / v->type.dim[0];
     if (is_winograd(v))
-        plan_winograd(p, g, NULL, turned, flops);
+        plan_winograd(p, g, turned, flops);
     else
         plan_images(
             p, g,
@@ -723,24 +791,51 @@ static int64_t wino_channels(int64_t c) {
     return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16;
 }
 
+/* V and Z of all tiles; then dU and dw of one block of weights after the other. */
+static void plan_wino_grad_w_panels(planner *p, const zn_group *g, const zn_winograd *w, int64_t flops) {
+    const zn_value *v = g->anchor;
+    int64_t c = v->type.dim[2], o = v->type.dim[3], tiles = w->images * w->tiles;
+    int in = plan_wino_input(p, g, w, tiles);
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_DY, TRANSFORM_TILES);
+    zn_phase_plan ph = {.outer = ceil_div(tiles, TRANSFORM_TILES)};
+    ph.grain = grain_for(TRANSFORM_TILES * w->positions * o * 4, MIN_BYTES);
+    k->block = tiles;
+    bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
+    int64_t dim[2] = {w->positions, zn_winograd_pitch(tiles * o)};
+    int gradients = new_temp(p, zn_type_make(ZN_F32, 2, dim), "gradients, transformed");
+    bind_temp(p, k, &ph, ZN_BIND_TEMP, "gradients", gradients);
+    add_phase(p, k, &ph);
+    k = new_kernel(p, g, ZN_KERNEL_WINO_GRAD_W_PANEL, PANEL_CHANNELS);
+    ph = (zn_phase_plan){.outer = c / PANEL_CHANNELS * (o / ZN_WINOGRAD_PANEL), .flops = flops, .grain = 1};
+    k->block = tiles;
+    ph.scratch = 4 * w->weights * zn_winograd_pitch(PANEL_CHANNELS * ZN_WINOGRAD_PANEL);
+    bind_temp(p, k, &ph, ZN_BIND_IN, "tiles", in);
+    bind_temp(p, k, &ph, ZN_BIND_IN, "gradients", gradients);
+    bind_group(p, k, &ph, g, true);
+    add_phase(p, k, &ph);
+}
+
 static void plan_wino_grad_w(planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     int64_t c = v->type.dim[2], o = v->type.dim[3], shards = shards_of(v), channels = wino_channels(c);
     int64_t flops = 2 * count(v) * count(v->operand[1]) / o;
+    zn_winograd w = zn_winograd_of(v);
+    if (shards == 1 && zn_winograd_weight_major(&w, c, o)) {
+        plan_wino_grad_w_panels(p, g, &w, flops);
+        return;
+    }
     zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_GRAD_W, channels);
     zn_phase_plan ph = {.outer = shards * (c / channels), .flops = flops, .grain = 1};
-    k->block = c * o >= 256 * 256 ? 64 : c * o >= 128 * 128 ? 32 : 16;
-    ph.scratch = 4 * 36 * (k->block * (channels + o) + 32);
-    bind(p, k, &ph, ZN_BIND_IN, zn_group_loaded(g));
+    k->block = w.stride == 2 ? 16 : c * o >= 256 * 256 ? 64 : c * o >= 128 * 128 ? 32 : 16;
+    ph.scratch = 4 * w.positions * (zn_winograd_pitch(k->block * channels) + zn_winograd_pitch(k->block * o));
+    bind_loads(p, k, &ph, g);
     bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
-    for (size_t i = 0; i < g->values.n; i++)
-        for (int j = 1; zn_group_loads_through(g, g->values.at[i]) && j < g->values.at[i]->noperands; j++)
-            bind(p, k, &ph, ZN_BIND_IN, g->values.at[i]->operand[j]);
-    int partial = new_temp(p, partial_type(shards, 36, c * o), "partial weights, transformed");
+    int partial =
+        new_temp(p, partial_type(shards, w.weights, zn_winograd_pitch(c * o)), "partial weights, transformed");
     bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     add_phase(p, k, &ph);
     k = new_kernel(p, g, ZN_KERNEL_WINO_JOIN, 16);
-    ph = (zn_phase_plan){.outer = c / 16, .grain = grain_for(16 * o * 36 * shards * 4, MIN_BYTES)};
+    ph = (zn_phase_plan){.outer = c / 16, .grain = grain_for(16 * o * w.weights * shards * 4, MIN_BYTES)};
     bind_temp(p, k, &ph, ZN_BIND_IN, "partial", partial);
     bind_group(p, k, &ph, g, true);
     add_phase(p, k, &ph);

@@ -5,6 +5,7 @@
  * for what cannot be fused into it, and runs well only on large blocks. */
 #include <string.h>
 
+#include "ir/plan.h"
 #include "passes/pass.h"
 
 enum { OPENBLAS_MIN_DIM = 256 };
@@ -25,34 +26,45 @@ static const char *choose_gemm(zn_module *m, const zn_value *v, zn_pass_ctx *ctx
     return large ? "openblas" : "generated";
 }
 
-/* Winograd F(4x4, 3x3) does a quarter of the multiplications; its transforms cost about as much as 10 channels of
- * products. It needs 3x3 kernels of stride 1 with padding 1, maps that are multiples of four, and channels that fill
- * vectors: input in sixteens, output sixteen or in thirty-twos (on either side, for the gradients). */
-static bool winograd_fits(const zn_type *w, const zn_type *map, const int64_t stride[2], const int64_t pad[4]) {
-    int64_t c = w->dim[2], o = w->dim[3];
-    return w->dim[0] == 3 && w->dim[1] == 3 && stride[0] == 1 && stride[1] == 1 && pad[0] == 1 && pad[1] == 1 &&
-           pad[2] == 1 && pad[3] == 1 && map->dim[1] % 4 == 0 && map->dim[2] % 4 == 0 && (c == 16 || c % 32 == 0) &&
-           (o == 16 || o % 32 == 0);
+/* Winograd F(4x4, 3x3) does a quarter of the multiplications of direct convolution, F(2x2, 3x3) four ninths, and the
+ * polyphase F(4x4, 2x2) for stride 2 nine sixteenths; transforms cost about as much as 10 channels of products. They
+ * need 3x3 kernels with padding 1, maps that are whole tiles, and channels that fill vectors: input in sixteens, output
+ * sixteen or in thirty-twos (on either side, for the gradients). */
+static const char *winograd_for(const zn_type *w, const zn_type *x, const zn_type *y, const int64_t stride[2],
+                                const int64_t pad[4]) {
+    int64_t c = w->dim[2], o = w->dim[3], h = y->dim[1], v = y->dim[2];
+    if (w->dim[0] != 3 || w->dim[1] != 3 || pad[0] != 1 || pad[1] != 1 || stride[0] != stride[1] ||
+        (c != 16 && c % 32) || (o != 16 && o % 32) || x->dim[1] != h * stride[0] || x->dim[2] != v * stride[0])
+        return NULL;
+    if (stride[0] == 2)
+        return h % 4 || v % 4 ? NULL : "winograd, polyphase F(4x4, 2x2)";
+    if (stride[0] != 1)
+        return NULL;
+    if (h % 4 == 0 && v % 4 == 0)
+        return "winograd F(4x4, 3x3)";
+    return h % 2 || v % 2 || c < 32 || o < 32 ? NULL : "winograd F(2x2, 3x3)";
 }
 
 static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, const int64_t *stride,
                                const int64_t *pad, zn_pass_ctx *ctx) {
-    const zn_type *map = v->op == ZN_OP_CONV_GRAD_W ? &v->operand[1]->type : &v->type;
+    const zn_type *y = v->op == ZN_OP_CONV ? &v->type : &v->operand[v->op == ZN_OP_CONV_GRAD_W]->type;
+    const zn_type *x = v->op == ZN_OP_CONV_GRAD_X ? &v->type : &v->operand[0]->type;
     bool direct = !strcmp(zn_conf_str(m, "select.conv", "auto"), "direct");
-    bool fits = winograd_fits(w, map, stride, pad);
+    const char *fits = winograd_for(w, x, y, stride, pad);
     zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
                 (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
                 direct ? "direct, asked for"
-                : fits ? "winograd"
+                : fits ? fits
                        : "direct, shape");
     return fits && !direct ? "winograd" : "direct";
 }
 
 /* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and
  * more partial sums in the transformed domain (36 / 9 times the weights) cost memory. */
-static int64_t winograd_shards(const zn_type *dy) {
-    int64_t tiles = dy->dim[0] * (dy->dim[1] / 4) * (dy->dim[2] / 4), s = 1;
-    while (s < zn_shard_count(dy->dim[0]) && s * 256 < tiles)
+static int64_t winograd_shards(const zn_value *v) {
+    zn_winograd w = zn_winograd_of(v);
+    int64_t tiles = w.images * w.tiles, s = 1;
+    while (s < zn_shard_count(w.images) && s * 256 < tiles)
         s *= 2;
     return s;
 }
@@ -69,7 +81,7 @@ static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
             choose_conv(m, v, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v, zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
         zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
         if (!strcmp(algo, "winograd"))
-            zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(&v->operand[1]->type);
+            zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(v);
     }
 }
 

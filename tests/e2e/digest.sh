@@ -55,10 +55,12 @@ differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
 equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
 
 # Winograd convolutions: an order of their own, and the same guarantees
-matrix winograd "$source/tests/numeric/nets/wino.znet"
-winograd=$first
-equal "--march=x86-64-v3 with Winograd" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/wino.znet" --march=x86-64-v3)"
-differ "direct convolutions" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/wino.znet" --conv=direct)"
+for net in wino wino_deep; do
+    matrix "winograd, $net" "$source/tests/numeric/nets/$net.znet"
+    winograd=$first
+    equal "--march=x86-64-v3 with Winograd, $net" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/$net.znet" --march=x86-64-v3)"
+    differ "direct convolutions, $net" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/$net.znet" --conv=direct)"
+done
 
 # products by OpenBLAS: the same guarantees, for any number of threads
 matrix openblas "$source/tests/numeric/nets/mlp.znet" --gemm=openblas
