@@ -22,6 +22,9 @@ typedef struct zn_build_info {
 } zn_build_info;
 
 enum { ZN_SYMBOL_MAX = 64 };
+/* The symbol of a kernel in objects: a function of its key, not of the plan it stands in. */
+void zn_kernel_symbol(const zn_kernel_plan *k, char out[ZN_SYMBOL_MAX]);
+
 typedef struct zn_object {
     char *at;
     size_t size;
@@ -48,6 +51,9 @@ int64_t zn_peak_flops(const zn_target *t);
 
 /* The LLVM IR of all kernels and the descriptor as text, or their assembly. Free with free. */
 char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assembly, size_t *size, char **error);
+
+/* The LLVM IR of one kernel, as its object is made of it; NULL if LLVM refuses. Free with free. */
+char *zn_backend_kernel_ir(const zn_kernel_plan *k, const zn_build_info *info, char **error);
 
 /* Runs code in this process. Symbols of the runtime that code may name are given by address. */
 typedef struct zn_jit zn_jit;

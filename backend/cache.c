@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,21 @@ void zn_cache_key(const zn_cache_part *parts, size_t n, char key[ZN_CACHE_KEY]) 
         key[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];
     }
     key[2 * HASH] = 0;
+}
+
+bool zn_cache_program(char key[ZN_CACHE_KEY]) {
+    struct stat st;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC); /* the file that runs, even where its path has a new one */
+    void *at = MAP_FAILED;
+    if (fd >= 0 && !fstat(fd, &st) && st.st_size > 0)
+        at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (at == MAP_FAILED)
+        return false;
+    zn_cache_key(&(zn_cache_part){at, (size_t)st.st_size}, 1, key);
+    munmap(at, (size_t)st.st_size);
+    return true;
 }
 
 static void name_of(const char *key, char name[ZN_CACHE_KEY + sizeof suffix]) {

@@ -24,6 +24,10 @@ typedef struct zn_cache_part {
 } zn_cache_part;
 void zn_cache_key(const zn_cache_part *parts, size_t n, char key[ZN_CACHE_KEY]);
 
+/* The key of the running program's own bytes: what a generator writes is a function of them and of what it is given.
+ * False where they cannot be read. */
+bool zn_cache_program(char key[ZN_CACHE_KEY]);
+
 /* False if there is no good entry. The object is to be freed with free. */
 bool zn_cache_get(zn_cache *c, const char *key, zn_object *out);
 void zn_cache_put(zn_cache *c, const char *key, const zn_object *object);

@@ -3,7 +3,6 @@
  * generation at its default level without loop strength reduction, which took half of the time, and without scheduling
  * after register allocation, an eighth: no kernel got slower. */
 #include <llvm-c/Analysis.h>
-#include <llvm-c/BitWriter.h>
 #include <llvm-c/Core.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -22,7 +21,7 @@
 enum { MAX_THREADS = 64 };
 static const int64_t cache_limit = (int64_t)512 << 20;
 
-/* LLVM's options, and with its version, the target and the IR all that an object is a function of. */
+/* LLVM's options. */
 static const char codegen[] = "default -disable-lsr -disable-post-ra";
 
 static pthread_once_t llvm_once = PTHREAD_ONCE_INIT;
@@ -56,6 +55,7 @@ typedef struct work {
     const zn_build_info *info;
     zn_cache *cache;
     const char *llvm;              /* version */
+    char program[ZN_CACHE_KEY];    /* that writes the IR */
     const zn_kernel_plan **kernel; /* n of them; NULL stands for the kernel that measures the machine */
     zn_object *object;
     size_t n;
@@ -141,46 +141,55 @@ static bool generate(worker *w, LLVMModuleRef mod, LLVMCodeGenFileType kind, zn_
     return true;
 }
 
-/* The key is made of the IR, so nothing that changes it can be forgotten, and not of how the kernel came to be. */
-static void key_of(const worker *w, LLVMModuleRef mod, char key[ZN_CACHE_KEY]) {
-    const zn_target *t = &w->work->info->target;
-    const uint32_t abi = ZN_ABI_VERSION;
-    LLVMMemoryBufferRef ir = LLVMWriteBitcodeToMemoryBuffer(mod);
+/* All that an object is a function of: what writes the IR and what it writes it from, LLVM and what it is told. The IR
+ * itself would say the same, but writing it takes most of a start that finds everything in the cache. (A test holds IR
+ * against keys: tests/unit/test_keys.c.) */
+static void key_of(const work *w, const zn_kernel_plan *k, char key[ZN_CACHE_KEY]) {
+    const zn_target *t = &w->info->target;
+    const int shape[] = {t->lanes, t->registers};
+    const char *kernel = k ? k->key : ZN_PEAK_SYMBOL;
     zn_cache_part parts[] = {
-        {ZN_VERSION, strlen(ZN_VERSION)},       {&abi, sizeof abi},
-        {w->work->llvm, strlen(w->work->llvm)}, {codegen, strlen(codegen)},
-        {t->triple, strlen(t->triple)},         {t->cpu, strlen(t->cpu)},
-        {t->features, strlen(t->features)},     {LLVMGetBufferStart(ir), LLVMGetBufferSize(ir)},
+        {w->program, sizeof w->program}, {w->llvm, strlen(w->llvm)}, {codegen, strlen(codegen)},
+        {t->triple, strlen(t->triple)},  {t->cpu, strlen(t->cpu)},   {t->features, strlen(t->features)},
+        {shape, sizeof shape},           {kernel, strlen(kernel)},
     };
     zn_cache_key(parts, sizeof parts / sizeof *parts, key);
-    LLVMDisposeMemoryBuffer(ir);
+}
+
+static void make_kernel(worker *w, const zn_kernel_plan *k, zn_object *out) {
+    if (!w->machine && !worker_open(w))
+        return;
+    LLVMModuleRef mod = new_module(w);
+    emit_kernel(w, mod, k);
+    generate(w, mod, LLVMObjectFile, out);
+    LLVMDisposeModule(mod);
 }
 
 static void compile_kernel(worker *w, size_t i) {
-    work *k = w->work;
+    work *all = w->work;
+    const zn_kernel_plan *k = all->kernel[i];
+    zn_object *out = &all->object[i];
     char key[ZN_CACHE_KEY];
-    LLVMModuleRef mod = new_module(w);
-    zn_object *out = &k->object[i];
-    emit_kernel(w, mod, k->kernel[i]);
-    if (k->kernel[i])
-        zn_kernel_symbol(k->kernel[i], out->symbol);
+    if (k)
+        zn_kernel_symbol(k, out->symbol);
     else
         memcpy(out->symbol, ZN_PEAK_SYMBOL, sizeof ZN_PEAK_SYMBOL);
-    if (k->cache)
-        key_of(w, mod, key);
-    if (k->cache && zn_cache_get(k->cache, key, out))
-        atomic_fetch_add(&k->cached, 1);
-    else if (generate(w, mod, LLVMObjectFile, out) && k->cache)
-        zn_cache_put(k->cache, key, out);
-    LLVMDisposeModule(mod);
+    if (all->cache)
+        key_of(all, k, key);
+    if (all->cache && zn_cache_get(all->cache, key, out)) {
+        atomic_fetch_add(&all->cached, 1);
+        return;
+    }
+    make_kernel(w, k, out);
+    if (all->cache && out->at)
+        zn_cache_put(all->cache, key, out);
 }
 
 static void *run_worker(void *arg) {
     worker *w = arg;
     size_t i;
     while (!w->error && (i = atomic_fetch_add(&w->work->next, 1)) < w->work->n)
-        if (w->machine || worker_open(w))
-            compile_kernel(w, i);
+        compile_kernel(w, i);
     return NULL;
 }
 
@@ -236,7 +245,8 @@ bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int thre
         if (plan->kernels.at[i]->family != ZN_KERNEL_OPENBLAS)
             w.kernel[w.n++] = plan->kernels.at[i];
     w.n += info->peak;
-    w.cache = zn_cache_open(info->cache_dir);
+    if (info->cache_dir && zn_cache_program(w.program))
+        w.cache = zn_cache_open(info->cache_dir);
     run_workers(&w, &w.object[w.n], threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads, error);
     zn_cache_close(w.cache, cache_limit);
     free(w.kernel);
@@ -294,6 +304,22 @@ char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assem
     *error = with_module(plan, info, assembly ? use_as_assembly : use_as_ir, &o);
     *size = o.size;
     return *error ? NULL : o.at;
+}
+
+char *zn_backend_kernel_ir(const zn_kernel_plan *k, const zn_build_info *info, char **error) {
+    work all = {.info = info};
+    worker w = {.work = &all};
+    zn_object text = {0};
+    pthread_once(&llvm_once, start_llvm);
+    if (worker_open(&w)) {
+        LLVMModuleRef mod = new_module(&w);
+        emit_kernel(&w, mod, k);
+        use_as_ir(&w, mod, &text);
+        LLVMDisposeModule(mod);
+    }
+    worker_close(&w);
+    *error = w.error;
+    return text.at;
 }
 
 bool zn_backend_object(const zn_plan *plan, const zn_build_info *info, zn_object *out, char **error) {

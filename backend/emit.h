@@ -37,9 +37,6 @@ void zn_emit_peak(zn_emit *e);
 /* A function with the arguments and attributes of a kernel, without a body. */
 void zn_emit_frame(zn_emit *e, const char *symbol);
 
-/* The symbol of a kernel in objects: a function of its key, not of the plan it stands in. */
-void zn_kernel_symbol(const zn_kernel_plan *k, char out[ZN_SYMBOL_MAX]);
-
 /* ---- numbers */
 zn_ll zn_i64(const zn_emit *e, int64_t x);
 zn_ll zn_i32(const zn_emit *e, uint32_t x);

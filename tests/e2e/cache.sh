@@ -47,6 +47,13 @@ run --cache-dir="$cache" --march=x86-64-v3
 differ "another processor: nothing but what it made before" 1 "$made"
 equal "another processor: digest" "$right" "$digest"
 
+# ---- another generator has other entries: one byte more is another program
+cp "$znetc" "$tmp/znetc" && printf 'x' >>"$tmp/znetc"
+znetc_before=$znetc znetc=$tmp/znetc
+run --cache-dir="$cache"
+equal "another znetc: everything is made" "$all" "$made"
+znetc=$znetc_before
+
 # ---- directories that cannot be used
 run --cache-dir=/dev/null/cache
 equal "no directory: everything is made" "$all" "$made"
