@@ -158,7 +158,7 @@ static int open_bench(bench *b, zn_rt_error *e) {
         return code;
     b->engine = (zn_rt_engine){m, &b->mem, b->pool};
     b->args = (zn_args){.lr = learning_rate, .count = (uint32_t)m->input.batch, .seed_lo = 1};
-    zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed);
+    zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed, b->pool);
     for (int i = 0; i < ZN_RT_BATCHES; i++)
         fill_batch(m, b->mem.batch[i], (uint32_t)i);
     return 0;

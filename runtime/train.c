@@ -202,7 +202,7 @@ static int open_run(run *r, zn_rt_error *e) {
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
-    zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed);
+    zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool);
     if (r->o->init_from)
         code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
     if (!code)

@@ -36,12 +36,39 @@ void zn_rt_weights_abandon(void) {
         unlink(temporary);
 }
 
-void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed) {
-    for (uint64_t i = 0; i < m->ntensor; i++) {
-        const zn_tensor_desc *t = &m->tensor[i];
-        zn_formula f = {(zn_formula_kind)t->formula, t->a, t->spanning != 0};
-        zn_formula_eval(&f, (int)t->rank, t->dim, t->name, seed, (float *)(void *)(param + t->offset));
+typedef struct initial {
+    const zn_module_desc *m;
+    char *param;
+    uint64_t seed;
+} initial;
+
+static zn_formula formula_of(const zn_tensor_desc *t) {
+    return (zn_formula){(zn_formula_kind)t->formula, t->a, t->spanning != 0};
+}
+
+/* Parts [begin, end) of all tensors' parts, in order. */
+static void init_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
+    const initial *in = ctx;
+    int64_t first = 0; /* part of the tensor */
+    (void)scratch;
+    for (uint64_t i = 0; i < in->m->ntensor && first < end; i++) {
+        const zn_tensor_desc *t = &in->m->tensor[i];
+        zn_formula f = formula_of(t);
+        int64_t parts = zn_formula_parts(&f, (int)t->rank, t->dim);
+        for (int64_t p = begin > first ? begin - first : 0; p < parts && first + p < end; p++)
+            zn_formula_part(&f, (int)t->rank, t->dim, t->name, in->seed, p, (float *)(void *)(in->param + t->offset));
+        first += parts;
     }
+}
+
+void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool) {
+    initial in = {m, param, seed};
+    int64_t parts = 0;
+    for (uint64_t i = 0; i < m->ntensor; i++) {
+        zn_formula f = formula_of(&m->tensor[i]);
+        parts += zn_formula_parts(&f, (int)m->tensor[i].rank, m->tensor[i].dim);
+    }
+    zn_rt_parfor(pool, init_parts, &in, parts, 1);
 }
 
 static int by_name(const void *a, const void *b) {

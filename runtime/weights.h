@@ -7,12 +7,13 @@
 
 #include "runtime/abi.h"
 #include "runtime/error.h"
+#include "runtime/pool.h"
 #include "runtime/sha256.h"
 
 #include <stdio.h>
 
-/* Sets every tensor from its formula. */
-void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed);
+/* Sets every tensor from its formula, by all threads of the pool. */
+void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool);
 
 /* Writes the file to f (may be NULL: nothing is written) and gives the SHA-256 of its bytes. path is for messages. */
 int zn_rt_weights_write(const zn_module_desc *m, const char *param, FILE *f, const char *path,

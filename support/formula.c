@@ -52,17 +52,14 @@ static void fill_tap(const zn_formula *f, int64_t in, int64_t out, float *w) {
     }
 }
 
-/* Elements [first, first + n) of a random tensor; first is a multiple of 4. */
+/* Elements [first, first + n) of a random tensor, at out; first is a multiple of 4. */
 static void fill_random(const zn_formula *f, zn_philox_key key, int64_t first, int64_t n, float *out) {
     enum { BLOCK = 256 };
     for (int64_t at = 0; at < n; at += BLOCK) {
         uint32_t w[BLOCK];
         float x[BLOCK];
         int64_t left = n - at < BLOCK ? n - at : BLOCK;
-        for (int64_t e = 0; e < left; e += 4) {
-            uint64_t counter = (uint64_t)(first + at + e) / 4;
-            zn_philox(key, (uint32_t)counter, (uint32_t)(counter >> 32), 0, 0, w + e);
-        }
+        zn_philox_row(key, (uint64_t)(first + at) / 4, (int)(left + 3) / 4, w);
         if (f->kind == ZN_FORMULA_NORMAL) {
             zn_normal_deviates(w, (int)(left + 3) / 4 * 4, f->a, x);
         } else {
@@ -73,13 +70,26 @@ static void fill_random(const zn_formula *f, zn_philox_key key, int64_t first, i
     }
 }
 
-void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out) {
+static int64_t elements(int rank, const int64_t *dim) {
     int64_t n = 1;
     for (int i = 0; i < rank; i++)
         n *= dim[i];
+    return n;
+}
+
+enum { PART = 1 << 16 }; /* elements; a multiple of 4 */
+
+int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim) {
+    bool whole = f->kind == ZN_FORMULA_IDENTITY || f->kind == ZN_FORMULA_HADAMARD;
+    return whole ? 1 : (elements(rank, dim) + PART - 1) / PART;
+}
+
+void zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
+                     float *out) {
+    int64_t all = elements(rank, dim), first = part * PART, n = all - first < PART ? all - first : PART;
     switch (f->kind) {
     case ZN_FORMULA_CONST:
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = first; i < first + n; i++)
             out[i] = f->a;
         break;
     case ZN_FORMULA_IDENTITY:
@@ -87,15 +97,20 @@ void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const ch
         /* The centre is the tap that padding `same` lays on the pixel itself. */
         int64_t taps_before = rank == 4 ? (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2 : 0;
         int64_t in = rank >= 2 ? dim[rank - 2] : 1, outs = rank >= 1 ? dim[rank - 1] : 1;
-        memset(out, 0, (size_t)n * sizeof *out);
+        memset(out, 0, (size_t)all * sizeof *out);
         fill_tap(f, in, outs, out + taps_before * in * outs);
         break;
     }
     case ZN_FORMULA_NORMAL:
     case ZN_FORMULA_UNIFORM:
-        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, n, out);
+        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), first, n, out + first);
         break;
     case ZN_FORMULA_COUNT:
         break;
     }
+}
+
+void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out) {
+    for (int64_t i = 0, n = zn_formula_parts(f, rank, dim); i < n; i++)
+        zn_formula_part(f, rank, dim, name, seed, i, out);
 }

@@ -41,6 +41,10 @@ static inline zn_formula zn_formula_const(float a) {
 
 /* Fills out[] (the product of dim[0..rank)). name keys random formulas. */
 void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);
+/* The same in parts, which threads may fill at once: elements of parts 0 ... zn_formula_parts - 1 are all of out[]. */
+int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim);
+void zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
+                     float *out);
 
 /* J_i of the spanning order over m = ceil(log2 out) bits. */
 int64_t zn_spanning_index(int64_t i, int m);

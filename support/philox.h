@@ -25,6 +25,9 @@ zn_philox_key zn_philox_key_make(uint64_t seed, zn_purpose purpose, const char *
 /* purpose * 0x9E3779B9 ^ hash of name: what is xored into k[1]; a constant known when kernels are made. */
 uint32_t zn_philox_salt(zn_purpose purpose, const char *name);
 void zn_philox(zn_philox_key key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t out[4]);
+/* The words of n counters (low word, high word, 0, 0) from `first` on: 4 n of them. */
+void zn_philox_row(zn_philox_key key, uint64_t first, int n, uint32_t *out);
+
 /* [0, 1): the top 24 bits. */
 static inline float zn_philox_unit(uint32_t x) {
     return (float)(x >> 8) * 0x1p-24f;

@@ -89,6 +89,24 @@ static void random_draws(void) {
     CU_ASSERT_TRUE(low >= -2.0f && low < -1.99f && high < 2.0f && high > 1.99f);
 }
 
+/* Parts in any order are the whole. */
+static void parts(void) {
+    enum { N = 300 * 700 };
+    static float a[N], b[N];
+    const int64_t dim[2] = {300, 700};
+    for (int kind = 0; kind < ZN_FORMULA_COUNT; kind++) {
+        zn_formula f = {(zn_formula_kind)kind, 2.0f, false};
+        int64_t n = zn_formula_parts(&f, 2, dim);
+        for (int i = 0; i < N; i++)
+            b[i] = -9;
+        zn_formula_eval(&f, 2, dim, "w", 7, a);
+        for (int64_t p = n - 1; p >= 0; p--)
+            zn_formula_part(&f, 2, dim, "w", 7, p, b);
+        CU_ASSERT_EQUAL(memcmp(a, b, sizeof a), 0);
+        CU_ASSERT_TRUE(n > 1 || kind == ZN_FORMULA_IDENTITY || kind == ZN_FORMULA_HADAMARD);
+    }
+}
+
 static void constants(void) {
     float x[3] = {9, 9, 9};
     zn_formula f = zn_formula_const(0.25f);
@@ -106,6 +124,7 @@ int main(void) {
     CU_add_test(s, "hadamard", hadamard);
     CU_add_test(s, "spanning order", spanning);
     CU_add_test(s, "random draws", random_draws);
+    CU_add_test(s, "parts", parts);
     CU_add_test(s, "constants", constants);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

@@ -19,6 +19,23 @@ static void known_answers(void) {
           (uint32_t[4]){0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u});
 }
 
+static void rows(void) {
+    const uint64_t first[] = {0, 7, UINT64_C(0xfffffff0), UINT64_C(0x123456789abcdef0)};
+    zn_philox_key key = zn_philox_key_make(3, ZN_PURPOSE_INIT, "w");
+    for (size_t f = 0; f < sizeof first / sizeof *first; f++)
+        for (int n = 0; n <= 150; n++) {
+            uint32_t row[4 * 151], one[4];
+            memset(row, 0, sizeof row);
+            zn_philox_row(key, first[f], n, row);
+            for (int i = 0; i < n; i++) {
+                zn_philox(key, (uint32_t)(first[f] + (uint64_t)i), (uint32_t)((first[f] + (uint64_t)i) >> 32), 0, 0,
+                          one);
+                CU_ASSERT_EQUAL(memcmp(row + 4 * i, one, sizeof one), 0);
+            }
+            CU_ASSERT_TRUE(row[4 * n] == 0 && row[4 * n + 3] == 0);
+        }
+}
+
 static void keys(void) {
     CU_ASSERT_EQUAL(zn_philox_salt(ZN_PURPOSE_INIT, ""), 0x9E3779B9u);
     CU_ASSERT_EQUAL(zn_philox_salt(ZN_PURPOSE_SHUFFLE, ""), 0x3C6EF372u);
@@ -40,6 +57,7 @@ int main(void) {
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("philox", NULL, NULL);
     CU_add_test(s, "known answers", known_answers);
+    CU_add_test(s, "rows", rows);
     CU_add_test(s, "keys", keys);
     CU_add_test(s, "ranges", ranges);
     CU_basic_run_tests();
