@@ -36,9 +36,14 @@ typedef struct zn_objects {
     size_t cached; /* that were not made anew */
 } zn_objects;
 
-/* Machine code of every kernel and, last, the descriptor, made by so many threads. False with a message (to be freed
- * with free) if LLVM refuses. */
-bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int threads, zn_objects *out, char **error);
+/* Which kernels: all; those of the training step; those that only the evaluation runs. */
+typedef enum zn_code_part { ZN_CODE_ALL, ZN_CODE_TRAIN, ZN_CODE_EVAL } zn_code_part;
+
+/* Machine code of kernels and, last, of the descriptor, made by so many threads. With ZN_CODE_TRAIN the descriptor has
+ * NULL in place of the other kernels; with ZN_CODE_EVAL there is none. False with a message (to be freed with free) if
+ * LLVM refuses. */
+bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, zn_code_part part, int threads, zn_objects *out,
+                        char **error);
 void zn_objects_free(zn_objects *o);
 
 /* All of it as one object, for other tools. */
@@ -64,6 +69,8 @@ typedef struct zn_jit_symbol {
 } zn_jit_symbol;
 zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t nsymbols, const zn_module_desc **module,
                     char **error);
+/* More kernels, for zn_jit_kernel. */
+bool zn_jit_add(zn_jit *j, const zn_objects *o, char **error);
 /* The kernel of that symbol, or NULL. */
 zn_kernel *zn_jit_kernel(zn_jit *j, const char *symbol);
 void zn_jit_free(zn_jit *j);

@@ -57,6 +57,7 @@ typedef struct work {
     const char *llvm;              /* version */
     char program[ZN_CACHE_KEY];    /* that writes the IR */
     const zn_kernel_plan **kernel; /* n of them; NULL stands for the kernel that measures the machine */
+    bool *left_out;                /* by kernel of the plan */
     zn_object *object;
     size_t n;
     atomic_size_t next, cached;
@@ -199,7 +200,7 @@ static void compile_descriptor(worker *w, zn_object *out) {
     if (!worker_open(w))
         return;
     LLVMModuleRef mod = new_module(w);
-    zn_emit_descriptor(w->ctx, mod, w->work->plan, w->work->info);
+    zn_emit_descriptor(w->ctx, mod, w->work->plan, w->work->info, w->work->left_out);
     generate(w, mod, LLVMObjectFile, out);
     LLVMDisposeModule(mod);
 }
@@ -216,6 +217,7 @@ static char *take_error(worker *workers, int n) {
     return error;
 }
 
+/* descriptor: where its object goes, or NULL. */
 static void run_workers(work *w, zn_object *descriptor, int n, char **error) {
     worker workers[MAX_THREADS] = {0};
     pthread_t threads[MAX_THREADS];
@@ -224,7 +226,8 @@ static void run_workers(work *w, zn_object *descriptor, int n, char **error) {
         workers[i].work = w;
     for (int i = 1; i < n; i++)
         started[i] = pthread_create(&threads[i], NULL, run_worker, &workers[i]) == 0;
-    compile_descriptor(&workers[0], descriptor);
+    if (descriptor)
+        compile_descriptor(&workers[0], descriptor);
     run_worker(&workers[0]);
     for (int i = 1; i < n; i++)
         if (started[i])
@@ -234,23 +237,44 @@ static void run_workers(work *w, zn_object *descriptor, int n, char **error) {
     *error = take_error(workers, n);
 }
 
-bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, int threads, zn_objects *out, char **error) {
+/* The kernels of this part, and which ones are none of it. */
+static void select_kernels(work *w, zn_code_part part) {
+    const zn_plan *plan = w->plan;
+    for (size_t i = 0; i < plan->kernels.n; i++)
+        w->left_out[i] = part == ZN_CODE_TRAIN;
+    if (part != ZN_CODE_ALL)
+        for (size_t i = 0; i < plan->train.phases.n; i++)
+            w->left_out[plan->train.phases.at[i].index] = part == ZN_CODE_EVAL;
+    for (size_t i = 0; i < plan->kernels.n; i++)
+        if (plan->kernels.at[i]->family == ZN_KERNEL_OPENBLAS)
+            w->left_out[i] = false; /* the runtime has it */
+        else if (!w->left_out[i])
+            w->kernel[w->n++] = plan->kernels.at[i];
+    w->n += w->info->peak && part != ZN_CODE_EVAL;
+}
+
+bool zn_backend_compile(const zn_plan *plan, const zn_build_info *info, zn_code_part part, int threads, zn_objects *out,
+                        char **error) {
     pthread_once(&llvm_once, start_llvm);
     work w = {.plan = plan, .info = info, .llvm = zn_backend_llvm_version()};
     w.kernel = calloc(plan->kernels.n + 1, sizeof *w.kernel);
+    w.left_out = calloc(plan->kernels.n + 1, sizeof *w.left_out);
     w.object = calloc(plan->kernels.n + 2, sizeof *w.object);
-    if (!w.kernel || !w.object)
+    if (!w.kernel || !w.left_out || !w.object)
         ZN_ICE("out of memory");
-    for (size_t i = 0; i < plan->kernels.n; i++)
-        if (plan->kernels.at[i]->family != ZN_KERNEL_OPENBLAS)
-            w.kernel[w.n++] = plan->kernels.at[i];
-    w.n += info->peak;
+    select_kernels(&w, part);
     if (info->cache_dir && zn_cache_program(w.program))
         w.cache = zn_cache_open(info->cache_dir);
-    run_workers(&w, &w.object[w.n], threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads, error);
+    size_t n = w.n + (part != ZN_CODE_EVAL); /* with the descriptor */
+    run_workers(&w, n > w.n ? &w.object[w.n] : NULL,
+                threads < 1             ? 1
+                : threads > MAX_THREADS ? MAX_THREADS
+                                        : threads,
+                error);
     zn_cache_close(w.cache, cache_limit);
     free(w.kernel);
-    *out = (zn_objects){.n = w.n + 1, .at = w.object, .cached = atomic_load(&w.cached)};
+    free(w.left_out);
+    *out = (zn_objects){.n = n, .at = w.object, .cached = atomic_load(&w.cached)};
     if (*error)
         zn_objects_free(out);
     return !*error;
@@ -274,7 +298,7 @@ static char *with_module(const zn_plan *plan, const zn_build_info *info,
         for (size_t i = 0; i < plan->kernels.n; i++)
             if (plan->kernels.at[i]->family != ZN_KERNEL_OPENBLAS)
                 emit_kernel(&w, mod, plan->kernels.at[i]);
-        zn_emit_descriptor(w.ctx, mod, plan, info);
+        zn_emit_descriptor(w.ctx, mod, plan, info, NULL);
         use(&w, mod, out);
         LLVMDisposeModule(mod);
     }

@@ -13,6 +13,7 @@ typedef struct desc {
     LLVMTypeRef i8, i32, i64, f32, f64, ptr;
     const zn_plan *plan;
     const zn_build_info *info;
+    const bool *without; /* by kernel of the plan; may be NULL */
 } desc;
 
 typedef LLVMValueRef k; /* a constant */
@@ -135,10 +136,11 @@ static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
     size_t nlines = lines_of(ph->group, line, 63);
     for (size_t i = 0; i < nlines; i++)
         lines[i] = u32(d, line[i]);
-    char kernel[ZN_SYMBOL_MAX] = "zn_rt_gemm";
+    char symbol[ZN_SYMBOL_MAX] = "zn_rt_gemm";
     if (ph->kernel->family != ZN_KERNEL_OPENBLAS)
-        zn_kernel_symbol(ph->kernel, kernel);
-    return RECORD(d, function(d, kernel), text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
+        zn_kernel_symbol(ph->kernel, symbol);
+    k kernel = d->without && d->without[ph->index] ? null(d) : function(d, symbol);
+    return RECORD(d, kernel, text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
                   u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n),
                   u64(d, nout), array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),
                   ints(d, ph->extra.at, ph->extra.n));
@@ -237,8 +239,9 @@ static k train(desc *d) {
                   i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_conf_int(m, "train.seed", 1)));
 }
 
-void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info) {
-    desc d = {.ctx = ctx, .mod = mod, .plan = plan, .info = info};
+void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info,
+                        const bool *without) {
+    desc d = {.ctx = ctx, .mod = mod, .plan = plan, .info = info, .without = without};
     d.i8 = LLVMInt8TypeInContext(ctx);
     d.i32 = LLVMInt32TypeInContext(ctx);
     d.i64 = LLVMInt64TypeInContext(ctx);

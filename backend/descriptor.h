@@ -6,7 +6,9 @@
 
 #include "backend/backend.h"
 
-/* Adds the global ZN_MODULE_SYMBOL to mod; kernels are named, not defined. */
-void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info);
+/* Adds the global ZN_MODULE_SYMBOL to mod; kernels are named, not defined. without[i]: kernel i of the plan is NULL;
+ * none where `without` is NULL. */
+void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info,
+                        const bool *without);
 
 #endif

@@ -34,6 +34,23 @@ static LLVMErrorRef define_symbols(zn_jit *j, LLVMOrcJITDylibRef lib, const zn_j
     return err;
 }
 
+static LLVMErrorRef add_objects(zn_jit *j, const zn_objects *o) {
+    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+    LLVMErrorRef err = NULL;
+    for (size_t i = 0; !err && i < o->n; i++) {
+        LLVMMemoryBufferRef b = LLVMCreateMemoryBufferWithMemoryRangeCopy(o->at[i].at, o->at[i].size, "object");
+        err = LLVMOrcLLJITAddObjectFile(j->lljit, lib, b); /* takes the buffer */
+    }
+    return err;
+}
+
+bool zn_jit_add(zn_jit *j, const zn_objects *o, char **error) {
+    LLVMErrorRef err = add_objects(j, o);
+    if (err)
+        *error = text_of(err);
+    return !err;
+}
+
 zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t nsymbols, const zn_module_desc **module,
                     char **error) {
     zn_jit *j = calloc(1, sizeof *j);
@@ -53,10 +70,8 @@ zn_jit *zn_jit_load(const zn_objects *o, const zn_jit_symbol *symbols, size_t ns
                                                                    NULL, NULL);
     if (!err)
         LLVMOrcJITDylibAddGenerator(lib, process); /* the library owns it now */
-    for (size_t i = 0; !err && i < o->n; i++) {
-        LLVMMemoryBufferRef b = LLVMCreateMemoryBufferWithMemoryRangeCopy(o->at[i].at, o->at[i].size, "object");
-        err = LLVMOrcLLJITAddObjectFile(j->lljit, lib, b); /* takes the buffer */
-    }
+    if (!err)
+        err = add_objects(j, o);
     LLVMOrcExecutorAddress address = 0;
     if (!err)
         err = LLVMOrcLLJITLookup(j->lljit, &address, ZN_MODULE_SYMBOL);

@@ -3,6 +3,7 @@
  * The pipeline, in order: read, front end (frontend/), passes (driver/pipeline.c), plan (passes/plan.c), code
  * (backend/), then run (runtime/, by JIT) or link. Exit codes: 0 done, 1 errors in the program, 2 usage, 3 input or
  * output, 70 internal. */
+#include <fenv.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -239,16 +240,14 @@ static int prepare(driver *d) {
     return 0;
 }
 
-/* Objects of all kernels, by as many threads as there are processors. */
-static int generate(driver *d, zn_objects *o) {
-    char *error = NULL;
+/* Objects of kernels, by as many threads as there are processors. */
+static bool generate(driver *d, zn_code_part part, zn_objects *o, char **error) {
     double start = now();
-    if (!zn_backend_compile(d->plan, &d->info, zn_rt_processors(), o, &error))
-        return fail(70, error);
-    if (d->o.time_passes)
-        fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n", "code", (now() - start) * 1e3,
-                o->n, o->cached);
-    return 0;
+    bool ok = zn_backend_compile(d->plan, &d->info, part, zn_rt_processors(), o, error);
+    if (ok && d->o.time_passes)
+        fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n",
+                part == ZN_CODE_EVAL ? "code, eval" : "code", (now() - start) * 1e3, o->n, o->cached);
+    return ok;
 }
 
 static int emit_back(driver *d) {
@@ -290,9 +289,8 @@ static int build(driver *d) {
     zn_objects o;
     zn_buf log = {0};
     find_runtime(d, runtime);
-    int code = generate(d, &o);
-    if (code)
-        return code;
+    if (!generate(d, ZN_CODE_ALL, &o, &error))
+        return fail(70, error);
     double start = now();
     zn_link_options l = {.cc = d->o.cc,
                          .out = out,
@@ -310,7 +308,8 @@ static int build(driver *d) {
     return ok ? 0 : fail(3, error);
 }
 
-/* The compiled module in this process. */
+/* The compiled module in this process, without the kernels that only the evaluation runs: training can begin without
+ * them. */
 static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     static const zn_jit_symbol symbols[] = {
         {"zn_rt_gemm", (zn_jit_address)zn_rt_gemm},
@@ -319,9 +318,8 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     };
     char *error = NULL;
     zn_objects o;
-    int code = generate(d, &o);
-    if (code)
-        return code;
+    if (!generate(d, ZN_CODE_TRAIN, &o, &error))
+        return fail(70, error);
     double start = now();
     *j = zn_jit_load(&o, symbols, sizeof symbols / sizeof *symbols, module, &error);
     zn_objects_free(&o);
@@ -332,12 +330,65 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     return 0;
 }
 
+/* A module whose evaluation is made when it first runs. */
+typedef struct late {
+    driver *d;
+    zn_jit *j;
+    zn_module_desc module; /* a copy, with phases of its own for the evaluation */
+    zn_phase *phase;
+} late;
+
+static bool link_late(late *l, char **error) {
+    const zn_program_plan *p = &l->d->plan->eval;
+    zn_objects o;
+    if (!generate(l->d, ZN_CODE_EVAL, &o, error))
+        return false;
+    bool ok = zn_jit_add(l->j, &o, error);
+    zn_objects_free(&o);
+    for (size_t i = 0; ok && i < p->phases.n; i++) {
+        char symbol[ZN_SYMBOL_MAX];
+        if (l->phase[i].kernel)
+            continue;
+        zn_kernel_symbol(p->phases.at[i].kernel, symbol);
+        l->phase[i].kernel = zn_jit_kernel(l->j, symbol);
+        if (!l->phase[i].kernel)
+            ZN_ICE("no kernel %s", symbol);
+    }
+    return ok;
+}
+
+/* In a training thread, which flushes denormals: constants of kernels are not to be. */
+static int make_late(void *ctx, zn_rt_error *e) {
+    char *error = NULL;
+    fenv_t environment;
+    fegetenv(&environment);
+    fesetenv(FE_DFL_ENV);
+    bool ok = link_late(ctx, &error);
+    fesetenv(&environment);
+    if (ok)
+        return 0;
+    zn_rt_fail(e, 70, "%s", error);
+    free(error);
+    return 70;
+}
+
+static void open_late(late *l, driver *d, zn_jit *j, const zn_module_desc *module) {
+    size_t n = module->eval_step.nphase;
+    *l = (late){.d = d, .j = j, .module = *module, .phase = calloc(n + 1, sizeof *l->phase)};
+    if (!l->phase)
+        ZN_ICE("out of memory");
+    memcpy(l->phase, module->eval_step.phase, n * sizeof *l->phase);
+    l->module.eval_step.phase = l->phase;
+}
+
 static int run(driver *d) {
     zn_jit *j;
     const zn_module_desc *module;
     int code = load(d, &j, &module);
     if (code)
         return code;
+    late l;
+    open_late(&l, d, j, module);
     char name[] = "znetc run", **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
     if (!argv)
         ZN_ICE("out of memory");
@@ -345,8 +396,9 @@ static int run(driver *d) {
     for (int i = 0; i < d->o.argc; i++)
         argv[i + 1] = d->o.argv[i];
     zn_ice_stage("training");
-    code = zn_rt_main(module, d->o.argc + 1, argv);
+    code = zn_rt_main_late(&l.module, &(zn_rt_late){make_late, &l}, d->o.argc + 1, argv);
     free(argv);
+    free(l.phase);
     zn_jit_free(j);
     return code;
 }

@@ -14,7 +14,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int train(const zn_module_desc *m, const zn_rt_options *o, zn_rt_report *report, zn_rt_error *e) {
+static int train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_report *report,
+                 zn_rt_error *e) {
     zn_rt_interrupt saved;
     fenv_t environment;
     int code = zn_rt_cpu_check(m->features, m->cpu, e);
@@ -23,14 +24,14 @@ static int train(const zn_module_desc *m, const zn_rt_options *o, zn_rt_report *
     fegetenv(&environment);
     zn_math_flush_denormals(); /* as in every other thread */
     zn_rt_interrupt_install(&saved);
-    code = zn_rt_train(m, o, report, e);
+    code = zn_rt_train(m, late, o, report, e);
     zn_rt_interrupt_restore(&saved);
     fesetenv(&environment);
     return code;
 }
 
-static int act(const zn_module_desc *m, int argc, char **argv, const char *program, zn_rt_report *report,
-               zn_rt_error *e) {
+static int act(const zn_module_desc *m, const zn_rt_late *late, int argc, char **argv, const char *program,
+               zn_rt_report *report, zn_rt_error *e) {
     zn_rt_options o;
     if (m->abi_version != ZN_ABI_VERSION)
         return zn_rt_fail(e, ZN_RT_INTERNAL, "the module has ABI version %" PRIu64 "; the runtime has %u",
@@ -47,17 +48,21 @@ static int act(const zn_module_desc *m, int argc, char **argv, const char *progr
     case ZN_RT_DO_SOURCE:
         return zn_rt_report_source(m, e);
     default:
-        return train(m, &o, report, e);
+        return train(m, late, &o, report, e);
     }
 }
 
 int zn_rt_main(const zn_module_desc *m, int argc, char **argv) {
+    return zn_rt_main_late(m, NULL, argc, argv);
+}
+
+int zn_rt_main_late(const zn_module_desc *m, const zn_rt_late *late, int argc, char **argv) {
     const char *program = argc > 0 && argv[0] ? argv[0] : "train", *slash = strrchr(program, '/');
     zn_rt_report report = {0};
     zn_rt_error e = {""};
     if (slash)
         program = slash + 1;
-    int code = act(m, argc, argv, program, &report, &e);
+    int code = act(m, late, argc, argv, program, &report, &e);
     if (code && code != ZN_RT_STOPPED)
         zn_rt_report_error(&report, program, &e);
     return code;

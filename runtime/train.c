@@ -21,6 +21,7 @@
 
 typedef struct run {
     const zn_module_desc *m;
+    const zn_rt_late *late; /* NULL when there is nothing left to make */
     const zn_rt_options *o;
     zn_rt_report *report;
     zn_rt_memory mem;
@@ -62,7 +63,11 @@ static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, i
 }
 
 /* Means over a split, with the evaluation program. */
-static zn_rt_evaluation evaluate(run *r, int split) {
+static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
+    int code = r->late ? r->late->make(r->late->ctx, e) : 0;
+    if (code)
+        return code;
+    r->late = NULL;
     int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
     double loss = 0;
     zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
@@ -80,15 +85,18 @@ static zn_rt_evaluation evaluate(run *r, int split) {
         if (r->m->input.classes > 0)
             correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
     }
-    return (zn_rt_evaluation){loss / (double)n,
+    *out = (zn_rt_evaluation){loss / (double)n,
                               r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN};
+    return 0;
 }
 
-static void evaluate_test(run *r) {
-    if (!r->evaluated)
-        r->test = evaluate(r, 1);
+static int evaluate_test(run *r, zn_rt_error *e) {
+    int code = r->evaluated ? 0 : evaluate(r, 1, &r->test, e);
+    if (code)
+        return code;
     r->evaluated = true;
     r->progress.accuracy = r->test.accuracy;
+    return 0;
 }
 
 /* Step t of the run; its batch has been asked for. Asks for the next one of the epoch if `more`. */
@@ -147,7 +155,9 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
         }
         code = train_step(r, t, !last && t + 1 < r->stop, e);
         if (!code && last && (t + 1 == r->stop || !zn_rt_interrupted())) {
-            evaluate_test(r);
+            code = evaluate_test(r, e);
+            if (code)
+                break;
             zn_rt_report_epoch(r->report, &r->progress, &r->test);
             code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
         }
@@ -220,8 +230,12 @@ static void close_run(run *r) {
 }
 
 static int initial_evaluation(run *r, zn_rt_error *e) {
-    zn_rt_evaluation train = evaluate(r, 0);
-    evaluate_test(r);
+    zn_rt_evaluation train;
+    int code = evaluate(r, 0, &train, e);
+    if (!code)
+        code = evaluate_test(r, e);
+    if (code)
+        return code;
     zn_rt_report_initial(r->report, &train, &r->test);
     return zn_rt_log_initial(&r->log, &train, &r->test, e);
 }
@@ -237,9 +251,10 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
                      : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
+    if (!code)
+        code = evaluate_test(r, e);
     if (code)
         return code;
-    evaluate_test(r);
     s->test = r->test;
     s->images_per_second = r->progress.images_per_second;
     s->first_step_seconds = r->first_step_seconds;
@@ -250,8 +265,9 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     return zn_rt_log_end(&r->log, s, e);
 }
 
-int zn_rt_train(const zn_module_desc *m, const zn_rt_options *o, zn_rt_report *report, zn_rt_error *e) {
-    run r = {.m = m, .o = o, .report = report, .start = now()};
+int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_report *report,
+                zn_rt_error *e) {
+    run r = {.m = m, .late = late, .o = o, .report = report, .start = now()};
     zn_rt_summary s = {0};
     zn_rt_error other;
     r.seed = o->has_seed ? o->seed : m->train.seed;

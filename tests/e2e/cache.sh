@@ -4,12 +4,16 @@
 file=$source/tests/e2e/digest.znet
 cache=$tmp/cache
 
-# run ARGS...: $digest is that of one run by JIT, $made the number of objects made anew (the module's descriptor always is)
+# run ARGS...: $digest is that of one run by JIT, $all the number of objects, $made of those made anew (the module's
+# descriptor always is). Kernels that only the evaluation runs are made later, on a line of their own.
 run() {
     "$znetc" run "$file" --time-passes "$@" -- --steps 2 >"$tmp/out" 2>&1 || { fail "run $*"; cat "$tmp/out"; }
     digest=$(sed -n 's/^weights sha256:\(.*\)$/\1/p' "$tmp/out")
-    made=$(sed -n 's/^code .* ms, \([0-9]*\) objects, \([0-9]*\) of them from the cache$/\1 - \2/p' "$tmp/out")
-    all=${made%% -*} made=$(($made)) # the difference
+    counts=$(sed -n 's/^code.* ms, \([0-9]*\) objects, \([0-9]*\) of them from the cache$/\1 \2/p' "$tmp/out" |
+        awk '{ all += $1; cached += $2 } END { print NR, all, all - cached }')
+    set -- $counts
+    equal "parts of the code" 2 "$1"
+    all=$2 made=$3
 }
 entries() { find "$cache" -type f | wc -l; }
 

@@ -248,7 +248,7 @@ th_code th_compile(zn_module *m, const char *march, bool in_place) {
     c.plan = zn_plan_make(m, (zn_plan_options){.in_place = in_place}, &d);
     if (!c.plan)
         stop(m->name, "no plan");
-    if (!zn_backend_compile(c.plan, &info, 1, &c.objects, &error))
+    if (!zn_backend_compile(c.plan, &info, ZN_CODE_ALL, 1, &c.objects, &error))
         stop("code generation", error);
     c.jit = zn_jit_load(&c.objects, NULL, 0, &c.desc, &error);
     if (!c.jit)

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 static char directory[] = "/tmp/zn_test_train_XXXXXX";
 static char out_text[20000], err_text[20000];
+static const zn_rt_late *late; /* of the next runs */
 
 static void read_text(const char *path, char *text, size_t size) {
     FILE *f = fopen(path, "rb");
@@ -61,7 +63,7 @@ static int run(const zn_module_desc *m, const char *line) {
         dup2(fd, 1 + i);
         close(fd);
     }
-    int code = zn_rt_main(m, argc, argv);
+    int code = late ? zn_rt_main_late(m, late, argc, argv) : zn_rt_main(m, argc, argv);
     fflush(stdout);
     fflush(stderr);
     for (int i = 0; i < 2; i++) {
@@ -357,6 +359,45 @@ static void schedules(void) {
     }
 }
 
+typedef struct maker {
+    zn_phase phase;    /* the evaluation's only one */
+    zn_kernel *kernel; /* its kernel */
+    int calls;
+    bool fails;
+} maker;
+
+static int make(void *ctx, zn_rt_error *e) {
+    maker *k = ctx;
+    k->calls++;
+    if (k->fails)
+        return zn_rt_fail(e, 70, "nothing can be made");
+    k->phase.kernel = k->kernel;
+    return 0;
+}
+
+/* An evaluation that is made when it first runs: once, not before, and the same result. */
+static void made_late(void) {
+    fake_options o = fake_default();
+    char first[80];
+    CU_ASSERT_EQUAL_FATAL(run_default("--steps 40"), 0);
+    snprintf(first, sizeof first, "%s", digest());
+    for (int i = 0; i < 3; i++) {
+        zn_module_desc m = *fake_module(&o);
+        maker k = {.phase = m.eval_step.phase[0], .kernel = m.eval_step.phase[0].kernel, .fails = i == 2};
+        k.phase.kernel = NULL;
+        m.eval_step.phase = &k.phase;
+        late = &(zn_rt_late){make, &k};
+        CU_ASSERT_EQUAL(run(&m, i == 0 ? "--steps 40 --eval-first" : "--steps 40"), k.fails ? 70 : 0);
+        late = NULL;
+        CU_ASSERT_EQUAL(k.calls, 1);
+        if (k.fails) {
+            CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "nothing can be made"));
+        } else {
+            CU_ASSERT_STRING_EQUAL(digest(), first);
+        }
+    }
+}
+
 static void processors(void) {
     zn_rt_error e = {""};
     CU_ASSERT_EQUAL(zn_rt_cpu_check("", "any", &e), 0);
@@ -383,6 +424,7 @@ int main(void) {
     CU_add_test(s, "files", files);
     CU_add_test(s, "interrupts", interrupts);
     CU_add_test(s, "schedules", schedules);
+    CU_add_test(s, "made late", made_late);
     CU_add_test(s, "processors", processors);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
