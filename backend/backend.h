@@ -57,8 +57,11 @@ int64_t zn_peak_flops(const zn_target *t);
 /* The LLVM IR of all kernels and the descriptor as text, or their assembly. Free with free. */
 char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assembly, size_t *size, char **error);
 
-/* The LLVM IR of one kernel, as its object is made of it; NULL if LLVM refuses. Free with free. */
+/* One kernel: its LLVM IR as text (free with free; NULL if LLVM refuses), and the object made of it. */
 char *zn_backend_kernel_ir(const zn_kernel_plan *k, const zn_build_info *info, char **error);
+bool zn_backend_kernel(const zn_kernel_plan *k, const zn_build_info *info, zn_object *out, char **error);
+/* Does this LLVM make code for that triple? */
+bool zn_backend_knows(const char *triple);
 
 /* Runs code in this process. Symbols of the runtime that code may name are given by address. */
 typedef struct zn_jit zn_jit;

@@ -32,6 +32,15 @@ static void start_llvm(void) {
     LLVMParseCommandLineOptions(3, (const char *const[]){"znetc", "-disable-lsr", "-disable-post-ra"}, NULL);
 }
 
+/* Code for other machines than this one. */
+static pthread_once_t all_once = PTHREAD_ONCE_INIT;
+static void start_all_targets(void) {
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
 const char *zn_backend_llvm_version(void) {
     static char text[32];
     unsigned a, b, c;
@@ -76,6 +85,8 @@ static bool worker_open(worker *w) {
     const zn_target *t = &w->work->info->target;
     LLVMTargetRef target;
     char *m = NULL;
+    if (!zn_target_runs_here(t))
+        pthread_once(&all_once, start_all_targets);
     if (LLVMGetTargetFromTriple(t->triple, &target, &m)) {
         w->error = message("LLVM does not know this machine", m);
         LLVMDisposeMessage(m);
@@ -330,20 +341,41 @@ char *zn_backend_text(const zn_plan *plan, const zn_build_info *info, bool assem
     return *error ? NULL : o.at;
 }
 
-char *zn_backend_kernel_ir(const zn_kernel_plan *k, const zn_build_info *info, char **error) {
+/* The same of one kernel. */
+static char *with_kernel(const zn_kernel_plan *k, const zn_build_info *info,
+                         bool (*use)(worker *w, LLVMModuleRef mod, zn_object *out), zn_object *out) {
     work all = {.info = info};
     worker w = {.work = &all};
-    zn_object text = {0};
     pthread_once(&llvm_once, start_llvm);
     if (worker_open(&w)) {
         LLVMModuleRef mod = new_module(&w);
         emit_kernel(&w, mod, k);
-        use_as_ir(&w, mod, &text);
+        use(&w, mod, out);
         LLVMDisposeModule(mod);
     }
     worker_close(&w);
-    *error = w.error;
+    return w.error;
+}
+
+char *zn_backend_kernel_ir(const zn_kernel_plan *k, const zn_build_info *info, char **error) {
+    zn_object text = {0};
+    *error = with_kernel(k, info, use_as_ir, &text);
     return text.at;
+}
+
+bool zn_backend_kernel(const zn_kernel_plan *k, const zn_build_info *info, zn_object *out, char **error) {
+    *out = (zn_object){0};
+    *error = with_kernel(k, info, use_as_object, out);
+    return !*error;
+}
+
+bool zn_backend_knows(const char *triple) {
+    LLVMTargetRef target;
+    char *m = NULL;
+    pthread_once(&all_once, start_all_targets);
+    bool known = !LLVMGetTargetFromTriple(triple, &target, &m);
+    LLVMDisposeMessage(m);
+    return known;
 }
 
 bool zn_backend_object(const zn_plan *plan, const zn_build_info *info, zn_object *out, char **error) {

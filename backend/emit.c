@@ -421,7 +421,8 @@ void zn_emit_frame(zn_emit *e, const char *symbol) {
                             LLVMCreateEnumAttribute(e->ctx, nounwind, 0));
     set_string_attribute(e, "target-cpu", e->t->cpu);
     set_string_attribute(e, "target-features", e->t->features);
-    set_string_attribute(e, "prefer-vector-width", e->lanes == 16 ? "512" : "256");
+    if (e->lanes > 4)
+        set_string_attribute(e, "prefer-vector-width", e->lanes == 16 ? "512" : "256");
     if (e->lanes == 16)
         set_string_attribute(e, "min-legal-vector-width", "512");
     LLVMPositionBuilderAtEnd(e->b, block(e, "entry"));

@@ -47,39 +47,66 @@ static char *copy(const char *s) {
     return b.at;
 }
 
-bool zn_target_find(const char *march, zn_target *out) {
+typedef enum architecture { OTHER, X86_64, AARCH64 } architecture;
+static architecture architecture_of(const char *triple) {
+    return !strncmp(triple, "x86_64-", 7) ? X86_64 : !strncmp(triple, "aarch64-", 8) ? AARCH64 : OTHER;
+}
+
+static architecture this_architecture(void) {
     char *triple = LLVMGetDefaultTargetTriple();
-    bool x86 = !strncmp(triple, "x86_64", 6), arm = !strncmp(triple, "aarch64", 7), native = !strcmp(march, "native");
-    *out = (zn_target){.triple = copy(triple)};
+    architecture a = architecture_of(triple);
     LLVMDisposeMessage(triple);
-    if (native) {
-        char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
-        out->cpu = copy(cpu);
-        out->features = copy(features);
-        LLVMDisposeMessage(cpu);
-        LLVMDisposeMessage(features);
-        zn_buf needs = {0};
-        for (size_t i = 0; x86 && i < sizeof checked / sizeof *checked; i++)
-            if (has(out->features, checked[i]))
-                zn_buf_printf(&needs, "%s%s", needs.n ? "," : "", checked[i]);
-        out->needs = copy(zn_buf_str(&needs));
-        zn_buf_free(&needs);
-        bool v4 = has(out->features, "avx512f") && has(out->features, "avx512vl") && has(out->features, "avx512dq") &&
-                  has(out->features, "avx512bw");
-        bool v3 = has(out->features, "avx2") && has(out->features, "fma");
-        out->lanes = arm ? 4 : v4 ? 16 : v3 ? 8 : 0;
-        out->registers = arm || v4 ? 32 : 16;
-        return out->lanes != 0;
-    }
-    if (!x86 || (strcmp(march, "x86-64-v3") && strcmp(march, "x86-64-v4")))
+    return a;
+}
+
+/* The vectors of that architecture at this level. */
+static void set_vectors(zn_target *t, architecture a, bool v4) {
+    t->lanes = a == AARCH64 ? 4 : v4 ? 16 : 8;
+    t->registers = a == AARCH64 || v4 ? 32 : 16;
+}
+
+static bool this_processor(zn_target *out, architecture a) {
+    char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+    zn_buf needs = {0};
+    out->cpu = copy(cpu);
+    out->features = copy(features);
+    LLVMDisposeMessage(cpu);
+    LLVMDisposeMessage(features);
+    for (size_t i = 0; a == X86_64 && i < sizeof checked / sizeof *checked; i++)
+        if (has(out->features, checked[i]))
+            zn_buf_printf(&needs, "%s%s", needs.n ? "," : "", checked[i]);
+    out->needs = copy(zn_buf_str(&needs));
+    zn_buf_free(&needs);
+    set_vectors(out, a,
+                has(out->features, "avx512f") && has(out->features, "avx512vl") && has(out->features, "avx512dq") &&
+                    has(out->features, "avx512bw"));
+    return a == AARCH64 || (has(out->features, "avx2") && has(out->features, "fma"));
+}
+
+bool zn_target_find(const char *triple, const char *march, zn_target *out) {
+    char *normal = triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
+    architecture a = architecture_of(normal);
+    *out = (zn_target){.triple = copy(normal)};
+    LLVMDisposeMessage(normal);
+    if (a == OTHER)
         return false;
-    bool v4 = march[strlen(march) - 1] == '4';
-    out->cpu = copy(march);
-    out->features = copy("");
-    out->needs = copy(v4 ? V4 : V3);
-    out->lanes = v4 ? 16 : 8;
-    out->registers = v4 ? 32 : 16;
+    if (!strcmp(march, "native")) {
+        if (a == this_architecture())
+            return this_processor(out, a);
+        march = a == AARCH64 ? "armv8-a" : "x86-64-v3";
+    }
+    bool v4 = !strcmp(march, "x86-64-v4");
+    if (a == AARCH64 ? strcmp(march, "armv8-a") != 0 : !v4 && strcmp(march, "x86-64-v3"))
+        return false;
+    out->cpu = copy(a == AARCH64 ? "generic" : march);
+    out->features = copy(a == AARCH64 ? "+neon" : "");
+    out->needs = copy(a == AARCH64 ? "" : v4 ? V4 : V3);
+    set_vectors(out, a, v4);
     return true;
+}
+
+bool zn_target_runs_here(const zn_target *t) {
+    return architecture_of(t->triple) == this_architecture();
 }
 
 void zn_target_free(zn_target *t) {

@@ -11,9 +11,12 @@ typedef struct zn_target {
     int registers;                       /* vector registers */
 } zn_target;
 
-/* march: "native", "x86-64-v3", "x86-64-v4". False if unknown or not for this machine's architecture. The strings live
- * until zn_target_free. */
-bool zn_target_find(const char *march, zn_target *out);
+/* triple: of the machine that code is for, as clang's --target takes it; NULL = this one. march: "native" (of another
+ * machine: the least that znet asks of it), "x86-64-v3", "x86-64-v4", "armv8-a". False if either is unknown, or march
+ * is not of that architecture. The strings live until zn_target_free. */
+bool zn_target_find(const char *triple, const char *march, zn_target *out);
+/* May this machine run such code? Features are another question: see needs. */
+bool zn_target_runs_here(const zn_target *t);
 void zn_target_free(zn_target *t);
 
 #endif

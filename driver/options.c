@@ -27,7 +27,10 @@ static const option table[] = {
     {"--emit", EMIT, F(emit), "KIND[=PATH]",
      "ast, ir, init, grad, opt, plan, llvm, asm, obj, exe; PATH - is standard output"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
-    {"--march", VALUE, F(march), "CPU", "native (default), x86-64-v3, x86-64-v4"},
+    {"--target", VALUE, F(target), "TRIPLE",
+     "machine to make code for, as clang takes it (aarch64-linux-gnu); of another than this one: --emit=llvm, asm, "
+     "obj"},
+    {"--march", VALUE, F(march), "CPU", "native (default), x86-64-v3, x86-64-v4, armv8-a"},
     {"--conv", CHOICE, F(conv), "auto|direct|winograd", "algorithm of convolutions"},
     {"--gemm", CHOICE, F(gemm), "auto|generated|openblas", "algorithm of matrix products"},
     {"--passes", VALUE, F(passes), "LIST", "run these passes instead of the level's"},

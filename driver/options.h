@@ -29,7 +29,7 @@ typedef struct zn_options {
     const char *file, *out, *emit_path;
     zn_emit_kind emit;
     int level;
-    const char *march, *conv, *gemm, *color, *diagnostics, *cc;
+    const char *target, *march, *conv, *gemm, *color, *diagnostics, *cc;
     const char *passes, *print_after;
     const char *cache_dir; /* NULL = the user's */
     bool no_cache;

@@ -100,6 +100,8 @@ static void describe(driver *d) {
     json_list(&d->overrides, "--set", d->o.set.at, d->o.set.n);
     if (d->o.level != 2)
         zn_buf_printf(&d->overrides, "%s\"-O\": %d", d->overrides.n > 1 ? ", " : "", d->o.level);
+    if (d->o.target)
+        zn_buf_printf(&d->overrides, "%s\"--target\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.target);
     if (strcmp(d->o.march, "native"))
         zn_buf_printf(&d->overrides, "%s\"--march\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.march);
     zn_buf_putc(&d->overrides, '}');
@@ -213,6 +215,26 @@ static const char *cache_dir(driver *d) {
     return n > 0 && (size_t)n < sizeof d->cache ? d->cache : NULL;
 }
 
+static int find_target(driver *d) {
+    const zn_options *o = &d->o;
+    if (!zn_target_find(o->target, o->march, &d->info.target)) {
+        fprintf(
+            stderr,
+            "znetc: error: %s%s%s--march=%s: unknown, or not for this machine (x86_64: native, x86-64-v3, x86-64-v4, "
+            "at least AVX2 and FMA; aarch64: native, armv8-a)\n",
+            o->target ? "--target=" : "", o->target ? o->target : "", o->target ? ", " : "", o->march);
+        return 2;
+    }
+    if (o->emit == ZN_EMIT_EXE && !zn_target_runs_here(&d->info.target)) {
+        fprintf(stderr,
+                "znetc: error: --target=%s: code for another machine is not linked or run here; --emit=obj, asm and "
+                "llvm write it\n",
+                o->target);
+        return 2;
+    }
+    return 0;
+}
+
 static int prepare(driver *d) {
     bool ok = lower(d, NULL, true);
     if (ok && trains(d))
@@ -229,13 +251,9 @@ static int prepare(driver *d) {
                               .versions = zn_buf_str(&d->versions),
                               .cache_dir = cache_dir(d),
                               .peak = d->o.verb == ZN_VERB_BENCH};
-    if (!zn_target_find(d->o.march, &d->info.target)) {
-        fprintf(stderr,
-                "znetc: error: --march=%s: unknown, or not for this machine (native, x86-64-v3, x86-64-v4; at "
-                "least AVX2 and FMA)\n",
-                d->o.march);
-        return 2;
-    }
+    int code = find_target(d);
+    if (code)
+        return code;
     zn_ice_stage("code generation");
     return 0;
 }

@@ -51,6 +51,20 @@ expect "-D of an unknown name" 1 "has no param .dept." "$znetc" check net.znet -
 expect "--set of an unknown key" 1 "did you mean .epochs." "$znetc" check net.znet --set train.epoch=3
 expect "arguments after -- when building" 2 "are for .znetc run." "$znetc" net.znet -o x -- --steps 3
 expect "an unknown processor" 2 "unknown, or not for this machine" "$znetc" net.znet --march=pentium -o x
+expect "an unknown machine" 2 "unknown, or not for this machine" "$znetc" net.znet --target=vax-dec-vms --emit=obj -o x
+expect "a processor of another machine" 2 "unknown, or not" "$znetc" net.znet --target=aarch64-linux-gnu --march=x86-64-v3 -o x
+for target in aarch64-linux-gnu x86_64-linux-gnu; do # one of them is another machine than this one
+    case $target in "$(uname -m)"-*) continue ;; esac
+    if "$znetc" net.znet --target=$target --emit=obj=other 2>"$tmp/err"; then
+        expect "--emit=asm for $target" 0 "zn_compiled_module" "$znetc" net.znet --target=$target --emit=asm
+        expect "an executable for $target" 2 "not linked or run here" "$znetc" net.znet --target=$target -o x
+        expect "a run for $target" 2 "not linked or run here" "$znetc" run net.znet --target=$target
+    elif grep -q "LLVM does not know this machine" "$tmp/err"; then
+        skip "code for $target: this LLVM has none"
+    else
+        fail "--emit=obj for $target"
+    fi
+done
 expect "a file that is not there" 3 "nosuch.znet" "$znetc" check nosuch.znet
 expect "a directory" 3 "good" "$znetc" check good
 expect "an unknown option of the training program" 2 "nosuch" "$znetc" run net.znet -- --nosuch

@@ -243,8 +243,13 @@ th_code th_compile(zn_module *m, const char *march, bool in_place) {
     char *error = NULL;
     zn_build_info info = {
         .source_path = "test.znet", .source = "", .source_sha256 = "", .overrides = "{}", .versions = "{}"};
-    if (!zn_target_find(march, &info.target))
+    bool narrow = !strcmp(march, TH_NARROW);
+    if (!zn_target_find(NULL, narrow ? "native" : march, &info.target))
         stop(march, "unknown target");
+    if (narrow) {
+        info.target.lanes = 4;
+        info.target.registers = 32;
+    }
     c.plan = zn_plan_make(m, (zn_plan_options){.in_place = in_place}, &d);
     if (!c.plan)
         stop(m->name, "no plan");

@@ -61,7 +61,9 @@ typedef struct th_code {
     zn_jit *jit;
     const zn_module_desc *desc;
 } th_code;
-/* march as zn_target_find takes it. Ends the program if anything fails. The plan points into m. */
+/* Code of NEON's shape, 4 lanes and 32 registers, for this processor. */
+#define TH_NARROW "4 lanes"
+/* march as zn_target_find takes it, or TH_NARROW. Ends the program if anything fails. The plan points into m. */
 th_code th_compile(zn_module *m, const char *march, bool in_place);
 void th_code_free(th_code *c);
 /* True if this processor runs code made for march. */

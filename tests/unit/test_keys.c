@@ -60,7 +60,7 @@ static void one_key_one_kernel(void) {
                                        "tests/numeric/nets/wino.znet", "tests/e2e/digest.znet"};
     static const char *const set[] = {NULL, "init=kaiming", "train.seed=7"};
     zn_target t;
-    CU_ASSERT_TRUE_FATAL(zn_target_find("native", &t));
+    CU_ASSERT_TRUE_FATAL(zn_target_find(NULL, "native", &t));
     for (size_t f = 0; f < sizeof file / sizeof *file; f++)
         for (int level = 0; level <= 2; level += 2) {
             zn_module *m = tc_compile_file(file[f], set[f % 3], level, NULL);
