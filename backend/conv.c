@@ -14,6 +14,8 @@
 #include "support/ice.h"
 
 enum { MAX_ROWS = 28, MAX_VECS = 3 };
+/* Columns of a panel: two vectors of the widest processor, so that its layout is the same on all. */
+enum { ZN_PANEL = 32 };
 
 typedef struct tile_job {
     int rows, vecs;
@@ -22,6 +24,8 @@ typedef struct tile_job {
     int64_t kh, kwc;      /* k is kh blocks of kwc */
     int64_t in_pitch;     /* floats between blocks in the input */
     int64_t outputs;      /* floats between steps of k in the weights */
+    zn_ll ahead;          /* weights that later tiles read, row by row of k like this tile's; NULL */
+    int64_t ahead_share;  /* one such row is asked for in as many steps of k */
 } tile_job;
 
 static int unroll_of(int64_t n) {
@@ -44,6 +48,11 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
         acc[i] = lk.v[i];
     for (int u = 0; u < unroll; u++) {
         zn_ll wv[MAX_VECS];
+        if (t->ahead && u % t->ahead_share == 0) {
+            zn_ll row = LLVMBuildUDiv(e->b, zn_addk(e, lk.i, u), zn_i64(e, t->ahead_share), "");
+            for (int v = 0; v < t->vecs; v++)
+                zn_prefetch(e, t->ahead, zn_addk(e, zn_mul(e, row, t->outputs), (int64_t)v * e->lanes), false);
+        }
         for (int v = 0; v < t->vecs; v++)
             wv[v] = zn_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
         for (int r = 0; r < t->rows; r++) {
@@ -367,7 +376,12 @@ void zn_emit_turn(zn_emit *e) {
     if (v->op == ZN_OP_MATMUL) { /* w [n, k] -> [k, n]: a unit is 16 rows of the result */
         zn_ll lo = zn_mul(e, u.i, e->k->unit), hi = zn_min(e, zn_addk(e, lo, e->k->unit), zn_i64(e, w->dim[1]));
         bool vectors = w->dim[0] % e->lanes == 0 && w->dim[1] % e->k->unit == 0;
-        (vectors ? transpose_vectors : transpose)(e, from, to, w->dim[0], lo, hi, w->dim[1]);
+        int64_t panel = w->dim[0] % ZN_PANEL == 0 ? ZN_PANEL : w->dim[0];
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, w->dim[0]), panel, 0, NULL);
+        zn_ll at = zn_mul(e, l.i, w->dim[1]);
+        (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at), panel, lo, hi, w->dim[1]);
+        zn_loop_end(e, &l, NULL);
         zn_loop_end(e, &u, NULL);
         return;
     }
@@ -411,23 +425,45 @@ typedef struct matmul_ctx {
     const zn_value *v;
     zn_ll a, b;
     int64_t m, n, k;
-    zn_ll row;    /* first of the unit */
-    int64_t rows; /* in it */
+    bool panels;        /* b lies in panels of ZN_PANEL columns, each [k][ZN_PANEL] */
+    zn_ll row, col;     /* first of the unit */
+    int64_t rows, cols; /* in it */
 } matmul_ctx;
+
+/* Column `first` of the unit in b, in row 0; rows of b are b_pitch apart. */
+static zn_ll matmul_column(zn_emit *e, const matmul_ctx *x, zn_ll first) {
+    zn_ll col = zn_add(e, x->col, first);
+    if (!x->panels)
+        return zn_at(e, x->b, col);
+    zn_ll in = LLVMBuildAnd(e->b, col, zn_i64(e, ZN_PANEL - 1), "");
+    return zn_at(e, x->b, zn_add(e, zn_mul(e, LLVMBuildNSWSub(e->b, col, in, ""), x->k), in));
+}
+static int64_t b_pitch(const matmul_ctx *x) {
+    return x->panels ? ZN_PANEL : x->n;
+}
 
 static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, int vecs, zn_ll row, int rows,
                         const zn_invariants *inv) {
-    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = x->n};
+    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = b_pitch(x)};
     for (int r = 0; r < rows; r++)
         t.at[r] = r * x->k;
-    set_lanes(e, x->n, known, vecs, t.lanes);
+    set_lanes(e, x->cols, known, vecs, t.lanes);
+    /* While a block of columns goes over the rows, the next one comes nearer, each tile asking for its share. */
+    int64_t tiles = x->rows / rows;
+    if (x->cols > 2 * e->lanes && tiles > 1) {
+        zn_ll tile = LLVMBuildUDiv(e->b, row, zn_i64(e, rows), "");
+        t.ahead =
+            zn_at(e, matmul_column(e, x, zn_addk(e, first, 2 * e->lanes)), zn_mul(e, tile, x->k / tiles * b_pitch(x)));
+        t.ahead_share = tiles;
+    }
+    row = zn_add(e, x->row, row);
     zn_ll acc[MAX_ROWS * MAX_VECS];
-    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), zn_at(e, x->b, first), acc);
+    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), matmul_column(e, x, first), acc);
     zn_point p = {0};
     for (int r = 0; r < rows; r++) {
         zn_point_row(e, &p, zn_addk(e, row, r), zn_i64(e, 0));
         for (int v = 0; v < vecs; v++) {
-            p.offset = zn_addk(e, first, (int64_t)v * e->lanes);
+            p.offset = zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes);
             p.lanes = t.lanes[v];
             zn_emit_values(e, &p, &inv[v], acc[r * vecs + v]);
         }
@@ -439,43 +475,54 @@ static void matmul_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void 
     zn_invariants inv[MAX_VECS] = {0};
     int lanes[MAX_VECS];
     int most = zn_tile_rows(e, vecs), rows = (int)(most >= 8 && x->rows % 8 == 0 ? 8 : most);
-    set_lanes(e, x->n, known, vecs, lanes);
+    set_lanes(e, x->cols, known, vecs, lanes);
     for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
+        zn_hoist(e, &inv[v], zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes), lanes[v]);
     int64_t whole = x->rows / rows * rows;
     if (whole) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        matmul_tile(e, x, first, known, vecs, zn_add(e, x->row, l.i), rows, inv);
+        matmul_tile(e, x, first, known, vecs, l.i, rows, inv);
         zn_loop_end(e, &l, NULL);
     }
     if (whole < x->rows)
-        matmul_tile(e, x, first, known, vecs, zn_addk(e, x->row, whole), (int)(x->rows - whole), inv);
+        matmul_tile(e, x, first, known, vecs, zn_i64(e, whole), (int)(x->rows - whole), inv);
 }
 
+/* The unit whose block of rows and block of columns are whole ones, or (rest) the last. */
+static void matmul_unit(zn_emit *e, matmul_ctx *x, zn_ll rows, zn_ll cols, bool rest_rows, bool rest_cols) {
+    int64_t unit = e->k->unit, block = e->k->block;
+    x->rows = rest_rows ? x->m % block : block;
+    x->cols = rest_cols ? x->n % unit : unit;
+    if (!x->rows || !x->cols || (!rest_rows && x->m < block) || (!rest_cols && x->n < unit))
+        return;
+    zn_ll right = LLVMBuildICmp(e->b, rest_rows ? LLVMIntEQ : LLVMIntSLT, rows, zn_i64(e, x->m / block), ""),
+          below = LLVMBuildICmp(e->b, rest_cols ? LLVMIntEQ : LLVMIntSLT, cols, zn_i64(e, x->n / unit), "");
+    zn_if s;
+    zn_if_begin(e, &s, LLVMBuildAnd(e->b, right, below, ""));
+    x->row = zn_mul(e, rows, block);
+    x->col = zn_mul(e, cols, unit);
+    for_output_blocks(e, x->cols, matmul_block, x);
+    zn_if_end(e, &s);
+}
+
+/* A unit is a block of columns, for a block of rows: so that each part of b is read once, and stays near while all
+ * rows are multiplied with it. */
 void zn_emit_matmul(zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
     bool tb = zn_attr_of(v, MATMUL, trans_b)->i;
     matmul_ctx x = {.v = v, .m = v->type.dim[0], .n = v->type.dim[1], .k = v->operand[0]->type.dim[1]};
     x.a = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])];
     x.b = e->base[tb ? zn_binding_temp(e, "turned", 0) : zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-    int64_t unit = e->k->unit, whole = x.m / unit;
-    if (whole) {
-        zn_loop u;
-        zn_loop_begin(e, &u, e->begin, zn_min(e, e->end, zn_i64(e, whole)), 1, 0, NULL);
-        x.row = zn_mul(e, u.i, unit);
-        x.rows = unit;
-        for_output_blocks(e, x.n, matmul_block, &x);
-        zn_loop_end(e, &u, NULL);
-    }
-    if (x.m % unit) {
-        zn_if s;
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSGT, e->end, zn_i64(e, whole), ""));
-        x.row = zn_i64(e, whole * unit);
-        x.rows = x.m % unit;
-        for_output_blocks(e, x.n, matmul_block, &x);
-        zn_if_end(e, &s);
-    }
+    x.panels = tb && x.n % ZN_PANEL == 0;
+    int64_t across = (x.n + e->k->unit - 1) / e->k->unit;
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll rows = LLVMBuildUDiv(e->b, u.i, zn_i64(e, across), ""),
+          cols = LLVMBuildURem(e->b, u.i, zn_i64(e, across), "");
+    for (int part = 0; part < 4; part++)
+        matmul_unit(e, &x, rows, cols, part / 2, part % 2);
+    zn_loop_end(e, &u, NULL);
 }
 
 /* ---- gradients by weights: partial sums of one shard */

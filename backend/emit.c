@@ -30,6 +30,7 @@ void zn_emit_open(zn_emit *e, LLVMContextRef ctx, LLVMModuleRef mod, const zn_ta
     e->sqrt_id = intrinsic("llvm.sqrt");
     e->masked_load_id = intrinsic("llvm.masked.load");
     e->masked_store_id = intrinsic("llvm.masked.store");
+    e->prefetch_id = intrinsic("llvm.prefetch");
 }
 
 void zn_emit_close(zn_emit *e) {
@@ -156,6 +157,12 @@ zn_ll zn_splat(zn_emit *e, zn_ll x) {
 }
 zn_ll zn_load_splat(zn_emit *e, zn_ll p) {
     return zn_splat(e, zn_load1(e, p));
+}
+
+void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, bool to_write) {
+    zn_ll p = LLVMBuildGEP2(e->b, e->f32, base, &floats, 1, "");
+    zn_ll args[4] = {p, zn_i32(e, to_write), zn_i32(e, 3), zn_i32(e, 1)};
+    call_intrinsic(e, e->prefetch_id, &e->ptr, 1, args, 4);
 }
 
 static zn_ll arg_field(zn_emit *e, int64_t byte, LLVMTypeRef type) {

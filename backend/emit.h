@@ -21,7 +21,7 @@ typedef struct zn_emit {
     const zn_target *t;
     int lanes;
     LLVMTypeRef f32, i1, i8, i32, i64, ptr, vec, ivec, voidt;
-    unsigned fma_id, sqrt_id, masked_load_id, masked_store_id;
+    unsigned fma_id, sqrt_id, masked_load_id, masked_store_id, prefetch_id;
     /* the kernel under work */
     const zn_kernel_plan *k;
     zn_ll fn, begin, end, args, scratch;
@@ -59,6 +59,8 @@ zn_ll zn_load1(zn_emit *e, zn_ll p); /* one float */
 void zn_store1(zn_emit *e, zn_ll p, zn_ll v);
 zn_ll zn_splat(zn_emit *e, zn_ll x); /* one float to all lanes */
 zn_ll zn_load_splat(zn_emit *e, zn_ll p);
+/* Asks for the line at base + floats, which need not exist. */
+void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, bool to_write);
 zn_ll zn_arg_f32(zn_emit *e, int64_t byte); /* a field of zn_args */
 zn_ll zn_arg_i32(zn_emit *e, int64_t byte);
 

@@ -898,9 +898,9 @@ static void plan_matmul(planner *p, const zn_group *g) {
         int64_t dim[2] = {inner, cols};
         turned = plan_turn(p, g, zn_type_make(ZN_F32, 2, dim));
     }
-    int64_t unit = 32;
-    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_MATMUL, unit);
-    zn_phase_plan ph = {.outer = ceil_div(rows, unit), .flops = flops};
+    zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_MATMUL, 64); /* columns, and in block: rows */
+    k->block = ceil_div(ceil_div(rows, ceil_div(rows, 128)), 8) * 8;
+    zn_phase_plan ph = {.outer = ceil_div(cols, k->unit) * ceil_div(rows, k->block), .flops = flops};
     ph.grain = grain_for(flops / ph.outer, MIN_FLOPS);
     bind_group(p, k, &ph, g, false);
     if (turned >= 0)
