@@ -133,6 +133,28 @@ static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t 
         --*th;
 }
 
+/* The results of a tile; before they are there (acc is NULL), asks for the lines they will need. */
+static void conv_values(zn_emit *e, conv_ctx *x, const tile_job *t, zn_ll n, zn_ll i, zn_ll j, int64_t th, int64_t tw,
+                        const zn_ll *acc) {
+    const conv_class *c = &x->c;
+    zn_point p = {0};
+    for (int64_t r = 0; r < t->rows / tw; r++) {
+        zn_point_row(e, &p, zn_addk(e, n, r / th), zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
+        for (int64_t b = 0; b < tw; b++) {
+            zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
+            zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
+            for (int v = 0; v < x->vecs; v++) {
+                p.offset = zn_addk(e, at, (int64_t)v * e->lanes);
+                p.lanes = t->lanes[v];
+                if (acc)
+                    zn_emit_values(e, &p, &x->inv[v], acc[(r * tw + b) * x->vecs + v]);
+                else
+                    zn_prefetch_values(e, &p);
+            }
+        }
+    }
+}
+
 /* The tile at position (i, j) of an image: th x tw positions of ti images. */
 static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_ll j, int64_t th, int64_t tw) {
     const conv_class *c = &x->c;
@@ -152,20 +174,9 @@ static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_
     zn_ll row = zn_addk(e, zn_mul(e, i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, j, c->in_sw), c->in_w);
     zn_ll from = zn_at(e, zn_row_ptr(e, x->in, n, row), zn_mul(e, col, x->channels));
     zn_ll acc[MAX_ROWS * MAX_VECS];
+    conv_values(e, x, &t, n, i, j, th, tw, NULL);
     tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->first, c->weights)), acc);
-    zn_point p = {0};
-    for (int64_t r = 0; r < ti * th; r++) {
-        zn_point_row(e, &p, zn_addk(e, n, r / th), zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
-        for (int64_t b = 0; b < tw; b++) {
-            zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
-            zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
-            for (int v = 0; v < x->vecs; v++) {
-                p.offset = zn_addk(e, at, (int64_t)v * e->lanes);
-                p.lanes = t.lanes[v];
-                zn_emit_values(e, &p, &x->inv[v], acc[(r * tw + b) * x->vecs + v]);
-            }
-        }
-    }
+    conv_values(e, x, &t, n, i, j, th, tw, acc);
 }
 
 /* All tiles of ti images from image n. */
@@ -442,6 +453,20 @@ static int64_t b_pitch(const matmul_ctx *x) {
     return x->panels ? ZN_PANEL : x->n;
 }
 
+/* One row of a tile's results; before they are there (acc is NULL), asks for the lines they will need. */
+static void matmul_row(zn_emit *e, const matmul_ctx *x, const tile_job *t, zn_point *p, zn_ll row, zn_ll first,
+                       const zn_invariants *inv, const zn_ll *acc) {
+    zn_point_row(e, p, row, zn_i64(e, 0));
+    for (int v = 0; v < t->vecs; v++) {
+        p->offset = zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes);
+        p->lanes = t->lanes[v];
+        if (acc)
+            zn_emit_values(e, p, &inv[v], acc[v]);
+        else
+            zn_prefetch_values(e, p);
+    }
+}
+
 static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, int vecs, zn_ll row, int rows,
                         const zn_invariants *inv) {
     tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = b_pitch(x)};
@@ -458,16 +483,12 @@ static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, i
     }
     row = zn_add(e, x->row, row);
     zn_ll acc[MAX_ROWS * MAX_VECS];
-    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), matmul_column(e, x, first), acc);
     zn_point p = {0};
-    for (int r = 0; r < rows; r++) {
-        zn_point_row(e, &p, zn_addk(e, row, r), zn_i64(e, 0));
-        for (int v = 0; v < vecs; v++) {
-            p.offset = zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes);
-            p.lanes = t.lanes[v];
-            zn_emit_values(e, &p, &inv[v], acc[r * vecs + v]);
-        }
-    }
+    for (int r = 0; r < rows; r++)
+        matmul_row(e, x, &t, &p, zn_addk(e, row, r), first, inv, NULL);
+    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), matmul_column(e, x, first), acc);
+    for (int r = 0; r < rows; r++)
+        matmul_row(e, x, &t, &p, zn_addk(e, row, r), first, inv, &acc[r * vecs]);
 }
 
 static void matmul_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
@@ -687,47 +708,96 @@ typedef struct joined_ctx {
     int64_t oh, ow;
     zn_ll kh, row0; /* of the unit */
     int64_t rows;
+    zn_ll packed; /* the unit's rows of x for all positions, tile by tile: [position][rows of the tile]; NULL */
     zn_invariants inv;
     zn_point p;
 } joined_ctx;
 
-/* The chain of shard s for one tile: acc from zero. */
+/* x and dy of one line of positions: image n, row h of dy; of a product: sample n. */
+static zn_ll joined_x(zn_emit *e, const joined_ctx *c, zn_ll row, zn_ll n, zn_ll h) {
+    if (c->line)
+        return zn_at(e, e->base[c->x], zn_add(e, zn_mul(e, n, c->positions * c->inputs), row));
+    zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, h, c->stride[0]), -c->pad[0]), c->kh);
+    return zn_at(e, zn_row_ptr(e, c->x, n, in_row), zn_addk(e, row, -c->pad[1] * c->inputs));
+}
+static zn_ll joined_dy(zn_emit *e, const joined_ctx *c, zn_ll first, zn_ll n, zn_ll h) {
+    if (c->line)
+        return zn_at(e, e->base[c->dy], zn_add(e, zn_mul(e, n, c->positions * c->outputs), first));
+    return zn_at(e, zn_row_ptr(e, c->dy, n, h), first);
+}
+
+/* The chain of shard s for one tile: acc from zero. `row` counts from the first of the unit. */
 static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, int rows, zn_ll first, const int *lanes,
                          int vecs, zn_ll *acc) {
     int n = rows * vecs;
     int64_t from = s * c->batch / c->shards, to = (s + 1) * c->batch / c->shards;
+    int64_t lines = c->line ? 1 : c->oh, length = c->line ? (to - from) * c->positions : c->ow;
+    int64_t x_pitch = c->packed ? rows : c->line ? c->inputs : c->stride[1] * c->inputs;
     for (int i = 0; i < n; i++)
         acc[i] = zn_vconst(e, 0);
-    if (c->line) {
-        positions(e, zn_at(e, e->base[c->x], row), zn_at(e, e->base[c->dy], first), zn_i64(e, from * c->positions),
-                  zn_i64(e, to * c->positions), c->inputs, c->outputs, rows, vecs, lanes, acc);
-        return;
-    }
     zn_loop ln, lh;
-    zn_loop_begin(e, &ln, zn_i64(e, from), zn_i64(e, to), 1, n, acc);
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, ln.v);
+    zn_loop_begin(e, &ln, zn_i64(e, from), zn_i64(e, c->line ? from + 1 : to), 1, n, acc);
+    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, lines), 1, n, ln.v);
     for (int i = 0; i < n; i++)
         acc[i] = lh.v[i];
-    zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, lh.i, c->stride[0]), -c->pad[0]), c->kh);
-    zn_ll x = zn_at(e, zn_row_ptr(e, c->x, ln.i, in_row), zn_addk(e, row, -c->pad[1] * c->inputs));
-    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, ln.i, lh.i), first);
-    positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->inputs, c->outputs, rows, vecs, lanes, acc);
+    zn_ll x;
+    if (c->packed) {
+        zn_ll at = zn_add(e, zn_mul(e, ln.i, c->positions), zn_mul(e, lh.i, c->ow));
+        at = zn_add(e, zn_mul(e, row, c->batch * c->positions), zn_mul(e, at, rows));
+        x = zn_at(e, c->packed, at);
+    } else {
+        x = joined_x(e, c, zn_add(e, c->row0, row), ln.i, lh.i);
+    }
+    positions(e, x, joined_dy(e, c, first, ln.i, lh.i), zn_i64(e, 0), zn_i64(e, length), x_pitch, c->outputs, rows,
+              vecs, lanes, acc);
     zn_loop_end(e, &lh, acc);
     zn_loop_end(e, &ln, lh.v);
     for (int i = 0; i < n; i++)
         acc[i] = ln.v[i];
 }
 
+/* The unit's rows of x into the scratch memory: where they lie, a tile's are far apart, often by a power of two. */
+static void joined_pack(zn_emit *e, const joined_ctx *c, int tile) {
+    zn_loop ln, lp;
+    int64_t lines = c->line ? 1 : c->oh, length = c->line ? c->positions : c->ow;
+    int64_t pitch = c->line ? c->inputs : c->stride[1] * c->inputs;
+    zn_loop_begin(e, &ln, zn_i64(e, 0), zn_i64(e, c->batch), 1, 0, NULL);
+    for (int64_t h = 0; h < lines; h++) {
+        zn_ll from = joined_x(e, c, c->row0, ln.i, zn_i64(e, h));
+        zn_ll to = zn_addk(e, zn_mul(e, ln.i, c->positions), h * c->ow);
+        zn_loop_begin(e, &lp, zn_i64(e, 0), zn_i64(e, length), 1, 0, NULL);
+        for (int64_t row = 0; row < c->rows; row += tile) {
+            int n = (int)(c->rows - row < tile ? c->rows - row : tile);
+            zn_ll at = zn_addk(e, zn_mul(e, zn_add(e, to, lp.i), n), row * c->batch * c->positions);
+            for (int i = 0; i < n; i += e->lanes) {
+                int m = n - i < e->lanes ? n - i : e->lanes;
+                zn_ll x = zn_load(e, zn_at(e, from, zn_addk(e, zn_mul(e, lp.i, pitch), row + i)), m);
+                zn_store(e, zn_at(e, c->packed, zn_addk(e, at, i)), x, m);
+            }
+        }
+        zn_loop_end(e, &lp, NULL);
+    }
+    zn_loop_end(e, &ln, NULL);
+}
+
 /* Shards but the last wait in slots of the scratch memory; then all are joined in the tree. */
 static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
     zn_ll acc[MAX_ROWS * MAX_VECS], slot[ZN_MAX_SHARDS];
     int n = rows * vecs;
+    zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row);
+    out = zn_add(e, zn_mul(e, out, c->outputs), first);
+    /* Weights and state come from far away: they are asked for row by row, in time. */
+    int64_t each = (2 * rows + c->shards - 1) / c->shards;
     for (int64_t s = 0; s < c->shards; s++) {
+        for (int64_t r = s * each; r < (s + 1) * each && r < rows; r++)
+            for (int v = 0; v < vecs; v++) {
+                c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
+                zn_prefetch_values(e, &c->p);
+            }
         joined_chain(e, c, s, row, rows, first, lanes, vecs, acc);
         for (int i = 0; i < n && s + 1 < c->shards; i++)
             zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
     }
-    zn_ll out = zn_add(e, zn_mul(e, zn_add(e, zn_mul(e, c->kh, c->kwc), row), c->outputs), first);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++) {
             int i = r * vecs + v;
@@ -742,17 +812,17 @@ static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll fi
 
 static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     joined_ctx *c = ctx;
-    int lanes[MAX_VECS], rows = rows_of_tile(e, vecs, c->rows);
+    int lanes[MAX_VECS], rows = rows_of_tile(e, c->packed ? 2 : vecs, c->rows);
     set_lanes(e, c->outputs, known, vecs, lanes);
     int64_t whole = c->rows / rows * rows;
     if (whole) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        joined_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
+        joined_tile(e, c, l.i, rows, first, lanes, vecs);
         zn_loop_end(e, &l, NULL);
     }
     if (whole < c->rows)
-        joined_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
+        joined_tile(e, c, zn_i64(e, whole), (int)(c->rows - whole), first, lanes, vecs);
 }
 
 static joined_ctx joined_shape(zn_emit *e) {
@@ -781,6 +851,16 @@ static joined_ctx joined_shape(zn_emit *e) {
     return c;
 }
 
+/* All outputs of the unit's rows. */
+static void joined_rows(zn_emit *e, joined_ctx *c) {
+    c->packed = NULL;
+    if (e->k->block) { /* tiles of one height only, however wide */
+        c->packed = zn_atk(e, e->scratch, c->shards * 32 * e->lanes);
+        joined_pack(e, c, rows_of_tile(e, 2, c->rows));
+    }
+    for_output_blocks(e, c->outputs, joined_block, c);
+}
+
 void zn_emit_grad_w_joined(zn_emit *e) {
     joined_ctx c = joined_shape(e);
     int64_t unit = e->k->unit, blocks = (c.kwc + unit - 1) / unit, whole = c.kwc / unit;
@@ -795,13 +875,13 @@ void zn_emit_grad_w_joined(zn_emit *e) {
     if (whole) {
         zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, whole), ""));
         c.rows = unit;
-        for_output_blocks(e, c.outputs, joined_block, &c);
+        joined_rows(e, &c);
         zn_if_end(e, &s);
     }
     if (c.kwc % unit) {
         zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, whole), ""));
         c.rows = c.kwc % unit;
-        for_output_blocks(e, c.outputs, joined_block, &c);
+        joined_rows(e, &c);
         zn_if_end(e, &s);
     }
     zn_loop_end(e, &u, NULL);

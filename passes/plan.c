@@ -844,11 +844,15 @@ static void plan_wino_grad_w(planner *p, const zn_group *g) {
 /* Each unit joins its shards by itself, in scratch memory: for matrices, and for convolutions over maps so small that
  * partial results would cost more memory traffic than the sums. */
 static void plan_grad_w_joined(planner *p, const zn_group *g, int64_t kernel_rows, int64_t kwc, int64_t flops) {
-    int64_t unit = 48;
+    int64_t unit = 32, positions = count(g->anchor->operand[1]) / zn_type_channels(&g->anchor->operand[1]->type);
     zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_GRAD_W_JOINED, unit);
     zn_phase_plan ph = {.outer = kernel_rows * ceil_div(kwc, unit), .flops = flops};
     ph.grain = grain_for(flops / ph.outer, MIN_FLOPS);
     ph.scratch = shards_of(g->anchor) * 32 * 64; /* a register tile each */
+    if (positions <= 8192 && zn_type_channels(&g->anchor->operand[1]->type) >= 64) {
+        k->block = positions;
+        ph.scratch += positions * unit * 4;
+    }
     bind_group(p, k, &ph, g, false);
     add_phase(p, k, &ph);
 }
