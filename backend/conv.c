@@ -473,9 +473,10 @@ static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, i
     for (int r = 0; r < rows; r++)
         t.at[r] = r * x->k;
     set_lanes(e, x->cols, known, vecs, t.lanes);
-    /* While a block of columns goes over the rows, the next one comes nearer, each tile asking for its share. */
+    /* While a block of columns goes over the rows, the next one comes nearer (also the next unit's), each tile asking
+     * for its share. */
     int64_t tiles = x->rows / rows;
-    if (x->cols > 2 * e->lanes && tiles > 1) {
+    if (x->n > 2 * e->lanes && tiles > 1) {
         zn_ll tile = LLVMBuildUDiv(e->b, row, zn_i64(e, rows), "");
         t.ahead =
             zn_at(e, matmul_column(e, x, zn_addk(e, first, 2 * e->lanes)), zn_mul(e, tile, x->k / tiles * b_pitch(x)));
