@@ -92,6 +92,35 @@ static void for_output_blocks(zn_emit *e, int64_t outputs, block_fn *body, void 
         body(e, zn_i64(e, at), at, outputs - at > e->lanes ? 2 : 1, ctx);
 }
 
+/* A block of outputs that register tiles go down. */
+typedef struct out_block {
+    zn_ll first;
+    int vecs;
+    int lanes[MAX_VECS]; /* valid lanes of each vector */
+} out_block;
+
+/* Calls body(first row, rows) for tiles of `rows` rows that cover n, and for the rest. */
+typedef void tile_fn(zn_emit *e, zn_ll row, int rows, void *ctx);
+static void for_row_tiles(zn_emit *e, int64_t n, int rows, tile_fn *body, void *ctx) {
+    int64_t whole = n / rows * rows;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
+        body(e, l.i, rows, ctx);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (whole < n)
+        body(e, zn_i64(e, whole), (int)(n - whole), ctx);
+}
+
+/* Rows of a register tile: a divisor of n not much below the most that registers allow, else the most. */
+static int rows_of_tile(const zn_emit *e, int vecs, int64_t n) {
+    int most = zn_tile_rows(e, vecs), rows = most;
+    while (rows > most / 2 && n % rows)
+        rows--;
+    return n % rows ? most : rows;
+}
+
 /* ---- convolution-like kernels over images */
 
 /* out[oh0 + step_h i][ow0 + step_w j] = sum over taps of in[i in_sh + in_h + kh][j in_sw + in_w + kw] w[kh][kw] */
@@ -439,6 +468,9 @@ typedef struct matmul_ctx {
     bool panels;        /* b lies in panels of ZN_PANEL columns, each [k][ZN_PANEL] */
     zn_ll row, col;     /* first of the unit */
     int64_t rows, cols; /* in it */
+    out_block o;        /* under work, from col */
+    int tile;           /* rows of a register tile */
+    zn_invariants *inv; /* one per vector */
 } matmul_ctx;
 
 /* Column `first` of the unit in b, in row 0; rows of b are b_pitch apart. */
@@ -454,61 +486,55 @@ static int64_t b_pitch(const matmul_ctx *x) {
 }
 
 /* One row of a tile's results; before they are there (acc is NULL), asks for the lines they will need. */
-static void matmul_row(zn_emit *e, const matmul_ctx *x, const tile_job *t, zn_point *p, zn_ll row, zn_ll first,
-                       const zn_invariants *inv, const zn_ll *acc) {
+static void matmul_row(zn_emit *e, const matmul_ctx *x, zn_point *p, zn_ll row, const zn_ll *acc) {
     zn_point_row(e, p, row, zn_i64(e, 0));
-    for (int v = 0; v < t->vecs; v++) {
-        p->offset = zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes);
-        p->lanes = t->lanes[v];
+    for (int v = 0; v < x->o.vecs; v++) {
+        p->offset = zn_addk(e, zn_add(e, x->col, x->o.first), (int64_t)v * e->lanes);
+        p->lanes = x->o.lanes[v];
         if (acc)
-            zn_emit_values(e, p, &inv[v], acc[v]);
+            zn_emit_values(e, p, &x->inv[v], acc[v]);
         else
             zn_prefetch_values(e, p);
     }
 }
 
-static void matmul_tile(zn_emit *e, matmul_ctx *x, zn_ll first, int64_t known, int vecs, zn_ll row, int rows,
-                        const zn_invariants *inv) {
+static void matmul_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
+    matmul_ctx *x = ctx;
+    int vecs = x->o.vecs;
     tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = b_pitch(x)};
     for (int r = 0; r < rows; r++)
         t.at[r] = r * x->k;
-    set_lanes(e, x->cols, known, vecs, t.lanes);
+    memcpy(t.lanes, x->o.lanes, sizeof t.lanes);
     /* While a block of columns goes over the rows, the next one comes nearer (also the next unit's), each tile asking
      * for its share. */
-    int64_t tiles = x->rows / rows;
+    int64_t tiles = x->rows / x->tile;
     if (x->n > 2 * e->lanes && tiles > 1) {
-        zn_ll tile = LLVMBuildUDiv(e->b, row, zn_i64(e, rows), "");
-        t.ahead =
-            zn_at(e, matmul_column(e, x, zn_addk(e, first, 2 * e->lanes)), zn_mul(e, tile, x->k / tiles * b_pitch(x)));
+        zn_ll tile = LLVMBuildUDiv(e->b, row, zn_i64(e, x->tile), "");
+        t.ahead = zn_at(e, matmul_column(e, x, zn_addk(e, x->o.first, 2 * e->lanes)),
+                        zn_mul(e, tile, x->k / tiles * b_pitch(x)));
         t.ahead_share = tiles;
     }
     row = zn_add(e, x->row, row);
     zn_ll acc[MAX_ROWS * MAX_VECS];
     zn_point p = {0};
     for (int r = 0; r < rows; r++)
-        matmul_row(e, x, &t, &p, zn_addk(e, row, r), first, inv, NULL);
-    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), matmul_column(e, x, first), acc);
+        matmul_row(e, x, &p, zn_addk(e, row, r), NULL);
+    tile_product(e, &t, zn_at(e, x->a, zn_mul(e, row, x->k)), matmul_column(e, x, x->o.first), acc);
     for (int r = 0; r < rows; r++)
-        matmul_row(e, x, &t, &p, zn_addk(e, row, r), first, inv, &acc[r * vecs]);
+        matmul_row(e, x, &p, zn_addk(e, row, r), &acc[r * vecs]);
 }
 
 static void matmul_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     matmul_ctx *x = ctx;
     zn_invariants inv[MAX_VECS] = {0};
-    int lanes[MAX_VECS];
-    int most = zn_tile_rows(e, vecs), rows = (int)(most >= 8 && x->rows % 8 == 0 ? 8 : most);
-    set_lanes(e, x->cols, known, vecs, lanes);
+    int most = zn_tile_rows(e, vecs);
+    x->tile = (int)(most >= 8 && x->rows % 8 == 0 ? 8 : most);
+    x->o = (out_block){first, vecs, {0}};
+    x->inv = inv;
+    set_lanes(e, x->cols, known, vecs, x->o.lanes);
     for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &inv[v], zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes), lanes[v]);
-    int64_t whole = x->rows / rows * rows;
-    if (whole) {
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        matmul_tile(e, x, first, known, vecs, l.i, rows, inv);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (whole < x->rows)
-        matmul_tile(e, x, first, known, vecs, zn_i64(e, whole), (int)(x->rows - whole), inv);
+        zn_hoist(e, &inv[v], zn_addk(e, zn_add(e, x->col, first), (int64_t)v * e->lanes), x->o.lanes[v]);
+    for_row_tiles(e, x->rows, x->tile, matmul_tile, x);
 }
 
 /* The unit whose block of rows and block of columns are whole ones, or (rest) the last. */
@@ -560,6 +586,7 @@ typedef struct grad_w_ctx {
     zn_ll image, kh;
     const int64_t *stride, *pad;
     int64_t oh, ow;
+    out_block o;
 } grad_w_ctx;
 
 /* acc += x[position][row .. row + rows) dy[position][first ...] over positions [lo, hi) with the given pitches. */
@@ -589,9 +616,12 @@ static void positions(zn_emit *e, zn_ll x, zn_ll dy, zn_ll lo, zn_ll hi, int64_t
         acc[i] = l.v[i];
 }
 
-static void grad_w_tile(zn_emit *e, grad_w_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
-    zn_ll acc[MAX_ROWS * MAX_VECS], at = zn_at(e, c->partial, zn_add(e, zn_mul(e, row, c->outputs), first));
-    int n = rows * vecs;
+static void grad_w_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
+    grad_w_ctx *c = ctx;
+    int vecs = c->o.vecs, n = rows * vecs;
+    const int *lanes = c->o.lanes;
+    row = zn_add(e, c->row0, row);
+    zn_ll acc[MAX_ROWS * MAX_VECS], at = zn_at(e, c->partial, zn_add(e, zn_mul(e, row, c->outputs), c->o.first));
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++)
             acc[r * vecs + v] = zn_load(e, zn_atk(e, at, r * c->outputs + v * e->lanes), lanes[v]);
@@ -601,7 +631,7 @@ static void grad_w_tile(zn_emit *e, grad_w_ctx *c, zn_ll row, int rows, zn_ll fi
         acc[i] = l.v[i];
     zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, l.i, c->stride[0]), -c->pad[0]), c->kh);
     zn_ll x = zn_at(e, zn_row_ptr(e, c->x, c->image, in_row), zn_addk(e, row, -c->pad[1] * c->channels));
-    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), first);
+    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), c->o.first);
     positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->channels, c->outputs, rows, vecs, lanes, acc);
     zn_loop_end(e, &l, acc);
     for (int i = 0; i < n; i++)
@@ -611,27 +641,11 @@ static void grad_w_tile(zn_emit *e, grad_w_ctx *c, zn_ll row, int rows, zn_ll fi
             zn_store(e, zn_atk(e, at, r * c->outputs + v * e->lanes), acc[r * vecs + v], lanes[v]);
 }
 
-/* Rows of a register tile: a divisor of n not much below the most that registers allow, else the most. */
-static int rows_of_tile(const zn_emit *e, int vecs, int64_t n) {
-    int most = zn_tile_rows(e, vecs), rows = most;
-    while (rows > most / 2 && n % rows)
-        rows--;
-    return n % rows ? most : rows;
-}
-
 static void grad_w_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     grad_w_ctx *c = ctx;
-    int lanes[MAX_VECS], rows = rows_of_tile(e, vecs, c->rows);
-    set_lanes(e, c->outputs, known, vecs, lanes);
-    int64_t whole = c->rows / rows * rows;
-    if (whole) {
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        grad_w_tile(e, c, zn_add(e, c->row0, l.i), rows, first, lanes, vecs);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (whole < c->rows)
-        grad_w_tile(e, c, zn_addk(e, c->row0, whole), (int)(c->rows - whole), first, lanes, vecs);
+    c->o = (out_block){first, vecs, {0}};
+    set_lanes(e, c->outputs, known, vecs, c->o.lanes);
+    for_row_tiles(e, c->rows, rows_of_tile(e, vecs, c->rows), grad_w_tile, c);
 }
 
 /* The images of the shard, for `rows` rows of (kw, c) from row0. */
@@ -710,6 +724,7 @@ typedef struct joined_ctx {
     zn_ll kh, row0; /* of the unit */
     int64_t rows;
     zn_ll packed; /* the unit's rows of x for all positions, tile by tile: [position][rows of the tile]; NULL */
+    out_block o;
     zn_invariants inv;
     zn_point p;
 } joined_ctx;
@@ -728,9 +743,8 @@ static zn_ll joined_dy(zn_emit *e, const joined_ctx *c, zn_ll first, zn_ll n, zn
 }
 
 /* The chain of shard s for one tile: acc from zero. `row` counts from the first of the unit. */
-static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, int rows, zn_ll first, const int *lanes,
-                         int vecs, zn_ll *acc) {
-    int n = rows * vecs;
+static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, int rows, zn_ll *acc) {
+    int n = rows * c->o.vecs;
     int64_t from = s * c->batch / c->shards, to = (s + 1) * c->batch / c->shards;
     int64_t lines = c->line ? 1 : c->oh, length = c->line ? (to - from) * c->positions : c->ow;
     int64_t x_pitch = c->packed ? rows : c->line ? c->inputs : c->stride[1] * c->inputs;
@@ -749,8 +763,8 @@ static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, 
     } else {
         x = joined_x(e, c, zn_add(e, c->row0, row), ln.i, lh.i);
     }
-    positions(e, x, joined_dy(e, c, first, ln.i, lh.i), zn_i64(e, 0), zn_i64(e, length), x_pitch, c->outputs, rows,
-              vecs, lanes, acc);
+    positions(e, x, joined_dy(e, c, c->o.first, ln.i, lh.i), zn_i64(e, 0), zn_i64(e, length), x_pitch, c->outputs, rows,
+              c->o.vecs, c->o.lanes, acc);
     zn_loop_end(e, &lh, acc);
     zn_loop_end(e, &ln, lh.v);
     for (int i = 0; i < n; i++)
@@ -782,11 +796,12 @@ static void joined_pack(zn_emit *e, const joined_ctx *c, int tile) {
 }
 
 /* Shards but the last wait in slots of the scratch memory; then all are joined in the tree. */
-static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll first, const int *lanes, int vecs) {
+static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
+    joined_ctx *c = ctx;
     zn_ll acc[MAX_ROWS * MAX_VECS], slot[ZN_MAX_SHARDS];
-    int n = rows * vecs;
+    int vecs = c->o.vecs, n = rows * vecs;
     zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row);
-    out = zn_add(e, zn_mul(e, out, c->outputs), first);
+    out = zn_add(e, zn_mul(e, out, c->outputs), c->o.first);
     /* Weights and state come from far away: they are asked for row by row, in time. */
     int64_t each = (2 * rows + c->shards - 1) / c->shards;
     for (int64_t s = 0; s < c->shards; s++) {
@@ -795,7 +810,7 @@ static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll fi
                 c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
                 zn_prefetch_values(e, &c->p);
             }
-        joined_chain(e, c, s, row, rows, first, lanes, vecs, acc);
+        joined_chain(e, c, s, row, rows, acc);
         for (int i = 0; i < n && s + 1 < c->shards; i++)
             zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
     }
@@ -806,24 +821,16 @@ static void joined_tile(zn_emit *e, joined_ctx *c, zn_ll row, int rows, zn_ll fi
                 slot[s] = zn_load(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), e->lanes);
             slot[c->shards - 1] = acc[i];
             c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
-            c->p.lanes = lanes[v];
+            c->p.lanes = c->o.lanes[v];
             zn_emit_values(e, &c->p, &c->inv, zn_tree_sum(e, slot, c->shards));
         }
 }
 
 static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     joined_ctx *c = ctx;
-    int lanes[MAX_VECS], rows = rows_of_tile(e, c->packed ? 2 : vecs, c->rows);
-    set_lanes(e, c->outputs, known, vecs, lanes);
-    int64_t whole = c->rows / rows * rows;
-    if (whole) {
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), rows, 0, NULL);
-        joined_tile(e, c, l.i, rows, first, lanes, vecs);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (whole < c->rows)
-        joined_tile(e, c, zn_i64(e, whole), (int)(c->rows - whole), first, lanes, vecs);
+    c->o = (out_block){first, vecs, {0}};
+    set_lanes(e, c->outputs, known, vecs, c->o.lanes);
+    for_row_tiles(e, c->rows, rows_of_tile(e, c->packed ? 2 : vecs, c->rows), joined_tile, c);
 }
 
 static joined_ctx joined_shape(zn_emit *e) {
