@@ -826,7 +826,7 @@ static void plan_wino_grad_w(planner *p, const zn_group *g) {
     }
     zn_kernel_plan *k = new_kernel(p, g, ZN_KERNEL_WINO_GRAD_W, channels);
     zn_phase_plan ph = {.outer = shards * (c / channels), .flops = flops, .grain = 1};
-    k->block = w.stride == 2 ? 16 : c * o >= 256 * 256 ? 64 : c * o >= 128 * 128 ? 32 : 16;
+    k->block = w.stride == 2 || c * o < 32 * 32 ? 16 : 32;
     ph.scratch = 4 * w.positions * (zn_winograd_pitch(k->block * channels) + zn_winograd_pitch(k->block * o));
     bind_loads(p, k, &ph, g);
     bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);

@@ -1,32 +1,18 @@
-/* Memory of a run (see runtime/memory.h). Nothing is allocated after it. Spaces are anonymous maps: zeroed, aligned to
- * the size of a huge page where they are as large as one, and offered to the kernel as huge pages. */
+/* Memory of a run (see runtime/memory.h). Nothing is allocated after it. */
 #include "runtime/memory.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-static const size_t huge_page = (size_t)2 << 20;
 
 static int map_space(zn_rt_memory *mem, int which, const char *name, size_t size, char **base, zn_rt_error *e) {
-    size_t slack = size >= huge_page ? huge_page : 0, whole = 0;
-    void *at = MAP_FAILED;
-    if (!__builtin_add_overflow(size ? size : 1, slack, &whole))
-        at = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
+    if (zn_rt_pages_get(&mem->pages[which], size))
         return zn_rt_fail(e, ZN_RT_MEMORY,
                           "cannot get %zu bytes for %s; the program needs %zu for parameters and optimizer state, %zu "
                           "for the work space of a step and 2 x %zu for batches",
                           size, name, mem->param_size, mem->arena_size, mem->batch_size);
-    mem->map[which] = at;
-    mem->map_size[which] = whole;
-    *base = at;
-    if (slack) {
-        *base += (huge_page - (uintptr_t)at % huge_page) % huge_page;
-        madvise(*base, size, MADV_HUGEPAGE); /* a wish: the kernel may have none */
-    }
+    *base = mem->pages[which].at;
     return 0;
 }
 
@@ -156,8 +142,7 @@ int zn_rt_memory_open(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e
 
 void zn_rt_memory_close(zn_rt_memory *mem) {
     for (int i = 0; i < 2 + ZN_RT_BATCHES; i++)
-        if (mem->map_size[i])
-            munmap(mem->map[i], mem->map_size[i]);
+        zn_rt_pages_free(&mem->pages[i]);
     for (int p = 0; p < ZN_RT_PROGRAMS; p++)
         for (int b = 0; b < ZN_RT_BATCHES; b++)
             free(mem->step[p][b]);

@@ -4,6 +4,7 @@
 
 #include "runtime/abi.h"
 #include "runtime/error.h"
+#include "runtime/pages.h"
 
 #include <stddef.h>
 
@@ -15,8 +16,7 @@ typedef struct zn_rt_memory {
     char *param, *arena, *batch[ZN_RT_BATCHES];
     size_t param_size, arena_size, batch_size;
     zn_step *step[ZN_RT_PROGRAMS][ZN_RT_BATCHES]; /* one for each phase */
-    void *map[2 + ZN_RT_BATCHES];
-    size_t map_size[2 + ZN_RT_BATCHES];
+    zn_rt_pages pages[2 + ZN_RT_BATCHES];
     void **buf; /* what the steps point into */
 } zn_rt_memory;
 

@@ -12,6 +12,7 @@
  * publisher looks for sleepers after it has written the ticket; both are sequentially consistent, so none is missed. */
 #include "runtime/pool.h"
 
+#include "runtime/pages.h"
 #include "support/math.h"
 
 #include <pthread.h>
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +38,7 @@ struct zn_rt_pool {
     int threads, started;
     bool spin;
     void (*start)(void);
-    char *scratch; /* of all threads */
+    zn_rt_pages scratch; /* of all threads */
     size_t scratch_each, scratch_all;
     worker worker[ZN_RT_MAX_THREADS]; /* 0 is the caller */
 
@@ -298,8 +298,7 @@ int zn_rt_pool_open(zn_rt_pool **out, int threads, size_t scratch, void (*start)
     }
     p->scratch_each = (scratch + page - 1) / page * page + LINE;
     p->scratch_all = p->scratch_each * (size_t)threads;
-    p->scratch = mmap(NULL, p->scratch_all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p->scratch == MAP_FAILED) {
+    if (zn_rt_pages_get(&p->scratch, p->scratch_all)) {
         int code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get %zu bytes of scratch (%zu for each of %d threads)",
                               p->scratch_all, p->scratch_each, threads);
         free(p);
@@ -307,7 +306,7 @@ int zn_rt_pool_open(zn_rt_pool **out, int threads, size_t scratch, void (*start)
     }
     for (int i = 0; i < threads; i++) {
         p->worker[i].pool = p;
-        p->worker[i].scratch = p->scratch + p->scratch_each * (size_t)i;
+        p->worker[i].scratch = p->scratch.at + p->scratch_each * (size_t)i;
     }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
@@ -336,7 +335,7 @@ void zn_rt_pool_close(zn_rt_pool *p) {
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->done);
     pthread_mutex_destroy(&p->lock);
-    munmap(p->scratch, p->scratch_all);
+    zn_rt_pages_free(&p->scratch);
     free(p);
 }
 
