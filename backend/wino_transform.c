@@ -289,43 +289,45 @@ void zn_wino_positions(zn_emit *e, const zn_wino_form *f, zn_ll u, zn_ll *first,
 
 enum { EXTENT = ZN_WINO_EXTENT, TILE = ZN_WINO_TILE };
 
-/* t[rows][EXTENT] across, into all positions of the pair. */
-static void across(zn_emit *e, const pair *p, transform_1d *f, const zn_ll *t, zn_wino_write *write, void *ctx) {
+/* t[rows][EXTENT] down, into all positions of the pair. */
+static void finish(zn_emit *e, const pair *p, transform_1d *f, const zn_ll *t, zn_wino_write *write, void *ctx) {
     zn_ll v[EXTENT];
-    for (int i = 0; i < p->a->by->positions; i++) {
-        f(e, t + i * EXTENT, 1, v, 1);
-        for (int j = 0; j < p->b->by->positions; j++)
-            write(ctx, e, position(p, i, j), 0, v[j]);
+    for (int j = 0; j < p->b->by->positions; j++) {
+        f(e, t + j, EXTENT, v, 1);
+        for (int i = 0; i < p->a->by->positions; i++)
+            write(ctx, e, position(p, i, j), 0, v[i]);
     }
 }
 
+/* Across first: LLVM moves loads of neighbouring columns together, which is where they are needed then. The other way
+ * round it would keep four columns in registers that it does not have. */
 void zn_wino_input(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    bool shared = f->n > 1 && f->phase[0].input == f->phase[1].input; /* all phases read the same columns */
-    for (int a = 0; a < f->n; a++) {
+    bool shared = f->n > 1 && f->phase[0].input == f->phase[1].input; /* all phases read the same rows */
+    for (int b = 0; b < f->n; b++) {
         zn_ll t[EXTENT * EXTENT], d[EXTENT];
-        for (int b = 0; b < f->n; b++) {
+        for (int a = 0; a < f->n; a++) {
             pair p = pair_of(f, a, b);
-            for (int j = 0; j < p.b->by->positions && !(shared && b); j++) {
-                for (int i = 0; i < p.a->by->positions; i++)
-                    d[i] = read(ctx, e, p.a->input + i * f->input_every, p.b->input + j * f->input_every);
-                p.a->by->input(e, d, 1, t + j, EXTENT);
+            for (int i = 0; i < p.a->by->positions && !(shared && a); i++) {
+                for (int j = 0; j < p.b->by->positions; j++)
+                    d[j] = read(ctx, e, p.a->input + i * f->input_every, p.b->input + j * f->input_every);
+                p.b->by->input(e, d, 1, t + i * EXTENT, 1);
             }
-            across(e, &p, p.b->by->input, t, write, ctx);
+            finish(e, &p, p.a->by->input, t, write, ctx);
         }
     }
 }
 
 void zn_wino_gradient(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    for (int a = 0; a < f->n; a++) {
-        zn_ll t[EXTENT * EXTENT], d[TILE];
-        for (int j = 0; j < f->tile; j++) {
-            for (int i = 0; i < f->tile; i++)
-                d[i] = read(ctx, e, i, j);
-            f->phase[a].by->gradient(e, d, 1, t + j, EXTENT);
+    for (int b = 0; b < f->n; b++) {
+        zn_ll t[TILE * EXTENT], d[TILE];
+        for (int i = 0; i < f->tile; i++) {
+            for (int j = 0; j < f->tile; j++)
+                d[j] = read(ctx, e, i, j);
+            f->phase[b].by->gradient(e, d, 1, t + i * EXTENT, 1);
         }
-        for (int b = 0; b < f->n; b++) {
+        for (int a = 0; a < f->n; a++) {
             pair p = pair_of(f, a, b);
-            across(e, &p, p.b->by->gradient, t, write, ctx);
+            finish(e, &p, p.a->by->gradient, t, write, ctx);
         }
     }
 }

@@ -167,14 +167,12 @@ void zn_emit_wino_weights(zn_emit *e) {
 
 enum { MAX_ROWS = 9 };
 
-/* All bits where cond holds, none where not, in every lane: what is loaded through a norm is no longer zero in the
- * halo, and has to be made so again. */
+/* A mask of lanes, all alike: what is loaded through a norm is no longer zero in the halo, and has to be made so again.
+ */
 static zn_ll border_mask(zn_emit *e, zn_ll cond) {
-    return zn_splat(e, LLVMBuildSExt(e->b, cond, e->i32, ""));
-}
-
-static zn_ll masked(zn_emit *e, zn_ll x, zn_ll mask) {
-    return LLVMBuildBitCast(e->b, LLVMBuildAnd(e->b, LLVMBuildBitCast(e->b, x, e->ivec, ""), mask, ""), e->vec, "");
+    zn_ll none = LLVMGetPoison(LLVMVectorType(e->i1, (unsigned)e->lanes));
+    zn_ll one = LLVMBuildInsertElement(e->b, none, cond, zn_i32(e, 0), "");
+    return LLVMBuildShuffleVector(e->b, one, none, LLVMConstNull(e->ivec), "");
 }
 
 typedef struct tile_io {
@@ -194,9 +192,9 @@ static zn_ll read_tile(void *ctx, zn_emit *e, int i, int j) {
     if (t->through) {
         v = zn_emit_load_through(e, &t->inv, v);
         if (t->edge[i])
-            v = masked(e, v, t->edge[i]);
+            v = zn_select(e, t->edge[i], v, zn_vconst(e, 0));
         if (t->side[j])
-            v = masked(e, v, t->side[j]);
+            v = zn_select(e, t->side[j], v, zn_vconst(e, 0));
     }
     return v;
 }
