@@ -129,42 +129,65 @@ static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row
 
 enum { CHUNK = 4 }; /* vectors of channels whose invariants are held at once */
 
-/* A chunk of channels of images [first, last). */
-static void map_chunk(zn_emit *e, zn_ll first, zn_ll last, int64_t height, const row_shape *s) {
+/* Rows [top, bottom) of images [first, last). */
+typedef struct row_range {
+    zn_ll first, last, top, bottom;
+} row_range;
+
+/* One chunk of channels. */
+static void map_chunk(zn_emit *e, const row_range *r, const row_shape *s) {
     zn_invariants inv[CHUNK] = {0};
     zn_point p = {0};
     zn_loop ln, lh;
     for (int v = 0; v < s->vecs; v++)
         zn_hoist(e, &inv[v], zn_addk(e, s->c0, v * e->lanes), (int)chunk_lanes(e, s->left - v * e->lanes));
-    zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), 1, 0, NULL);
+    zn_loop_begin(e, &ln, r->first, r->last, 1, 0, NULL);
+    zn_loop_begin(e, &lh, r->top, r->bottom, 1, 0, NULL);
     zn_point_row(e, &p, ln.i, lh.i);
     map_row(e, &p, inv, s);
     zn_loop_end(e, &lh, NULL);
     zn_loop_end(e, &ln, NULL);
 }
 
-/* Images [first, last) of the group's map values. */
+/* All channels: one piece of code for all full chunks. */
+static void map_chunks(zn_emit *e, const row_range *r, row_shape *s) {
+    int64_t chunk = CHUNK * (int64_t)e->lanes, whole = s->line ? 0 : s->c / chunk * chunk;
+    if (whole) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), chunk, 0, NULL);
+        s->c0 = l.i;
+        s->left = chunk;
+        s->vecs = CHUNK;
+        map_chunk(e, r, s);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (s->c > whole) {
+        s->c0 = zn_i64(e, whole);
+        s->left = s->c - whole;
+        s->vecs = s->line ? 1 : (int)((s->left + e->lanes - 1) / e->lanes);
+        map_chunk(e, r, s);
+    }
+}
+
+enum { BAND = 16 }; /* positions for which invariants are loaded anew, where there are several chunks */
+
+/* Images [first, last) of the group's map values. Memory is met in its order but for chunks within a few rows. */
 static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
     const zn_type *t = &e->k->group->anchor->type;
     row_shape s = {
         .width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t), .line = !zn_group_has_channels(e->k->group)};
-    int64_t height = t->rank == 4 ? t->dim[1] : 1, chunk = CHUNK * (int64_t)e->lanes;
-    int64_t whole = s.line ? 0 : s.c / chunk * chunk; /* channels in full chunks: one piece of code for all of them */
-    if (whole) {
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), chunk, 0, NULL);
-        s.c0 = l.i;
-        s.left = chunk;
-        s.vecs = CHUNK;
-        map_chunk(e, first, last, height, &s);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (s.c > whole) {
-        s.c0 = zn_i64(e, whole);
-        s.left = s.c - whole;
-        s.vecs = s.line ? 1 : (int)((s.left + e->lanes - 1) / e->lanes);
-        map_chunk(e, first, last, height, &s);
+    int64_t height = t->rank == 4 ? t->dim[1] : 1, rows = (BAND + s.width - 1) / s.width;
+    row_range r = {first, last, zn_i64(e, 0), zn_i64(e, height)};
+    if (s.line || s.c <= CHUNK * (int64_t)e->lanes || t->rank != 4) {
+        map_chunks(e, &r, &s);
+    } else {
+        zn_loop ln, lh;
+        zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
+        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), rows, 0, NULL);
+        r = (row_range){ln.i, zn_addk(e, ln.i, 1), lh.i, zn_min(e, zn_addk(e, lh.i, rows), zn_i64(e, height))};
+        map_chunks(e, &r, &s);
+        zn_loop_end(e, &lh, NULL);
+        zn_loop_end(e, &ln, NULL);
     }
     zn_loop lz;
     bool halo = false;
