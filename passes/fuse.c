@@ -17,7 +17,7 @@
 #include "passes/util.h"
 #include "support/ice.h"
 
-enum { MAX_INPUTS = 8, MAX_VALUES = 16, MAX_SUMS = 4 };
+enum { MAX_INPUTS = 8, MAX_VALUES = 16, MAX_SUMS = 4, MAX_CHAIN = 3 };
 
 typedef struct fusion {
     zn_value *anchor;
@@ -118,22 +118,44 @@ static void insert(fuse_ctx *c, zn_value *v, int k) {
     g->last_id = v->id > g->last_id ? v->id : g->last_id;
 }
 
-/* v has joined k: elementwise kernels that only feed v are better computed there (momentum v in the update of w). */
+/* Is group h elementwise, small, and needed by v alone? */
+static bool only_feeds(const fuse_ctx *c, int h, const zn_value *v) {
+    const fusion *g = &c->groups.at[h];
+    if (g->nsums || g->values.n > MAX_CHAIN)
+        return false;
+    for (size_t i = 0; i < g->values.n; i++) {
+        const zn_value *w = g->values.at[i];
+        int inside = 0;
+        for (int j = 0; j < v->noperands; j++)
+            inside += v->operand[j] == w;
+        for (size_t q = i + 1; q < g->values.n; q++)
+            for (int j = 0; j < g->values.at[q]->noperands; j++)
+                inside += g->values.at[q]->operand[j] == w;
+        if (!(zn_op_table[w->op].traits & ZN_T_MAP) || inside != c->uses[w->id] || !zn_type_equal(&w->type, &v->type))
+            return false;
+    }
+    return true;
+}
+
+/* v has joined k: elementwise kernels that only feed v are better computed there (momentum v in the update of w; the
+ * norm and activation of a mask). */
 static void absorb(fuse_ctx *c, zn_value *v, int k) {
     for (int i = 0; i < v->noperands; i++) {
-        zn_value *u = v->operand[i];
-        int h = u->group, inside = 0;
-        if (h < 0 || h == k || zn_map_access(v->op, i) != ZN_ACCESS_FULL || c->groups.at[h].values.n != 1 ||
-            !(zn_op_table[u->op].traits & ZN_T_MAP) || !zn_type_equal(&u->type, &v->type))
+        int h = v->operand[i]->group;
+        if (h < 0 || h == k || zn_map_access(v->op, i) != ZN_ACCESS_FULL || !c->groups.at[h].values.n ||
+            !only_feeds(c, h, v))
             continue;
-        for (int j = 0; j < v->noperands; j++)
-            inside += v->operand[j] == u;
+        fusion *from = &c->groups.at[h], *to = &c->groups.at[k];
         c->mark++;
-        if (inside != c->uses[u->id] || c->groups.at[k].values.n >= MAX_VALUES || depends(c, h, k))
+        if (to->values.n + from->values.n > MAX_VALUES || inputs_of(to) + inputs_of(from) > MAX_INPUTS ||
+            depends(c, h, k))
             continue;
-        c->groups.at[h].values.n = 0;
-        insert(c, u, k);
-        absorb(c, u, k);
+        size_t n = from->values.n;
+        from->values.n = 0;
+        for (size_t q = 0; q < n; q++)
+            insert(c, from->values.at[q], k);
+        for (size_t q = n; q-- > 0;)
+            absorb(c, from->values.at[q], k);
     }
 }
 
