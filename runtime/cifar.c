@@ -41,9 +41,32 @@ static int read_batch(const char *path, uint8_t *pixels, uint8_t *labels, zn_rt_
     return code;
 }
 
-int zn_rt_cifar10_read(zn_rt_dataset *d, const char *directory, zn_rt_error *e) {
-    static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                             "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                         "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+
+typedef struct reading {
+    zn_rt_dataset *d;
+    const char *directory, *between;
+    int code[FILES];
+    zn_rt_error error[FILES];
+} reading;
+
+/* Files [begin, end), each with its own outcome. */
+static void read_files(void *ctx, int64_t begin, int64_t end, void *scratch) {
+    reading *r = ctx;
+    (void)scratch;
+    for (int64_t i = begin; i < end; i++) {
+        char path[PATH_SIZE];
+        zn_rt_split *s = &r->d->split[i == FILES - 1];
+        int64_t at = i == FILES - 1 ? 0 : i * FILE_RECORDS;
+        int n = snprintf(path, sizeof path, "%s/%s%s", r->directory, r->between, names[i]);
+        r->code[i] = n < 0 || n >= (int)sizeof path
+                         ? zn_rt_fail(&r->error[i], ZN_RT_INPUT, "the path %s is too long", r->directory)
+                         : read_batch(path, s->pixels + (size_t)at * IMAGE, s->labels + at, &r->error[i]);
+    }
+}
+
+int zn_rt_cifar10_read(zn_rt_dataset *d, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
     static const char *const inner = "cifar-10-batches-bin/";
     char path[PATH_SIZE];
     struct stat st;
@@ -58,19 +81,18 @@ int zn_rt_cifar10_read(zn_rt_dataset *d, const char *directory, zn_rt_error *e) 
             return ZN_RT_MEMORY;
     }
     snprintf(path, sizeof path, "%s/%s", directory, names[0]);
-    const char *between = stat(path, &st) == 0 ? "" : inner;
-    for (int i = 0; i < FILES; i++) {
-        zn_rt_split *s = &d->split[i == FILES - 1];
-        int at = i == FILES - 1 ? 0 : i * FILE_RECORDS;
-        int n = snprintf(path, sizeof path, "%s/%s%s", directory, between, names[i]);
-        if (n < 0 || n >= (int)sizeof path)
-            return zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", directory);
-        int code = read_batch(path, s->pixels + (size_t)at * IMAGE, s->labels + at, e);
-        if (code) {
-            if (*between && stat(path, &st) != 0)
+    reading r = {.d = d, .directory = directory, .between = stat(path, &st) == 0 ? "" : inner};
+    if (pool)
+        zn_rt_parfor(pool, read_files, &r, FILES, 1);
+    else
+        read_files(&r, 0, FILES, NULL);
+    for (int i = 0; i < FILES; i++) /* the first one that fails, whichever failed first */
+        if (r.code[i]) {
+            *e = r.error[i];
+            snprintf(path, sizeof path, "%s/%s%s", directory, r.between, names[i]);
+            if (*r.between && stat(path, &st) != 0)
                 zn_rt_explain(e, "\n%s has no %s either; --data DIR says where the data is", directory, names[0]);
-            return code;
+            return r.code[i];
         }
-    }
     return 0;
 }

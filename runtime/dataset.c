@@ -171,7 +171,7 @@ static int check_fit(const zn_rt_dataset *d, const zn_module_desc *m, zn_rt_erro
     return check_labels(d, in->classes, e);
 }
 
-static int digest(zn_rt_dataset *d, zn_rt_error *e) {
+int zn_rt_dataset_digest(const zn_rt_dataset *d, char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e) {
     size_t image = (size_t)(d->height * d->width * d->channels);
     zn_rt_sha256 h;
     int code = zn_rt_sha256_start(&h, e);
@@ -181,16 +181,16 @@ static int digest(zn_rt_dataset *d, zn_rt_error *e) {
         code = zn_rt_sha256_add(&h, d->split[s].pixels, (size_t)d->split[s].n * image, e);
         if (!code)
             code = zn_rt_sha256_add(&h, d->split[s].labels, (size_t)d->split[s].n, e);
-        d->bytes += (size_t)d->split[s].n * (image + 1);
     }
     if (!code)
-        code = zn_rt_sha256_end(&h, d->sha256, e);
+        code = zn_rt_sha256_end(&h, sha256, e);
     else
         zn_rt_sha256_free(&h);
     return code;
 }
 
-int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *directory, zn_rt_error *e) {
+int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *directory, zn_rt_pool *pool,
+                       zn_rt_error *e) {
     const zn_data_desc *r = &m->data;
     int code;
     *d = (zn_rt_dataset){0};
@@ -208,7 +208,7 @@ int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *di
         code = read_idx(d, r->path, directory, e);
         break;
     case ZN_SOURCE_CIFAR10:
-        code = zn_rt_cifar10_read(d, directory ? directory : r->path[0], e);
+        code = zn_rt_cifar10_read(d, directory ? directory : r->path[0], pool, e);
         break;
     default:
         code = zn_rt_fail(e, ZN_RT_INPUT, "the program was compiled without data to train on");
@@ -216,8 +216,8 @@ int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *di
     }
     if (!code)
         code = check_fit(d, m, e);
-    if (!code)
-        code = digest(d, e);
+    for (int s = 0; s < 2 && !code; s++)
+        d->bytes += (size_t)d->split[s].n * ((size_t)(d->height * d->width * d->channels) + 1);
     if (code)
         zn_rt_dataset_close(d);
     return code;

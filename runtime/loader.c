@@ -171,33 +171,69 @@ void zn_rt_loader_wait(zn_rt_loader *l) {
 
 __extension__ typedef unsigned __int128 wide;
 
+enum { PARTS = 16 }; /* of a split, counted by any threads */
+
+typedef struct counting {
+    const zn_rt_dataset *d;
+    uint64_t (*histogram)[256]; /* [PARTS * channels] */
+} counting;
+
+/* Values of one channel in one part of the images. */
+static void count_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
+    const counting *k = ctx;
+    const zn_rt_dataset *d = k->d;
+    (void)scratch;
+    for (int64_t u = begin; u < end; u++) {
+        int64_t pixels = d->height * d->width, n = d->split[0].n, part = u / d->channels,
+                first = n * part / PARTS * pixels, last = n * (part + 1) / PARTS * pixels;
+        const uint8_t *p = d->split[0].pixels + first * d->channels + u % d->channels;
+        for (int64_t i = first; i < last; i++, p += d->channels)
+            k->histogram[u][*p]++;
+    }
+}
+
 /* Mean and deviation of a channel of the training split, over pixels in [0, 1], from exact sums. */
-static void channel_statistics(const zn_rt_dataset *d, int64_t channel, double *mean, double *deviation) {
-    const zn_rt_split *s = &d->split[0];
-    uint64_t n = (uint64_t)(s->n * d->height * d->width), histogram[256] = {0}, sum = 0;
-    const uint8_t *p = s->pixels + channel;
-    for (uint64_t i = 0; i < n; i++, p += d->channels)
-        histogram[*p]++;
+static void channel_statistics(const counting *k, int64_t channel, double *mean, double *deviation) {
+    const zn_rt_dataset *d = k->d;
+    uint64_t n = (uint64_t)(d->split[0].n * d->height * d->width), sum = 0;
     wide squares = 0;
     for (uint64_t v = 0; v < 256; v++) {
-        sum += v * histogram[v];
-        squares += (wide)(v * v) * histogram[v];
+        uint64_t times = 0;
+        for (int64_t part = 0; part < PARTS; part++)
+            times += k->histogram[part * d->channels + channel][v];
+        sum += v * times;
+        squares += (wide)(v * v) * times;
     }
     wide spread = squares * n - (wide)sum * sum; /* n^2 times the variance: exact, and 0 for a constant channel */
     *mean = (double)sum / (double)n / 255.0;
     *deviation = sqrt((double)spread) / (double)n / 255.0;
 }
 
-static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_error *e) {
+static int count(counting *k, zn_rt_pool *pool, zn_rt_error *e) {
+    int64_t units = PARTS * k->d->channels;
+    k->histogram = calloc((size_t)units, sizeof *k->histogram);
+    if (!k->histogram)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the statistics of %" PRId64 " channels",
+                          k->d->channels);
+    if (pool)
+        zn_rt_parfor(pool, count_parts, k, units, 1);
+    else
+        count_parts(k, 0, units, NULL);
+    return 0;
+}
+
+static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_pool *pool, zn_rt_error *e) {
     const zn_data_desc *r = &m->data;
+    counting k = {.d = l->data};
     int64_t channels = l->data->channels;
     if (r->normalize == ZN_NORMALIZE_GIVEN && (int64_t)r->nchannels != channels)
         return zn_rt_fail(e, ZN_RT_INPUT, "normalize names %" PRIu64 " channels; the images have %" PRId64,
                           r->nchannels, channels);
-    for (int64_t c = 0; c < channels; c++) {
+    int code = r->normalize == ZN_NORMALIZE_PER_CHANNEL ? count(&k, pool, e) : 0;
+    for (int64_t c = 0; c < channels && !code; c++) {
         double mean = 0, deviation = 1;
         if (r->normalize == ZN_NORMALIZE_PER_CHANNEL)
-            channel_statistics(l->data, c, &mean, &deviation);
+            channel_statistics(&k, c, &mean, &deviation);
         if (r->normalize == ZN_NORMALIZE_GIVEN)
             mean = r->mean[c], deviation = r->deviation[c];
         if (deviation == 0)
@@ -205,7 +241,8 @@ static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_error *e) 
         for (int v = 0; v < 256; v++)
             l->table[256 * c + v] = (float)((v / 255.0 - mean) / deviation);
     }
-    return 0;
+    free(k.histogram);
+    return code;
 }
 
 static int start_thread(zn_rt_loader *l, zn_rt_error *e) {
@@ -224,7 +261,7 @@ static int start_thread(zn_rt_loader *l, zn_rt_error *e) {
 }
 
 int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_dataset *data, const zn_rt_memory *mem,
-                      uint64_t seed, zn_rt_error *e) {
+                      uint64_t seed, zn_rt_pool *pool, zn_rt_error *e) {
     *out = NULL;
     if (m->data.crop < 0 || m->data.crop > 1 << 20)
         return zn_rt_fail(e, ZN_RT_INPUT, "crop pads by %" PRId64 "; it must lie between 0 and 2^20", m->data.crop);
@@ -246,7 +283,7 @@ int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_d
     if (!l->table || !l->order)
         code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get %zu bytes for the order of the data", zn_rt_loader_bytes(l));
     if (!code)
-        code = make_table(l, m, e);
+        code = make_table(l, m, pool, e);
     if (!code)
         code = start_thread(l, e);
     if (code)

@@ -25,7 +25,7 @@ typedef struct zn_rt_load {
 
 /* data and mem outlive the loader. */
 int zn_rt_loader_open(zn_rt_loader **loader, const zn_module_desc *m, const zn_rt_dataset *data,
-                      const zn_rt_memory *mem, uint64_t seed, zn_rt_error *e);
+                      const zn_rt_memory *mem, uint64_t seed, zn_rt_pool *pool, zn_rt_error *e);
 /* NULL is allowed. */
 void zn_rt_loader_close(zn_rt_loader *l);
 /* Bytes of tables and orders. */

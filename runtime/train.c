@@ -196,27 +196,30 @@ static int open_run(run *r, zn_rt_error *e) {
     uint64_t scratch =
         m->train_step.scratch_size > m->eval_step.scratch_size ? m->train_step.scratch_size : m->eval_step.scratch_size;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
+    char sha256[ZN_RT_SHA256_HEX] = "";
     int code = r->o->out ? zn_rt_directory_prepare(r->o->out, e) : 0;
     if (!code)
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
     if (!code)
         code = zn_rt_memory_open(&r->mem, m, e);
     if (!code)
-        code = zn_rt_dataset_open(&r->data, m, r->o->data, e);
+        code = zn_rt_pool_open(&r->pool, threads, scratch, m->blas_start, e);
+    if (!code)
+        code = zn_rt_dataset_open(&r->data, m, r->o->data, r->pool, e);
     if (!code)
         code = plan_steps(r, e);
     if (!code)
-        code = zn_rt_loader_open(&r->loader, m, &r->data, &r->mem, (uint64_t)r->seed, e);
-    if (!code)
-        code = zn_rt_pool_open(&r->pool, threads, scratch, m->blas_start, e);
+        code = zn_rt_loader_open(&r->loader, m, &r->data, &r->mem, (uint64_t)r->seed, r->pool, e);
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
     zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool);
     if (r->o->init_from)
         code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
+    if (!code && r->log.n > 0) /* nobody else asks for the digest, which takes a tenth of a second */
+        code = zn_rt_dataset_digest(&r->data, sha256, e);
     if (!code)
-        code = zn_rt_log_start(&r->log, m, r->o, r->data.sha256, r->seed, threads, e);
+        code = zn_rt_log_start(&r->log, m, r->o, sha256, r->seed, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
         zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
     return code;

@@ -65,7 +65,7 @@ static fake_options idx_options(void) {
 
 static int load(zn_rt_dataset *d, zn_rt_error *e) {
     fake_options o = idx_options();
-    return zn_rt_dataset_open(d, fake_module(&o), NULL, e);
+    return zn_rt_dataset_open(d, fake_module(&o), NULL, NULL, e);
 }
 
 /* The load fails with code 3 and says `expected`. */
@@ -93,7 +93,9 @@ static void idx_good(void) {
         CU_ASSERT_EQUAL(memcmp(d.split[0].pixels, images + 16, N * SIDE * SIDE), 0);
         CU_ASSERT_EQUAL(memcmp(d.split[1].labels, labels + 8, N), 0);
         CU_ASSERT_EQUAL(d.bytes, 2 * N * (SIDE * SIDE + 1));
-        CU_ASSERT_EQUAL(strlen(d.sha256), 64);
+        char sha256[ZN_RT_SHA256_HEX] = "";
+        CU_ASSERT_EQUAL(zn_rt_dataset_digest(&d, sha256, &e), 0);
+        CU_ASSERT_EQUAL(strlen(sha256), 64);
         zn_rt_dataset_close(&d);
     }
 }
@@ -146,24 +148,24 @@ static void shapes(void) {
     make_idx();
     write_idx(IMAGES_SIZE, LABELS_SIZE, false);
     o.width = 5;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_STRING_EQUAL(e.text, "the images are [4, 4, 1]; the network takes [4, 5, 1]");
     o.rank = 1;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_STRING_EQUAL(e.text, "the images have 4 x 4 x 1 = 16 elements; the network takes 20");
     o.height = 2;
     o.width = 8;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), 0);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
     zn_rt_dataset_close(&d);
     o.batch = 21;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_STRING_EQUAL(e.text, "the training split has 20 images, less than one batch of 21");
     o.batch = 8;
     o.data.source = ZN_SOURCE_NONE;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     o = fake_default();
     o.classes = 11;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_STRING_EQUAL(e.text, "the data has 10 classes; the network has 11");
 }
 
@@ -177,9 +179,9 @@ static void moved(void) {
     o.data.path[0] = "/nowhere/a/train-images";
     o.data.path[1] = "train-labels";
     o.data.path[2] = "/nowhere/test-images";
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), directory, &e), 0);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), directory, NULL, &e), 0);
     zn_rt_dataset_close(&d);
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), "/nowhere", &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), "/nowhere", NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "--data DIR"));
 }
 
@@ -192,7 +194,7 @@ static void cifar(void) {
     o.data = (zn_data_desc){.source = ZN_SOURCE_CIFAR10, .path = {directory}};
     o.height = o.width = 32;
     o.channels = 3;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "data_batch_1.bin: cannot open"));
     snprintf(inner, sizeof inner, "%s/cifar-10-batches-bin", directory);
     mkdir(inner, 0777);
@@ -210,7 +212,7 @@ static void cifar(void) {
         }
         fclose(f);
     }
-    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
     CU_ASSERT_EQUAL(d.split[0].n, 50000);
     CU_ASSERT_EQUAL(d.split[1].n, 10000);
     const uint8_t *p = d.split[0].pixels + (size_t)20003 * 3072 + 15; /* the third file */
@@ -221,10 +223,10 @@ static void cifar(void) {
     fseek(f, 3073 * 7, SEEK_SET);
     fputc(10, f);
     fclose(f);
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "data_batch_4.bin: label 10 at byte 21511"));
     CU_ASSERT_EQUAL(truncate(path, 3073 * 10000 - 1), 0);
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "has 30729999 bytes"));
 }
 
@@ -255,7 +257,7 @@ static void built_in(void) {
     zn_rt_error e;
     o.data = (zn_data_desc){.source = ZN_SOURCE_NOISE, .seed = 3, .noise = {5, 6, 3, 7, 2000}};
     o.height = 5, o.width = 6, o.channels = 3, o.classes = 7;
-    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
     CU_ASSERT_EQUAL(d.split[0].n, 2000);
     CU_ASSERT_EQUAL(d.split[1].n, 200);
     double mean = 0;
@@ -264,10 +266,10 @@ static void built_in(void) {
     CU_ASSERT_TRUE(fabs(mean - 127.5) < 1);
     zn_rt_dataset_close(&d);
     o.data.noise[3] = 300;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     o.data.noise[3] = 7;
     o.data.noise[0] = INT64_MAX;
-    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), ZN_RT_MEMORY);
+    CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_MEMORY);
 }
 
 static void order(void) {
@@ -321,9 +323,9 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
     o.height = 5, o.width = 6, o.channels = channels, o.classes = 7, o.batch = 8, o.rank = rank,
     o.halo = rank == 1 ? 0 : 2;
     const zn_module_desc *m = fake_module(&o);
-    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, m, NULL, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, m, NULL, NULL, &e), 0);
     CU_ASSERT_EQUAL_FATAL(zn_rt_memory_open(&mem, m, &e), 0);
-    CU_ASSERT_EQUAL_FATAL(zn_rt_loader_open(&l, m, &d, &mem, 9, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_loader_open(&l, m, &d, &mem, 9, NULL, &e), 0);
     uint32_t place[30];
     int flips = 0, shifts = 0;
     for (uint32_t epoch = 0; epoch < 3; epoch++) {
@@ -396,9 +398,9 @@ static void per_channel(void) {
         write_idx(IMAGES_SIZE, LABELS_SIZE, false);
         o.data.normalize = ZN_NORMALIZE_PER_CHANNEL;
         const zn_module_desc *m = fake_module(&o);
-        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, m, NULL, &e), 0);
+        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, m, NULL, NULL, &e), 0);
         CU_ASSERT_EQUAL_FATAL(zn_rt_memory_open(&mem, m, &e), 0);
-        CU_ASSERT_EQUAL_FATAL(zn_rt_loader_open(&l, m, &d, &mem, 1, &e), 0);
+        CU_ASSERT_EQUAL_FATAL(zn_rt_loader_open(&l, m, &d, &mem, 1, NULL, &e), 0);
         double mean = 0, square = 0;
         for (int i = 0; i < N * SIDE * SIDE; i++) {
             double v = images[16 + i] / 255.0 / (N * SIDE * SIDE);
@@ -428,7 +430,7 @@ static void real_data(void) {
     struct stat st;
     if (stat(ZN_TEST_DATA_DIR "/mnist", &st) == 0) {
         o.data = (zn_data_desc){.source = ZN_SOURCE_MNIST, .path = {ZN_TEST_DATA_DIR "/mnist"}};
-        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), 0);
+        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
         CU_ASSERT_TRUE(d.split[0].n == 60000 && d.split[1].n == 10000 && d.split[0].labels[0] == 5);
         uint64_t sum = 0;
         for (int i = 0; i < 60000 * 784; i++)
@@ -442,7 +444,7 @@ static void real_data(void) {
         o.data = (zn_data_desc){.source = ZN_SOURCE_CIFAR10, .path = {ZN_TEST_DATA_DIR}};
         o.height = o.width = 32;
         o.channels = 3;
-        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, &e), 0);
+        CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
         uint64_t sum[3] = {0};
         for (int i = 0; i < 50000 * 1024; i++)
             for (int c = 0; c < 3; c++)
