@@ -16,6 +16,8 @@
 enum { MAX_ROWS = 28, MAX_VECS = 3 };
 /* Columns of a panel: two vectors of the widest processor, so that its layout is the same on all. */
 enum { ZN_PANEL = 32 };
+/* Weights that stay in the second cache while a tile after the other meets all of them. */
+enum { OUTPUTS_LAST_WEIGHTS = 128 * 1024 };
 
 typedef struct tile_job {
     int rows, vecs;
@@ -131,6 +133,12 @@ typedef struct conv_class {
     int64_t kh, kw, weights;              /* taps; floats to the class's first weight */
 } conv_class;
 
+/* th x tw positions of ti images, the first at (i, j) of image n. */
+typedef struct conv_place {
+    zn_ll n, i, j;
+    int64_t ti, th, tw;
+} conv_place;
+
 typedef struct conv_ctx {
     const zn_value *v;
     int in; /* binding of the input */
@@ -139,9 +147,9 @@ typedef struct conv_ctx {
     conv_class c;
     zn_ll image, last; /* images of the unit */
     int64_t images;    /* in a unit */
-    zn_ll first;       /* output of the block under work */
-    int vecs;
-    int64_t known;
+    bool outputs_last; /* a tile's positions meet all outputs before the next positions */
+    conv_place at;     /* of the tile under work */
+    out_block o;
     zn_invariants *inv; /* one per vector */
 } conv_ctx;
 
@@ -163,20 +171,22 @@ static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t 
 }
 
 /* The results of a tile; before they are there (acc is NULL), asks for the lines they will need. */
-static void conv_values(zn_emit *e, conv_ctx *x, const tile_job *t, zn_ll n, zn_ll i, zn_ll j, int64_t th, int64_t tw,
-                        const zn_ll *acc) {
+static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
     const conv_class *c = &x->c;
+    const conv_place *t = &x->at;
+    int vecs = x->o.vecs;
     zn_point p = {0};
-    for (int64_t r = 0; r < t->rows / tw; r++) {
-        zn_point_row(e, &p, zn_addk(e, n, r / th), zn_addk(e, zn_mul(e, zn_addk(e, i, r % th), c->step_h), c->out_h));
-        for (int64_t b = 0; b < tw; b++) {
-            zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, j, b), c->step_w), c->out_w);
-            zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->first);
-            for (int v = 0; v < x->vecs; v++) {
+    for (int64_t r = 0; r < t->ti * t->th; r++) {
+        zn_ll row = zn_addk(e, zn_mul(e, zn_addk(e, t->i, r % t->th), c->step_h), c->out_h);
+        zn_point_row(e, &p, zn_addk(e, t->n, r / t->th), row);
+        for (int64_t b = 0; b < t->tw; b++) {
+            zn_ll out_col = zn_addk(e, zn_mul(e, zn_addk(e, t->j, b), c->step_w), c->out_w);
+            zn_ll at = zn_add(e, zn_mul(e, out_col, x->outputs), x->o.first);
+            for (int v = 0; v < vecs; v++) {
                 p.offset = zn_addk(e, at, (int64_t)v * e->lanes);
-                p.lanes = t->lanes[v];
+                p.lanes = x->o.lanes[v];
                 if (acc)
-                    zn_emit_values(e, &p, &x->inv[v], acc[(r * tw + b) * x->vecs + v]);
+                    zn_emit_values(e, &p, &x->inv[v], acc[(r * t->tw + b) * vecs + v]);
                 else
                     zn_prefetch_values(e, &p);
             }
@@ -184,28 +194,48 @@ static void conv_values(zn_emit *e, conv_ctx *x, const tile_job *t, zn_ll n, zn_
     }
 }
 
-/* The tile at position (i, j) of an image: th x tw positions of ti images. */
-static void conv_tile(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, zn_ll i, zn_ll j, int64_t th, int64_t tw) {
+static void conv_tile(zn_emit *e, conv_ctx *x) {
     const conv_class *c = &x->c;
+    const conv_place *at = &x->at;
     const zn_binding *in = &e->k->bindings.at[x->in];
     int64_t pitch = zn_layout_row(&in->type, &in->layout), image = zn_layout_image(&in->type, &in->layout);
-    tile_job t = {.rows = (int)(ti * th * tw),
-                  .vecs = x->vecs,
+    tile_job t = {.rows = (int)(at->ti * at->th * at->tw),
+                  .vecs = x->o.vecs,
                   .kh = c->kh,
                   .kwc = c->kw * x->channels,
                   .in_pitch = pitch,
                   .outputs = x->outputs};
-    for (int64_t m = 0; m < ti; m++)
-        for (int64_t a = 0; a < th; a++)
-            for (int64_t b = 0; b < tw; b++)
-                t.at[(m * th + a) * tw + b] = m * image + a * c->in_sh * pitch + b * c->in_sw * x->channels;
-    set_lanes(e, x->outputs, x->known, x->vecs, t.lanes);
-    zn_ll row = zn_addk(e, zn_mul(e, i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, j, c->in_sw), c->in_w);
-    zn_ll from = zn_at(e, zn_row_ptr(e, x->in, n, row), zn_mul(e, col, x->channels));
+    for (int64_t m = 0; m < at->ti; m++)
+        for (int64_t a = 0; a < at->th; a++)
+            for (int64_t b = 0; b < at->tw; b++)
+                t.at[(m * at->th + a) * at->tw + b] = m * image + a * c->in_sh * pitch + b * c->in_sw * x->channels;
+    memcpy(t.lanes, x->o.lanes, sizeof t.lanes);
+    zn_ll row = zn_addk(e, zn_mul(e, at->i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, at->j, c->in_sw), c->in_w);
+    zn_ll from = zn_at(e, zn_row_ptr(e, x->in, at->n, row), zn_mul(e, col, x->channels));
     zn_ll acc[MAX_ROWS * MAX_VECS];
-    conv_values(e, x, &t, n, i, j, th, tw, NULL);
-    tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->first, c->weights)), acc);
-    conv_values(e, x, &t, n, i, j, th, tw, acc);
+    conv_values(e, x, NULL);
+    tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->o.first, c->weights)), acc);
+    conv_values(e, x, acc);
+}
+
+static void start_outputs(zn_emit *e, conv_ctx *x, zn_ll first, int64_t known, int vecs) {
+    x->o = (out_block){first, vecs, {0}};
+    set_lanes(e, x->outputs, known, vecs, x->o.lanes);
+    for (int v = 0; v < vecs; v++)
+        zn_hoist(e, &x->inv[v], zn_addk(e, first, (int64_t)v * e->lanes), x->o.lanes[v]);
+}
+
+static void conv_tile_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    start_outputs(e, ctx, first, known, vecs);
+    conv_tile(e, ctx);
+}
+
+static void conv_tiles(zn_emit *e, conv_ctx *x, conv_place at) {
+    x->at = at;
+    if (x->outputs_last)
+        for_output_blocks(e, x->outputs, conv_tile_block, x);
+    else
+        conv_tile(e, x);
 }
 
 /* All tiles of ti images from image n. */
@@ -219,29 +249,19 @@ static void conv_images(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, int64_t th
         zn_loop_begin(e, &li, zn_i64(e, lo), zn_i64(e, hi), h, 0, NULL);
         if (whole_cols) {
             zn_loop_begin(e, &lj, zn_i64(e, 0), zn_i64(e, whole_cols), tw, 0, NULL);
-            conv_tile(e, x, n, ti, li.i, lj.i, h, tw);
+            conv_tiles(e, x, (conv_place){n, li.i, lj.i, ti, h, tw});
             zn_loop_end(e, &lj, NULL);
         }
         if (whole_cols < x->c.cols)
-            conv_tile(e, x, n, ti, li.i, zn_i64(e, whole_cols), h, x->c.cols - whole_cols);
+            conv_tiles(e, x, (conv_place){n, li.i, zn_i64(e, whole_cols), ti, h, x->c.cols - whole_cols});
         zn_loop_end(e, &li, NULL);
     }
 }
 
-/* All positions of the class in the images of the unit, for one block of outputs. Maps smaller than a register tile are
- * taken several images at a time. */
-static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
-    conv_ctx *x = ctx;
-    zn_invariants inv[MAX_VECS] = {0};
-    int lanes[MAX_VECS];
+/* All positions of the class in the images of the unit, in tiles for up to `vecs` vectors of outputs. Maps smaller than
+ * a register tile are taken several images at a time. */
+static void conv_positions(zn_emit *e, conv_ctx *x, int vecs) {
     int64_t th, tw, ti = 1;
-    x->first = first;
-    x->known = known;
-    x->vecs = vecs;
-    x->inv = inv;
-    set_lanes(e, x->outputs, known, vecs, lanes);
-    for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &inv[v], zn_addk(e, first, (int64_t)v * e->lanes), lanes[v]);
     tile_shape(e, &x->c, vecs, &th, &tw);
     if (th == x->c.rows && tw == x->c.cols)
         while ((ti + 1) * th * tw <= zn_tile_rows(e, vecs) && ti < x->images)
@@ -259,6 +279,11 @@ static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *c
     zn_loop_begin(e, &ln, together, x->last, 1, 0, NULL);
     conv_images(e, x, ln.i, 1, th, tw);
     zn_loop_end(e, &ln, NULL);
+}
+
+static void conv_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    start_outputs(e, ctx, first, known, vecs);
+    conv_positions(e, ctx, vecs);
 }
 
 /* Taps of one phase of the stride, in one dimension: how many, and where the first lies relative to the position. */
@@ -297,12 +322,22 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     int64_t batch = x->v->type.dim[0], unit = e->k->unit;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll first = zn_mul(e, u.i, unit), last = zn_min(e, zn_addk(e, first, unit), zn_i64(e, batch));
+    zn_invariants inv[MAX_VECS] = {0};
     x->image = first;
     x->last = last;
     x->images = unit;
+    x->inv = inv;
     for (int i = 0; i < n; i++) {
         x->c = classes[i];
-        if (x->c.rows > 0 && x->c.cols > 0)
+        if (x->c.rows <= 0 || x->c.cols <= 0)
+            continue;
+        /* Few products for each result: what limits is memory, which likes whole positions, one behind the other. The
+         * weights must stay near meanwhile. */
+        x->outputs_last =
+            x->c.kh * x->c.kw <= 1 && x->outputs > 2 * e->lanes && x->channels * x->outputs <= OUTPUTS_LAST_WEIGHTS;
+        if (x->outputs_last)
+            conv_positions(e, x, 2);
+        else
             for_output_blocks(e, x->outputs, conv_block, x);
     }
     zn_loop_begin(e, &li, first, last, 1, 0, NULL);
