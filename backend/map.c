@@ -98,7 +98,12 @@ typedef struct row_shape {
     bool line; /* no channel operands: the row is one line of width * c floats */
 } row_shape;
 
-static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row_shape *s) {
+/* Positions of images [first, last): rows [top, bottom), of each of them columns [from, to). */
+typedef struct range {
+    zn_ll first, last, top, bottom, from, to;
+} range;
+
+static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const range *r, const row_shape *s) {
     if (s->line) {
         int64_t n = s->width * s->c, whole = n / e->lanes * e->lanes;
         if (whole) {
@@ -117,7 +122,7 @@ static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row
         return;
     }
     zn_loop l;
-    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, s->width), 1, 0, NULL);
+    zn_loop_begin(e, &l, r->from, r->to, 1, 0, NULL);
     zn_ll at = zn_add(e, zn_mul(e, l.i, s->c), s->c0);
     for (int v = 0; v < s->vecs; v++) {
         p->offset = zn_addk(e, at, (int64_t)v * e->lanes);
@@ -129,13 +134,8 @@ static void map_row(zn_emit *e, zn_point *p, const zn_invariants *inv, const row
 
 enum { CHUNK = 4 }; /* vectors of channels whose invariants are held at once */
 
-/* Rows [top, bottom) of images [first, last). */
-typedef struct row_range {
-    zn_ll first, last, top, bottom;
-} row_range;
-
 /* One chunk of channels. */
-static void map_chunk(zn_emit *e, const row_range *r, const row_shape *s) {
+static void map_chunk(zn_emit *e, const range *r, const row_shape *s) {
     zn_invariants inv[CHUNK] = {0};
     zn_point p = {0};
     zn_loop ln, lh;
@@ -144,13 +144,13 @@ static void map_chunk(zn_emit *e, const row_range *r, const row_shape *s) {
     zn_loop_begin(e, &ln, r->first, r->last, 1, 0, NULL);
     zn_loop_begin(e, &lh, r->top, r->bottom, 1, 0, NULL);
     zn_point_row(e, &p, ln.i, lh.i);
-    map_row(e, &p, inv, s);
+    map_row(e, &p, inv, r, s);
     zn_loop_end(e, &lh, NULL);
     zn_loop_end(e, &ln, NULL);
 }
 
 /* All channels: one piece of code for all full chunks. */
-static void map_chunks(zn_emit *e, const row_range *r, row_shape *s) {
+static void map_chunks(zn_emit *e, const range *r, row_shape *s) {
     int64_t chunk = CHUNK * (int64_t)e->lanes, whole = s->line ? 0 : s->c / chunk * chunk;
     if (whole) {
         zn_loop l;
@@ -169,23 +169,32 @@ static void map_chunks(zn_emit *e, const row_range *r, row_shape *s) {
     }
 }
 
-enum { BAND = 16 }; /* positions for which invariants are loaded anew, where there are several chunks */
+/* Do the group's invariants take no more than a few loads and products? Not so the root of bn_infer. */
+static bool cheap_invariants(const zn_group *g) {
+    for (size_t i = 0; i < g->values.n; i++)
+        if (g->values.at[i]->op == ZN_OP_BN_INFER)
+            return false;
+    return true;
+}
 
-/* Images [first, last) of the group's map values. Memory is met in its order but for chunks within a few rows. */
+/* Images [first, last) of the group's map values. Chunks of channels are the inner loop, which loads invariants again
+ * for every position: memory in its order is twice as fast as in steps of all channels. */
 static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
     const zn_type *t = &e->k->group->anchor->type;
     row_shape s = {
         .width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t), .line = !zn_group_has_channels(e->k->group)};
-    int64_t height = t->rank == 4 ? t->dim[1] : 1, rows = (BAND + s.width - 1) / s.width;
-    row_range r = {first, last, zn_i64(e, 0), zn_i64(e, height)};
-    if (s.line || s.c <= CHUNK * (int64_t)e->lanes || t->rank != 4) {
+    int64_t height = t->rank == 4 ? t->dim[1] : 1;
+    range r = {first, last, zn_i64(e, 0), zn_i64(e, height), zn_i64(e, 0), zn_i64(e, s.width)};
+    if (s.line || s.c <= CHUNK * (int64_t)e->lanes || !cheap_invariants(e->k->group)) {
         map_chunks(e, &r, &s);
     } else {
-        zn_loop ln, lh;
+        zn_loop ln, lh, lw;
         zn_loop_begin(e, &ln, first, last, 1, 0, NULL);
-        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, height), rows, 0, NULL);
-        r = (row_range){ln.i, zn_addk(e, ln.i, 1), lh.i, zn_min(e, zn_addk(e, lh.i, rows), zn_i64(e, height))};
+        zn_loop_begin(e, &lh, r.top, r.bottom, 1, 0, NULL);
+        zn_loop_begin(e, &lw, r.from, r.to, 1, 0, NULL);
+        r = (range){ln.i, zn_addk(e, ln.i, 1), lh.i, zn_addk(e, lh.i, 1), lw.i, zn_addk(e, lw.i, 1)};
         map_chunks(e, &r, &s);
+        zn_loop_end(e, &lw, NULL);
         zn_loop_end(e, &lh, NULL);
         zn_loop_end(e, &ln, NULL);
     }
