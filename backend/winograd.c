@@ -505,7 +505,8 @@ static void accumulate(zn_emit *e, const wino *x, zn_ll u, zn_ll c, zn_ll o, zn_
         for (int r = 0; r < x->vecs; r++)
             z[r] = zn_load(e, zn_atk(e, bt, (r * x->block + q) * e->lanes), e->lanes);
         for (int i = 0; i < x->rows; i++) {
-            zn_ll s = zn_load_splat(e, zn_atk(e, at, q * e->lanes + i));
+            int64_t group = i / e->lanes; /* of lanes: rows may be more than one has */
+            zn_ll s = zn_load_splat(e, zn_atk(e, at, (group * x->block + q - group) * e->lanes + i));
             for (int r = 0; r < x->vecs; r++)
                 acc[i * x->vecs + r] = zn_fma(e, z[r], s, acc[i * x->vecs + r]);
         }
