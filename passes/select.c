@@ -27,14 +27,16 @@ static const char *choose_gemm(zn_module *m, const zn_value *v, zn_pass_ctx *ctx
 }
 
 /* Winograd F(4x4, 3x3) does a quarter of the multiplications of direct convolution, F(2x2, 3x3) four ninths, and the
- * polyphase F(4x4, 2x2) for stride 2 nine sixteenths; transforms cost about as much as 10 channels of products. They
- * need 3x3 kernels with padding 1, maps that are whole tiles, and channels that fill vectors: input in sixteens, output
- * sixteen or in thirty-twos (on either side, for the gradients). */
+ * polyphase F(4x4, 2x2) for stride 2 nine sixteenths; transforms cost about as much as 10 channels of products, for
+ * tiles of 2x2 twice that. They need 3x3 kernels with padding 1, maps that are whole tiles, and channels that fill
+ * vectors: input in sixteens, output sixteen or in thirty-twos (on either side, for the gradients). NULL where they do
+ * not fit, or where `flag` leaves the choice open and they do not pay. */
 static const char *winograd_for(const zn_type *w, const zn_type *x, const zn_type *y, const int64_t stride[2],
-                                const int64_t pad[4]) {
+                                const int64_t pad[4], const char *flag) {
     int64_t c = w->dim[2], o = w->dim[3], h = y->dim[1], v = y->dim[2];
-    if (w->dim[0] != 3 || w->dim[1] != 3 || pad[0] != 1 || pad[1] != 1 || stride[0] != stride[1] ||
-        (c != 16 && c % 32) || (o != 16 && o % 32) || x->dim[1] != h * stride[0] || x->dim[2] != v * stride[0])
+    if (!strcmp(flag, "direct") || w->dim[0] != 3 || w->dim[1] != 3 || pad[0] != 1 || pad[1] != 1 ||
+        stride[0] != stride[1] || (c != 16 && c % 32) || (o != 16 && o % 32) || x->dim[1] != h * stride[0] ||
+        x->dim[2] != v * stride[0])
         return NULL;
     if (stride[0] == 2)
         return h % 4 || v % 4 ? NULL : "winograd, polyphase F(4x4, 2x2)";
@@ -42,21 +44,22 @@ static const char *winograd_for(const zn_type *w, const zn_type *x, const zn_typ
         return NULL;
     if (h % 4 == 0 && v % 4 == 0)
         return "winograd F(4x4, 3x3)";
-    return h % 2 || v % 2 || c < 32 || o < 32 ? NULL : "winograd F(2x2, 3x3)";
+    bool pays = c >= 32 && o >= 32;
+    return h % 2 || v % 2 || (!pays && strcmp(flag, "winograd")) ? NULL : "winograd F(2x2, 3x3)";
 }
 
 static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, const int64_t *stride,
                                const int64_t *pad, zn_pass_ctx *ctx) {
     const zn_type *y = v->op == ZN_OP_CONV ? &v->type : &v->operand[v->op == ZN_OP_CONV_GRAD_W]->type;
     const zn_type *x = v->op == ZN_OP_CONV_GRAD_X ? &v->type : &v->operand[0]->type;
-    bool direct = !strcmp(zn_conf_str(m, "select.conv", "auto"), "direct");
-    const char *fits = winograd_for(w, x, y, stride, pad);
+    const char *flag = zn_conf_str(m, "select.conv", "auto");
+    const char *form = winograd_for(w, x, y, stride, pad, flag);
     zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
                 (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
-                direct ? "direct, asked for"
-                : fits ? fits
-                       : "direct, shape");
-    return fits && !direct ? "winograd" : "direct";
+                form                      ? form
+                : !strcmp(flag, "direct") ? "direct, asked for"
+                                          : "direct, shape");
+    return form ? "winograd" : "direct";
 }
 
 /* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and

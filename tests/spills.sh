@@ -63,9 +63,11 @@ products() {
 [ "$(uname -m)" = x86_64 ] || { echo "SKIPPED: not an x86-64"; exit 77; }
 for march in x86-64-v4 x86-64-v3; do
     products $march examples/resnet20.znet
+    products $march examples/resnet18.znet
     products $march examples/resnet18.znet --conv=direct
     products $march bench/mlp.znet --gemm=generated
-    for family in matmul grad_w_joined conv conv_grad_x conv_grad_w wino_conv wino_grad_w; do
+    for family in matmul grad_w_joined conv conv_grad_x conv_grad_w wino_conv wino_grad_w \
+        wino_conv_panel wino_grad_w_panel; do
         grep -q " $family\$" "$tmp/seen-$march" || fail "--march=$march: no product seen in $family"
     done
 done
