@@ -15,7 +15,7 @@
 
 enum { MAX_ROWS = 28, MAX_VECS = 3 };
 /* Columns of a panel: two vectors of the widest processor, so that its layout is the same on all. */
-enum { ZN_PANEL = 32 };
+enum { PANEL = 32 };
 /* Weights that stay in the second cache while a tile after the other meets all of them. */
 enum { OUTPUTS_LAST_WEIGHTS = 128 * 1024 };
 
@@ -53,7 +53,7 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
         if (t->ahead && u % t->ahead_share == 0) {
             zn_ll row = LLVMBuildUDiv(e->b, zn_addk(e, lk.i, u), zn_i64(e, t->ahead_share), "");
             for (int v = 0; v < t->vecs; v++)
-                zn_prefetch(e, t->ahead, zn_addk(e, zn_mul(e, row, t->outputs), (int64_t)v * e->lanes), false);
+                zn_prefetch(e, t->ahead, zn_addk(e, zn_mul(e, row, t->outputs), (int64_t)v * e->lanes), ZN_NEAR, false);
         }
         for (int v = 0; v < t->vecs; v++)
             wv[v] = zn_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
@@ -451,7 +451,7 @@ void zn_emit_turn(zn_emit *e) {
     if (v->op == ZN_OP_MATMUL) { /* w [n, k] -> [k, n]: a unit is 16 rows of the result */
         zn_ll lo = zn_mul(e, u.i, e->k->unit), hi = zn_min(e, zn_addk(e, lo, e->k->unit), zn_i64(e, w->dim[1]));
         bool vectors = w->dim[0] % e->lanes == 0 && w->dim[1] % e->k->unit == 0;
-        int64_t panel = w->dim[0] % ZN_PANEL == 0 ? ZN_PANEL : w->dim[0];
+        int64_t panel = w->dim[0] % PANEL == 0 ? PANEL : w->dim[0];
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, w->dim[0]), panel, 0, NULL);
         zn_ll at = zn_mul(e, l.i, w->dim[1]);
@@ -500,7 +500,7 @@ typedef struct matmul_ctx {
     const zn_value *v;
     zn_ll a, b;
     int64_t m, n, k;
-    bool panels;        /* b lies in panels of ZN_PANEL columns, each [k][ZN_PANEL] */
+    bool panels;        /* b lies in panels of PANEL columns, each [k][PANEL] */
     zn_ll row, col;     /* first of the unit */
     int64_t rows, cols; /* in it */
     out_block o;        /* under work, from col */
@@ -513,11 +513,11 @@ static zn_ll matmul_column(zn_emit *e, const matmul_ctx *x, zn_ll first) {
     zn_ll col = zn_add(e, x->col, first);
     if (!x->panels)
         return zn_at(e, x->b, col);
-    zn_ll in = LLVMBuildAnd(e->b, col, zn_i64(e, ZN_PANEL - 1), "");
+    zn_ll in = LLVMBuildAnd(e->b, col, zn_i64(e, PANEL - 1), "");
     return zn_at(e, x->b, zn_add(e, zn_mul(e, LLVMBuildNSWSub(e->b, col, in, ""), x->k), in));
 }
 static int64_t b_pitch(const matmul_ctx *x) {
-    return x->panels ? ZN_PANEL : x->n;
+    return x->panels ? PANEL : x->n;
 }
 
 /* One row of a tile's results; before they are there (acc is NULL), asks for the lines they will need. */
@@ -597,7 +597,7 @@ void zn_emit_matmul(zn_emit *e) {
     matmul_ctx x = {.v = v, .m = v->type.dim[0], .n = v->type.dim[1], .k = v->operand[0]->type.dim[1]};
     x.a = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[0])];
     x.b = e->base[tb ? zn_binding_temp(e, "turned", 0) : zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-    x.panels = tb && x.n % ZN_PANEL == 0;
+    x.panels = tb && x.n % PANEL == 0;
     int64_t across = (x.n + e->k->unit - 1) / e->k->unit;
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);

@@ -159,9 +159,9 @@ zn_ll zn_load_splat(zn_emit *e, zn_ll p) {
     return zn_splat(e, zn_load1(e, p));
 }
 
-void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, bool to_write) {
+void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, zn_distance distance, bool to_write) {
     zn_ll p = LLVMBuildGEP2(e->b, e->f32, base, &floats, 1, "");
-    zn_ll args[4] = {p, zn_i32(e, to_write), zn_i32(e, 3), zn_i32(e, 1)};
+    zn_ll args[4] = {p, zn_i32(e, to_write), zn_i32(e, distance), zn_i32(e, 1)};
     call_intrinsic(e, e->prefetch_id, &e->ptr, 1, args, 4);
 }
 

@@ -59,8 +59,9 @@ zn_ll zn_load1(zn_emit *e, zn_ll p); /* one float */
 void zn_store1(zn_emit *e, zn_ll p, zn_ll v);
 zn_ll zn_splat(zn_emit *e, zn_ll x); /* one float to all lanes */
 zn_ll zn_load_splat(zn_emit *e, zn_ll p);
-/* Asks for the line at base + floats, which need not exist. */
-void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, bool to_write);
+/* Asks for the line at base + floats, which need not exist: into the first cache, or no nearer than the second. */
+typedef enum zn_distance { ZN_FAR = 2, ZN_NEAR = 3 } zn_distance; /* LLVM's numbers for locality */
+void zn_prefetch(zn_emit *e, zn_ll base, zn_ll floats, zn_distance distance, bool to_write);
 zn_ll zn_arg_f32(zn_emit *e, int64_t byte); /* a field of zn_args */
 zn_ll zn_arg_i32(zn_emit *e, int64_t byte);
 

@@ -252,5 +252,5 @@ void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_
 void zn_prefetch_values(zn_emit *e, const zn_point *p) {
     for (size_t i = 0; i < e->k->bindings.n; i++)
         if (p->row[i])
-            zn_prefetch(e, p->row[i], p->offset, e->k->bindings.at[i].kind == ZN_BIND_OUT);
+            zn_prefetch(e, p->row[i], p->offset, ZN_NEAR, e->k->bindings.at[i].kind == ZN_BIND_OUT);
 }

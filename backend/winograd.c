@@ -81,24 +81,16 @@ static zn_ll panels_of(zn_emit *e, zn_ll n, int rows) {
 /* ---- memory that is needed soon, fetched line by line in the calls of the product: what the next block reads, and
  * what the transform after the products reads and writes */
 
-static void prefetch(zn_emit *e, zn_ll p, int write) {
-    unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
-    LLVMTypeRef type = e->ptr;
-    zn_ll f = LLVMGetIntrinsicDeclaration(e->mod, id, &type, 1);
-    zn_ll args[4] = {p, zn_i32(e, (uint32_t)write), zn_i32(e, 2), zn_i32(e, 1)};
-    LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->ctx, id, &type, 1), f, args, 4, "");
-}
-
 typedef struct ahead {
     zn_ll from[ZN_MAX_BINDINGS];
     int lines[ZN_MAX_BINDINGS]; /* a call */
-    int write[ZN_MAX_BINDINGS];
+    bool write[ZN_MAX_BINDINGS];
     int n;
 } ahead;
 
 /* Lines from the row of tile `tile` in binding b, for `block` tiles of step x step positions; rows of neighbouring
  * tiles lie together but for halos. */
-static void fetch(zn_emit *e, const wino *x, ahead *a, int b, zn_ll tile, int64_t step, int64_t calls, int write) {
+static void fetch(zn_emit *e, const wino *x, ahead *a, int b, zn_ll tile, int64_t step, int64_t calls, bool write) {
     zn_ll n, h, w;
     locate(e, x, tile, step, &n, &h, &w);
     int64_t lines = x->block * step * step * zn_type_channels(&e->k->bindings.at[b].type) / 16;
@@ -111,7 +103,7 @@ static void issue(zn_emit *e, const ahead *a, zn_ll call) {
     for (int i = 0; i < a->n; i++) {
         zn_ll p = zn_at(e, a->from[i], zn_mul(e, call, a->lines[i] * 16));
         for (int j = 0; j < a->lines[i]; j++)
-            prefetch(e, zn_atk(e, p, j * 16), a->write[i]);
+            zn_prefetch(e, p, zn_i64(e, j * 16), ZN_FAR, a->write[i]);
     }
 }
 
@@ -280,7 +272,8 @@ static void product(zn_emit *e, const wino *x, zn_ll k, zn_ll u, zn_ll o, zn_ll 
     zn_ll ab = zn_at(e, a, zn_mul(e, lb.i, x->rows)), bb = zn_at(e, b, zn_mul(e, lb.i, width));
     for (int i = 0; i < nnext; i++)
         for (int j = 0; j < next[i].lines; j++)
-            prefetch(e, zn_atk(e, zn_at(e, next[i].from, zn_mul(e, lb.i, next[i].lines * 16 / e->lanes)), j * 16), 0);
+            zn_prefetch(e, next[i].from, zn_addk(e, zn_mul(e, lb.i, next[i].lines * 16 / e->lanes), j * 16), ZN_FAR,
+                        false);
     zn_loop_begin(e, &lc, zn_i64(e, 0), zn_i64(e, e->lanes), unroll, n, lb.v);
     zn_ll ac = zn_at(e, ab, lc.i), bc = zn_at(e, bb, zn_mul(e, lc.i, width));
     for (int i = 0; i < n; i++)
@@ -410,7 +403,7 @@ void zn_emit_wino_conv(zn_emit *e) {
     x.count = block_count(e, x.block, lb.i, end, unit_tiles % x.block == 0 && images % unit == 0);
     transform_inputs(e, &x, x.rows, zn_i64(e, 0), zn_i64(e, x.c), x.c);
     ahead soon = {0};
-    fetch(e, &x, &soon, x.in, zn_addk(e, x.first, x.block), zn_wino_input_step(x.f), calls, 0);
+    fetch(e, &x, &soon, x.in, zn_addk(e, x.first, x.block), zn_wino_input_step(x.f), calls, false);
     for (size_t i = 0; i < e->k->bindings.n; i++) {
         const zn_binding *b = &e->k->bindings.at[i];
         if (b->value && b->type.rank == 4 && (int)i != x.in && zn_type_equal(&b->type, &e->k->group->anchor->type))
@@ -603,8 +596,8 @@ void zn_emit_wino_grad_w(zn_emit *e) {
     transform_gradients(e, &x);
     int64_t width = (int64_t)x.vecs * e->lanes, outs = x.o / width, rows = channels / x.rows;
     ahead soon = {0};
-    fetch(e, &x, &soon, x.in, zn_addk(e, lb.i, x.block), zn_wino_input_step(x.f), x.w.weights * rows * outs, 0);
-    fetch(e, &x, &soon, x.in2, zn_addk(e, lb.i, x.block), x.w.tile, x.w.weights * rows * outs, 0);
+    fetch(e, &x, &soon, x.in, zn_addk(e, lb.i, x.block), zn_wino_input_step(x.f), x.w.weights * rows * outs, false);
+    fetch(e, &x, &soon, x.in2, zn_addk(e, lb.i, x.block), x.w.tile, x.w.weights * rows * outs, false);
     zn_loop_begin(e, &lu, zn_i64(e, 0), zn_i64(e, x.w.weights), 1, 0, NULL);
     zn_loop_begin(e, &lc, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
     zn_ll row = zn_mul(e, lc.i, x.rows), call = zn_mul(e, zn_add(e, zn_mul(e, lu.i, rows), lc.i), outs);
