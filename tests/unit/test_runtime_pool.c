@@ -117,12 +117,31 @@ static void memory(void) {
     CU_ASSERT_EQUAL(zn_rt_memory_open(&mem, &m, &e), ZN_RT_INTERNAL);
 }
 
+/* Zeroed, whole, and where it is large at the start of a huge page. */
+static void pages(void) {
+    const size_t sizes[] = {0, 1, 4096, ((size_t)2 << 20) - 1, (size_t)2 << 20, ((size_t)5 << 20) + 64};
+    zn_rt_pages p = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        CU_ASSERT_EQUAL_FATAL(zn_rt_pages_get(&p, sizes[i]), 0);
+        size_t last = sizes[i] ? sizes[i] - 1 : 0;
+        CU_ASSERT_EQUAL(p.at[0] | p.at[last], 0);
+        p.at[0] = p.at[last] = 1;
+        CU_ASSERT_EQUAL((uintptr_t)p.at % (sizes[i] >= (size_t)2 << 20 ? (size_t)2 << 20 : 4096), 0);
+        zn_rt_pages_free(&p);
+        CU_ASSERT_PTR_NULL(p.map);
+    }
+    zn_rt_pages_free(&p);
+    CU_ASSERT_EQUAL(zn_rt_pages_get(&p, SIZE_MAX), -1);
+    CU_ASSERT_EQUAL(zn_rt_pages_get(&p, SIZE_MAX / 2), -1);
+}
+
 int main(void) {
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("runtime: pool and memory", NULL, NULL);
     CU_add_test(s, "every unit once", every_unit_once);
     CU_add_test(s, "sleepers", sleepers);
     CU_add_test(s, "memory", memory);
+    CU_add_test(s, "pages", pages);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
     CU_cleanup_registry();
