@@ -7,8 +7,9 @@
  * fields are atomics because a late worker may read them while the next job is being written; what it read then is
  * thrown away.
  *
- * Waiting: spin with pause for about 80 microseconds (not at all with more threads than processors), yield a few times,
- * then sleep on a condition variable. A sleeper announces itself before it looks at the ticket for the last time, a
+ * Waiting: spin with pause for about 80 microseconds (not at all with more threads than processors), then yield between
+ * looks for up to two milliseconds, longer than most jobs: waking a sleeper costs some 50. Then sleep on a condition
+ * variable. A sleeper announces itself before it looks at the ticket for the last time, a
  * publisher looks for sleepers after it has written the ticket; both are sequentially consistent, so none is missed. */
 #include "runtime/pool.h"
 
@@ -26,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SPIN_NANOSECONDS = 80000, YIELDS = 16, CHUNKS_PER_THREAD = 8, LINE = 64 };
+enum { SPIN_NANOSECONDS = 80000, YIELD_NANOSECONDS = 2000000, CHUNKS_PER_THREAD = 8, LINE = 64 };
 
 typedef struct worker {
     struct zn_rt_pool *pool;
@@ -105,22 +106,32 @@ static bool has_news(zn_rt_pool *p, uint32_t seen) {
     return generation_of(atomic_load(&p->ticket)) != seen || atomic_load(&p->quit);
 }
 
-static void wait_for_news(zn_rt_pool *p, uint32_t seen) {
-    if (p->spin) {
-        int64_t until = now() + SPIN_NANOSECONDS;
-        do {
-            for (int i = 0; i < 32; i++) {
-                if (has_news(p, seen))
-                    return;
-                relax();
-            }
-        } while (now() < until);
-        for (int i = 0; i < YIELDS; i++) {
-            if (has_news(p, seen))
-                return;
-            sched_yield();
+static bool no_chunks_left(zn_rt_pool *p, uint32_t unused) {
+    (void)unused;
+    return atomic_load_explicit(&p->left, memory_order_acquire) == 0;
+}
+
+/* Waits awake, for a while: is it so in the end? */
+static bool wait_awake(zn_rt_pool *p, bool (*ready)(zn_rt_pool *p, uint32_t arg), uint32_t arg) {
+    if (!p->spin)
+        return ready(p, arg);
+    int64_t start = now(), passed = 0;
+    while (passed < YIELD_NANOSECONDS) {
+        for (int i = 0; i < 32; i++) {
+            if (ready(p, arg))
+                return true;
+            relax();
         }
+        if (passed > SPIN_NANOSECONDS)
+            sched_yield();
+        passed = now() - start;
     }
+    return ready(p, arg);
+}
+
+static void wait_for_news(zn_rt_pool *p, uint32_t seen) {
+    if (wait_awake(p, has_news, seen))
+        return;
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
     while (!has_news(p, seen))
@@ -145,21 +156,8 @@ static void *worker_main(void *arg) {
 }
 
 static void wait_for_chunks(zn_rt_pool *p) {
-    if (p->spin) {
-        int64_t until = now() + SPIN_NANOSECONDS;
-        do {
-            for (int i = 0; i < 32; i++) {
-                if (atomic_load_explicit(&p->left, memory_order_acquire) == 0)
-                    return;
-                relax();
-            }
-        } while (now() < until);
-        for (int i = 0; i < YIELDS; i++) {
-            if (atomic_load_explicit(&p->left, memory_order_acquire) == 0)
-                return;
-            sched_yield();
-        }
-    }
+    if (wait_awake(p, no_chunks_left, 0))
+        return;
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->caller_sleeps, true);
     while (atomic_load(&p->left) != 0)
