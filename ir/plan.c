@@ -48,6 +48,13 @@ const zn_value *zn_group_loaded(const zn_group *g) {
     return u;
 }
 
+const char *zn_conv_algorithm(const zn_value *v) {
+    return v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, algo)->s
+           : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)->s
+           : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, algo)->s
+                                        : NULL;
+}
+
 zn_winograd zn_winograd_of(const zn_value *v) {
     const zn_type *y = v->op == ZN_OP_CONV ? &v->type : &v->operand[v->op == ZN_OP_CONV_GRAD_W]->type;
     const int64_t *stride = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, stride)->v

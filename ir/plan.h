@@ -49,6 +49,10 @@ bool zn_group_loads_through(const zn_group *g, const zn_value *v);
 /* What the anchor's first operand is loaded from: the operand, or what those values start with. */
 const zn_value *zn_group_loaded(const zn_group *g);
 
+/* The algorithm that a convolution or one of its gradients has been given: "direct", "winograd" or "" (none yet); NULL
+ * for other operations. */
+const char *zn_conv_algorithm(const zn_value *v);
+
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
 /* The Winograd algorithm of a convolution or one of its gradients, by shape: F(4x4, 3x3), F(2x2, 3x3) where maps are no

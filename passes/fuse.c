@@ -226,9 +226,9 @@ static void explain(fuse_ctx *c, const zn_func *f) {
 
 /* ---- loading through a norm: a Winograd convolution may normalise and rectify its input while it loads it */
 
-static bool is_winograd(const zn_value *v) {
-    return (v->op == ZN_OP_CONV && !strcmp(zn_attr_of(v, CONV, algo)->s, "winograd")) ||
-           (v->op == ZN_OP_CONV_GRAD_W && !strcmp(zn_attr_of(v, CONV_GRAD_W, algo)->s, "winograd"));
+/* One that reads the input; the gradient by data reads dy. */
+static bool reads_winograd(const zn_value *v) {
+    return (v->op == ZN_OP_CONV || v->op == ZN_OP_CONV_GRAD_W) && !strcmp(zn_conv_algorithm(v), "winograd");
 }
 
 /* A norm of what lies in work space: the kernel reads a row beyond the image's edges, and masks it. */
@@ -243,7 +243,7 @@ static bool only_loaded(const zn_func *f, const zn_value *r) {
     for (const zn_value *u = r->next; u; u = u->next)
         for (int i = 0; i < u->noperands; i++)
             if (u->operand[i] == r) {
-                bool input = is_winograd(u) && i == 0, mask = u->op == ZN_OP_RELU_GRAD && i == 1;
+                bool input = reads_winograd(u) && i == 0, mask = u->op == ZN_OP_RELU_GRAD && i == 1;
                 if (!input && !mask)
                     return false;
                 any |= input;
@@ -261,7 +261,7 @@ static zn_value *copy_before(zn_module *m, zn_func *f, zn_value *before, const z
     for (int i = 0; i < v->noperands; i++)
         operand[i] = i || !first ? v->operand[i] : first;
     zn_value *copy = zn_value_copy(m, f, before, v, operand);
-    copy->note = is_winograd(before) ? &load_mark : NULL;
+    copy->note = reads_winograd(before) ? &load_mark : NULL;
     return copy;
 }
 
@@ -319,7 +319,7 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
                 place_sum(&c, v);
             else
                 new_group(&c, v);
-            for (zn_value *u = is_winograd(v) ? v->operand[0] : NULL; u && is_load(u); u = u->operand[0])
+            for (zn_value *u = reads_winograd(v) ? v->operand[0] : NULL; u && is_load(u); u = u->operand[0])
                 insert(&c, u, v->group);
         }
         for (zn_value *v = f->first; v; v = v->next)

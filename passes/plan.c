@@ -666,10 +666,7 @@ static int plan_turn(planner *p, const zn_group *g, zn_type turned) {
 }
 
 static bool is_winograd(const zn_value *v) {
-    const zn_attr *algo = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, algo)
-                          : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)
-                                                       : zn_attr_of(v, CONV_GRAD_W, algo);
-    return !strcmp(algo->s, "winograd");
+    return !strcmp(zn_conv_algorithm(v), "winograd");
 }
 
 /* A channel sum of a group as a kernel of its own, behind what computes its operand. */

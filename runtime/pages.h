@@ -12,8 +12,7 @@ typedef struct zn_rt_pages {
 } zn_rt_pages;
 
 /* `size` bytes (0 counts as 1); 0, or -1 where there are none. From the size of a huge page (2 MiB) on, they start at
- * one and are offered to the kernel as huge pages: the strides of a transform meet more pages of 4 KiB than a
- * processor keeps addresses of. */
+ * one and are offered to the kernel as huge pages. */
 int zn_rt_pages_get(zn_rt_pages *p, size_t size);
 void zn_rt_pages_free(zn_rt_pages *p);
 

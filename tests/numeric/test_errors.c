@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/plan.h"
 #include "passes/pass.h"
 #include "tests/numeric/harness.h"
 
@@ -132,12 +133,9 @@ static float *normal(int64_t n, th_random *r) {
 
 static bool is_winograd(zn_module *m) {
     for (zn_value *v = zn_func_find(m, "train_step")->first; v; v = v->next) {
-        const zn_attr *algo = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, algo)
-                              : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)
-                              : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, algo)
-                                                           : NULL;
-        if (algo)
-            return !strcmp(algo->s, "winograd");
+        const char *algorithm = zn_conv_algorithm(v);
+        if (algorithm)
+            return !strcmp(algorithm, "winograd");
     }
     return false;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "ir/plan.h"
 #include "passes/pass.h"
 #include "tests/numeric/harness.h"
 
@@ -65,17 +66,23 @@ static th_input *inputs_of(zn_module *m, const char *name) {
     return in;
 }
 
+/* A copy of s, with its results, which s gives up. */
+static th_state taken(zn_module *m, th_state *s) {
+    th_state copy = th_state_copy(m, s);
+    copy.nresult = s->nresult;
+    copy.result = s->result;
+    s->result = NULL;
+    s->nresult = 0;
+    return copy;
+}
+
 static trace interpret(zn_module *m, const th_input *in) {
     trace t;
     th_random unused = {1};
     th_state s = th_state_make(m, &unused, true, in->seed);
     for (int i = 0; i <= STEPS; i++) {
         th_interpret(m, function_of(i), &in[i], &s);
-        t.at[i] = th_state_copy(m, &s);
-        t.at[i].nresult = s.nresult;
-        t.at[i].result = s.result;
-        s.result = NULL;
-        s.nresult = 0;
+        t.at[i] = taken(m, &s);
     }
     th_state_free(&s);
     return t;
@@ -89,11 +96,7 @@ static trace record(zn_module *m, const th_input *in) {
     th_state s = th_state_make(m, &unused, true, in->seed);
     for (int i = 0; i <= STEPS; i++) {
         th_execute(&code, function_of(i), &in[i], &s, &r);
-        t.at[i] = th_state_copy(m, &s);
-        t.at[i].nresult = s.nresult;
-        t.at[i].result = s.result;
-        s.result = NULL;
-        s.nresult = 0;
+        t.at[i] = taken(m, &s);
     }
     th_state_free(&s);
     th_code_free(&code);
@@ -103,12 +106,9 @@ static trace record(zn_module *m, const th_input *in) {
 static bool has_winograd(const zn_module *m) {
     int convs = 0, all = 0;
     for (const zn_value *v = zn_func_find(m, "train_step")->first; v; v = v->next) {
-        const zn_attr *algo = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, algo)
-                              : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)
-                              : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, algo)
-                                                           : NULL;
-        all += algo != NULL;
-        convs += algo && !strcmp(algo->s, "winograd");
+        const char *algorithm = zn_conv_algorithm(v);
+        all += algorithm != NULL;
+        convs += algorithm && !strcmp(algorithm, "winograd");
     }
     return convs >= 3 && convs < all;
 }
