@@ -43,7 +43,7 @@ expect "an unknown pass" 2 "unknown pass .fuze.; did you mean .fuse." "$znetc" n
 expect "an unknown pass to print after" 2 "unknown pass" "$znetc" net.znet --emit=opt --print-after=nosuch
 expect "two files" 2 "one file at a time" "$znetc" net.znet net.znet -o x
 expect "no output" 2 "where to" "$znetc" net.znet
-expect "a bad level" 2 "takes 0, 1, 2 or 3" "$znetc" net.znet -O7 -o x
+expect "a bad level" 2 "takes 0, 1 or 2" "$znetc" net.znet -O7 -o x
 expect "a bad choice" 2 "takes auto" "$znetc" net.znet --gemm=fast -o x
 expect "an option without its value" 2 "needs a value" "$znetc" net.znet -o
 expect "-D without =" 2 "takes name=value" "$znetc" check net.znet -D depth
