@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "support/utf8.h"
+
 enum { WINDOW = 140, CONTEXT = 50 }; /* of a long line: code points shown, and those before the span */
 
 typedef struct style {
@@ -17,14 +19,11 @@ static const style colored = {"\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;
 
 /* ---- the source ---- */
 
-/* Bytes of the code point at s, 1 for what is no UTF-8. */
+/* Bytes of the code point at s, 1 for what is not UTF-8. */
 static size_t step(const char *s, size_t n, bool *valid) {
-    unsigned char c = (unsigned char)s[0];
-    size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    *valid = c < 0x80 || (c >= 0xc2 && c <= 0xf4 && len <= n);
-    for (size_t i = 1; *valid && i < len; i++)
-        *valid = ((unsigned char)s[i] & 0xc0) == 0x80;
-    return *valid ? len : 1;
+    size_t len = zn_utf8_length(s, n);
+    *valid = len != 0;
+    return len ? len : 1;
 }
 
 /* Line `line` without its end; false if there is none. */
@@ -32,6 +31,7 @@ static bool find_line(const zn_diags *d, uint32_t line, const char **at, size_t 
     const char *s = d->source, *end = d->source ? d->source + d->source_len : NULL;
     if (!s || line == 0)
         return false;
+    s += zn_utf8_bom(s, d->source_len);
     for (uint32_t k = 1; k < line; k++) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
         if (!nl)
@@ -175,28 +175,6 @@ void zn_render_text(const zn_diags *d, bool color, zn_buf *out) {
 
 /* ---- JSON ---- */
 
-static void string(const char *s, zn_buf *out) {
-    size_t n = strlen(s);
-    bool valid;
-    zn_buf_putc(out, '"');
-    for (size_t i = 0; i < n;) {
-        size_t len = step(s + i, n - i, &valid);
-        unsigned char c = (unsigned char)s[i];
-        if (!valid)
-            zn_buf_puts(out, "\\ufffd");
-        else if (c == '"' || c == '\\')
-            zn_buf_printf(out, "\\%c", c);
-        else if (c == '\n')
-            zn_buf_puts(out, "\\n");
-        else if (c < ' ')
-            zn_buf_printf(out, "\\u%04x", (unsigned)c);
-        else
-            zn_buf_add(out, s + i, len);
-        i += len;
-    }
-    zn_buf_putc(out, '"');
-}
-
 static void place(zn_span at, zn_buf *out) {
     zn_buf_printf(out, "\"line\":%" PRIu32 ",\"column\":%" PRIu32 ",\"length\":%" PRIu32, at.line, at.col, at.len);
 }
@@ -207,17 +185,17 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
         const zn_diag_info *info = &zn_diag_table[x->id];
         zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
                       info->sev == ZN_SEV_ERROR ? "error" : "warning");
-        string(d->path ? d->path : "", out);
+        zn_buf_json(out, d->path ? d->path : "");
         zn_buf_putc(out, ',');
         place(x->at, out);
         zn_buf_puts(out, ",\"message\":");
-        string(x->msg, out);
+        zn_buf_json(out, x->msg);
         zn_buf_puts(out, ",\"notes\":[");
         for (const zn_note *n = x->notes; n; n = n->next) {
             zn_buf_printf(out, "%s{\"kind\":\"%s\",", n == x->notes ? "" : ",", kinds[n->kind]);
             place(n->at, out);
             zn_buf_puts(out, ",\"text\":");
-            string(n->text, out);
+            zn_buf_json(out, n->text);
             zn_buf_putc(out, '}');
         }
         zn_buf_puts(out, "]}\n");

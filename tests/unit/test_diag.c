@@ -78,6 +78,10 @@ static void carets(void) {
     check_text("ab\n", at(2, 1, 0), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | \n  | ^\n");
     /* control characters and bytes that are no text */
     check_text("a\x1b[31mb\xff", at(1, 7, 1), "error[ZN0209]: m\n --> f.znet:1:7\n  |\n1 | a?[31mb?\n  |       ^\n");
+    /* a byte order mark is no part of line 1 */
+    check_text("\xef\xbb\xbf"
+               "ab cd",
+               at(1, 4, 2), "error[ZN0209]: m\n --> f.znet:1:4\n  |\n1 | ab cd\n  |    ^^\n");
     /* nowhere, and a line that is not there */
     check_text("ab", at(0, 0, 0), "error[ZN0209]: m\n");
     check_text("ab", at(7, 1, 1), "error[ZN0209]: m\n --> f.znet:7:1\n  |\n");
@@ -107,7 +111,7 @@ static void json(void) {
     CU_ASSERT_STRING_EQUAL(
         zn_buf_str(&b),
         "{\"code\":\"ZN0002\",\"severity\":\"error\",\"path\":\"a\\\"b\",\"line\":1,\"column\":2,\"length\":3,"
-        "\"message\":\"\\ufffd\\n\\u0001\\\\\","
+        "\"message\":\"\xef\xbf\xbd\\n\\u0001\\\\\","
         "\"notes\":[{\"kind\":\"help\",\"line\":0,\"column\":0,\"length\":0,\"text\":\"\xc3\xa4\"}]}\n");
     zn_buf_free(&b);
     zn_diags_free(&d);
