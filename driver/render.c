@@ -1,7 +1,8 @@
 /* Diagnostics as text with carets, and as JSON lines.
  *
  * The source is shown as it is, but for bytes that would disturb a terminal: those become `?`. Carets stand under code
- * points, and tabs are copied into the caret line, so that they line up whatever a tab is wide. */
+ * points, and tabs are copied into the caret line, so that they line up whatever a tab is wide. Of each code the first
+ * 20 are shown and the others counted: a mistake that repeats does not hide another. */
 #include "driver/render.h"
 
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 #include "support/utf8.h"
 
 enum { WINDOW = 140, CONTEXT = 50 }; /* of a long line: code points shown, and those before the span */
+enum { SHOWN = 20 };                 /* diagnostics of one code; the others are counted */
 
 typedef struct style {
     const char *error, *warning, *help, *gutter, *bold, *off;
@@ -166,10 +168,20 @@ static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf 
 }
 
 void zn_render_text(const zn_diags *d, bool color, zn_buf *out) {
+    size_t count[ZN_DIAG_COUNT] = {0};
     for (const zn_diag *x = d->first; x; x = x->next) {
-        render(d, x, color ? &colored : &plain, out);
-        if (x->next)
+        if (++count[x->id] > SHOWN)
+            continue;
+        if (x != d->first)
             zn_buf_putc(out, '\n');
+        render(d, x, color ? &colored : &plain, out);
+    }
+    bool any = false;
+    for (zn_diag_id id = 0; id < ZN_DIAG_COUNT; id++) {
+        if (count[id] <= SHOWN)
+            continue;
+        zn_buf_printf(out, "%s... and %zu more %s\n", any ? "" : "\n", count[id] - SHOWN, zn_diag_table[id].code);
+        any = true;
     }
 }
 
@@ -181,8 +193,11 @@ static void place(zn_span at, zn_buf *out) {
 
 void zn_render_json(const zn_diags *d, zn_buf *out) {
     static const char *const kinds[] = {"label", "note", "help"};
+    size_t count[ZN_DIAG_COUNT] = {0};
     for (const zn_diag *x = d->first; x; x = x->next) {
         const zn_diag_info *info = &zn_diag_table[x->id];
+        if (++count[x->id] > SHOWN)
+            continue;
         zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
                       info->sev == ZN_SEV_ERROR ? "error" : "warning");
         zn_buf_json(out, d->path ? d->path : "");
@@ -200,4 +215,8 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
         }
         zn_buf_puts(out, "]}\n");
     }
+    for (zn_diag_id id = 0; id < ZN_DIAG_COUNT; id++)
+        if (count[id] > SHOWN)
+            zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"not_shown\":%zu}\n", zn_diag_table[id].code,
+                          zn_diag_table[id].sev == ZN_SEV_ERROR ? "error" : "warning", count[id] - SHOWN);
 }

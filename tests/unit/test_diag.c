@@ -117,6 +117,33 @@ static void json(void) {
     zn_diags_free(&d);
 }
 
+/* 20 of a code are shown, the others counted, whatever stands between them. */
+static void many(void) {
+    zn_diags d = {.path = "f.znet"};
+    zn_buf text = {0}, line = {0};
+    for (int i = 0; i < 57; i++)
+        zn_diag_add(&d, ZN_DIAG_NAME_UNKNOWN, at(0, 0, 0), "unknown %d", i);
+    for (int i = 0; i < 20; i++)
+        zn_diag_add(&d, ZN_DIAG_TYPE, at(0, 0, 0), "type %d", i);
+    zn_diag_add(&d, ZN_DIAG_UNUSED, at(0, 0, 0), "unused");
+    zn_render_text(&d, false, &text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&text), "unknown 19\n\nerror[ZN0209]: type 0\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&text), "type 19\n\nerror[ZN0401]: unused\n\n... and 37 more ZN0201\n"));
+    CU_ASSERT_PTR_NULL(strstr(zn_buf_str(&text), "unknown 20"));
+    CU_ASSERT_PTR_NULL(strstr(zn_buf_str(&text), "more ZN0209"));
+    zn_render_json(&d, &line);
+    size_t lines = 0;
+    for (size_t i = 0; i < line.n; i++)
+        lines += line.at[i] == '\n';
+    CU_ASSERT_EQUAL(lines, 42);
+    static const char last[] = "\n{\"code\":\"ZN0201\",\"severity\":\"error\",\"not_shown\":37}\n";
+    CU_ASSERT_STRING_EQUAL(line.at + line.n - (sizeof last - 1), last);
+    CU_ASSERT_EQUAL(d.errors, 78);
+    zn_buf_free(&text);
+    zn_buf_free(&line);
+    zn_diags_free(&d);
+}
+
 int main(void) {
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
@@ -129,6 +156,7 @@ int main(void) {
     T(carets);
     T(notes);
     T(json);
+    T(many);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     unsigned failed = CU_get_number_of_failures();
