@@ -76,27 +76,18 @@ static int show(driver *d) {
     return d->diags.errors > 0;
 }
 
-static void json_string(zn_buf *b, const char *s) {
-    zn_buf_putc(b, '"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            zn_buf_printf(b, "\\%c", c);
-        else if (c < 32)
-            zn_buf_printf(b, "\\u%04x", c);
-        else
-            zn_buf_putc(b, (char)c);
-    }
-    zn_buf_putc(b, '"');
-}
-
 static void json_list(zn_buf *b, const char *key, const char *const *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         zn_buf_printf(b, i ? ", " : "%s\"%s\": [", b->n > 1 ? ", " : "", key);
-        json_string(b, v[i]);
+        zn_buf_json(b, v[i]);
     }
     if (n)
         zn_buf_putc(b, ']');
+}
+
+static void json_option(zn_buf *b, const char *key, const char *value) {
+    zn_buf_printf(b, "%s\"%s\": ", b->n > 1 ? ", " : "", key);
+    zn_buf_json(b, value);
 }
 
 /* What the log's start event says of how this program was made. */
@@ -107,9 +98,9 @@ static void describe(driver *d) {
     if (d->o.level != 2)
         zn_buf_printf(&d->overrides, "%s\"-O\": %d", d->overrides.n > 1 ? ", " : "", d->o.level);
     if (d->o.target)
-        zn_buf_printf(&d->overrides, "%s\"--target\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.target);
+        json_option(&d->overrides, "--target", d->o.target);
     if (strcmp(d->o.march, "native"))
-        zn_buf_printf(&d->overrides, "%s\"--march\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.march);
+        json_option(&d->overrides, "--march", d->o.march);
     zn_buf_putc(&d->overrides, '}');
     zn_buf_printf(&d->versions, "{\"znet\": \"%s\", \"llvm\": \"%s\"}", ZN_VERSION, zn_backend_llvm_version());
 }

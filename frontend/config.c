@@ -264,6 +264,7 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
             ok &= get_float(s, slot[2], "factor", HUGE_VAL, 0.1, &x);
             zn_conf_set_float(m, "train.lr.factor", x, e->at);
             warmup_at = slot[3];
+            double reached = lr;
             zn_val at = zn_eval(s, NULL, slot[1]);
             if (at.kind != ZN_V_LIST && at.kind != ZN_V_BAD)
                 zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this is %s",
@@ -281,7 +282,11 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
                     zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "the epochs of `at` must be above 0 and ascend");
                     break;
                 }
+                reached *= x;
             }
+            if (ok && isinf((float)reached))
+                zn_sema_error(s, ZN_DIAG_RANGE, slot[2]->at,
+                              "`factor` makes the learning rate larger than a 32-bit float can be");
             zn_conf_set_floats(m, "train.lr.at", at.n, v, e->at);
         } else {
             warmup_at = slot[1];
@@ -485,11 +490,19 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
                                                       s->sample.dim[2], s->sample.dim[2] == 1 ? "" : "s"));
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        if (deviation[i] < 0) {
-            zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "a deviation is negative");
+    for (size_t i = 0; i < n; i++) {
+        const char *wrong = NULL;
+        /* pixels from 0 to 1 become (pixel - mean) / deviation, as 32-bit floats */
+        double largest = fmax(fabs(mean[i]), fabs(1 - mean[i])) / deviation[i];
+        if (deviation[i] <= 0)
+            wrong = deviation[i] < 0 ? "a deviation is negative" : "a deviation is 0: it would divide by zero";
+        else if (isinf((float)largest))
+            wrong = "pixels would become too large for 32-bit floats";
+        if (wrong) {
+            zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "%s", wrong);
             return;
         }
+    }
     zn_conf_set_str(m, "data.normalize", "given", e->at);
     zn_conf_set_floats(m, "data.mean", n, mean, e->at);
     zn_conf_set_floats(m, "data.deviation", n, deviation, e->at);

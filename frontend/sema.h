@@ -167,7 +167,7 @@ void zn_eval_decls(zn_sema *s);
 /* The value of option `what`, checked; false if something was reported. */
 bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max,
                  int64_t *out);
-/* open_max: max itself is too large. */
+/* open_max: max itself is too large. The value is right as a 32-bit float too. */
 bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max,
                    bool open_max, double *out);
 bool zn_eval_bool(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, bool *out);
