@@ -191,7 +191,7 @@ static int check(driver *d) {
     if (ok && trains(d))
         ok = plan(d);
     if (ok)
-        zn_check_print(d->m, d->plan, &text);
+        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, zn_rt_processors(), &text);
     int code = show(d) || !ok ? 1 : write_text(d, &text);
     zn_buf_free(&text);
     return code;

@@ -197,7 +197,7 @@ expect "a weights file of text" 3 "net.znet" "$znetc" run net.znet -- --steps 1 
 
 # ---- numbers that are not finite: which operation, which line, no weights
 expect "a learning rate of a million" 10 "is not finite at step" "$znetc" run net.znet --set train.lr=1e6 --init kaiming -- --out big
-expect "it names the operation" 10 "written by [a-z_]* " "$znetc" run net.znet --set train.lr=1e6 --init kaiming
+expect "it names the operation" 10 "written by [a-z_]*" "$znetc" run net.znet --set train.lr=1e6 --init kaiming
 expect "and the line" 10 "^ *--> .*net.znet:[0-9]" "$znetc" run net.znet --set train.lr=1e6 --init kaiming
 checks=$((checks + 1))
 [ ! -e big/weights.safetensors ] || fail "weights that are not finite were written"
