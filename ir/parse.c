@@ -56,8 +56,10 @@ static int hex(char c) {
 }
 
 static void next_string(reader *r) {
-    const char *p = r->at + 1;
-    char *out = zn_arena_alloc(&r->m->arena, (size_t)(r->end - r->at), 1);
+    const char *p = r->at + 1, *stop = p;
+    while (stop < r->end && *stop != '"' && *stop != '\n')
+        stop += *stop == '\\' && stop + 1 < r->end ? 2 : 1;
+    char *out = zn_arena_alloc(&r->m->arena, (size_t)(stop - p) + 1, 1);
     size_t n = 0;
     while (p < r->end && *p != '"' && *p != '\n') {
         char c = *p++;

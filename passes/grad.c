@@ -453,7 +453,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     add_loss(&c, copy_forward(&c, from, "eval_step", false));
     for (zn_func *f = m->funcs; f; f = f->next)
         if (f != from)
-            zn_remove_unused(m, f);
+            zn_remove_unused(f);
     return true;
 }
 
