@@ -30,7 +30,7 @@ void zn_type_print(const zn_type *t, zn_buf *out);
 /* False if the number of bytes does not fit in 2^46 or a dimension is < 1. */
 bool zn_type_valid(const zn_type *t);
 
-/* ir/roles.def is short enough to stand here: what a parameter is. Values are part of the ABI (runtime/abi.h). */
+/* What a parameter is. Values are part of the ABI (runtime/abi.h). */
 #define ZN_ROLES(X)                                                                                                    \
     X(WEIGHT, "weight")                                                                                                \
     X(BIAS, "bias")                                                                                                    \

@@ -39,13 +39,6 @@ typedef struct fuse_ctx {
     unsigned mark;
 } fuse_ctx;
 
-static int64_t shards_of(const zn_value *v) {
-    return v->op == ZN_OP_BN_STATS       ? zn_attr_of(v, BN_STATS, shards)->i
-           : v->op == ZN_OP_BN_GRAD_SUMS ? zn_attr_of(v, BN_GRAD_SUMS, shards)->i
-           : v->op == ZN_OP_SUM_ROWS     ? zn_attr_of(v, SUM_ROWS, shards)->i
-                                         : 0;
-}
-
 static void new_group(fuse_ctx *c, zn_value *v) {
     fusion g = {.anchor = v, .first_id = v->id, .last_id = v->id};
     zn_kernel_family k = zn_op_table[v->op].kernel;
@@ -191,7 +184,7 @@ static void place_map(fuse_ctx *c, zn_value *v) {
         tried |= 1u << best;
         int k = v->operand[best]->group;
         const fusion *g = &c->groups.at[k];
-        if (g->map && !shards_of(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) &&
+        if (g->map && !zn_is_channel_sum(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) &&
             legal(c, v, k, full)) {
             join(c, v, k);
             return;
@@ -205,10 +198,11 @@ static void place_sum(fuse_ctx *c, zn_value *v) {
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
         /* operand 1 of bn_grad_sums may be of the same kernel too */
-        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == shards_of(v)) && !shards_of(v->operand[0]) &&
-            zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
+        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == zn_value_shards(v)) &&
+            !zn_is_channel_sum(v->operand[0]) && zn_type_equal(&g->anchor->type, &v->operand[0]->type) &&
+            legal(c, v, k, 3)) {
             join(c, v, k);
-            g->shards = shards_of(v);
+            g->shards = zn_value_shards(v);
             g->nsums++;
             return;
         }
@@ -312,7 +306,7 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
                 continue;
             if (info->traits & ZN_T_MAP)
                 place_map(&c, v);
-            else if (shards_of(v))
+            else if (zn_is_channel_sum(v))
                 place_sum(&c, v);
             else
                 new_group(&c, v);

@@ -19,7 +19,6 @@ typedef struct grad_ctx {
     bool *needs;      /* by id of the forward part: depends on a trained parameter */
     zn_value **adj;   /* by id: gradient so far */
     zn_value **again; /* by id: the value computed a second time, for the gradient */
-    bool failed;
 } grad_ctx;
 
 static const zn_span nowhere = {0};
