@@ -9,7 +9,7 @@
 #include "frontend/sema.h"
 #include "support/number.h"
 
-enum { MAX_INT = INT32_MAX };
+enum { MAX_INT = INT32_MAX, MAX_KEYS = 8 };
 
 static const char *const data_keys[] = {"source", "normalize", "augment"};
 static const char *const init_keys[] = {"init"};
@@ -128,23 +128,32 @@ static void check_missing(zn_sema *s, zn_section_kind k, unsigned given) {
     zn_buf_free(&list);
 }
 
+/* The number of keys if it is none. */
+static size_t key_index(zn_section_kind k, const char *key) {
+    size_t i = 0;
+    while (i < section_keys[k].n && strcmp(section_keys[k].key[i], key))
+        i++;
+    return i;
+}
+
 static void check_entries(zn_sema *s, zn_section_kind k) {
     zn_section *sec = s->file->section[k];
     unsigned given = 0;
+    const zn_entry *first[MAX_KEYS] = {0};
     for (zn_entry *e = sec->first; e; e = e->next) {
-        bool known = false;
         s->option = e->option;
         const char *near = NULL;
-        for (size_t i = 0; i < section_keys[k].n; i++)
-            known = known || !strcmp(section_keys[k].key[i], e->key);
+        size_t key = key_index(k, e->key);
+        bool known = key < section_keys[k].n;
         if (!known) {
             zn_diag *x =
                 zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
             near = zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
         }
-        for (size_t i = 0; i < section_keys[k].n; i++)
-            if (!strcmp(section_keys[k].key[i], near ? near : e->key))
-                given |= 1u << i;
+        if (near)
+            key = key_index(k, near);
+        if (key < section_keys[k].n)
+            given |= 1u << key;
         if (!known) {
             if (e->value)
                 mark_used(s, e->value);
@@ -157,14 +166,13 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
             else
                 zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes a value: `%s = ...`", e->key, e->key);
         }
-        for (const zn_entry *o = sec->first; o != e; o = o->next) {
-            if (strcmp(o->key, e->key))
-                continue;
+        if (first[key]) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_TWICE, e->at, "`%s` is given twice", e->key);
-            zn_sema_note(s, x, ZN_NOTE_LABEL, o->at, "first here");
+            zn_sema_note(s, x, ZN_NOTE_LABEL, first[key]->at, "first here");
             if (e->value)
                 mark_used(s, e->value);
-            break;
+        } else {
+            first[key] = e;
         }
     }
     s->option = NULL;

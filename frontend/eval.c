@@ -423,7 +423,17 @@ void zn_eval_decls(zn_sema *s) {
         (void)decl_value(s, d);
 }
 
+/* Long lists in long loops: a small file must not ask for hours, nor for all memory. */
+enum { MAX_STEPS = 20000000 };
+
 zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e) {
+    if (++s->steps > MAX_STEPS) {
+        if (!s->stop)
+            zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, e->at, "this passes the limit of %d steps of evaluation",
+                          (int)MAX_STEPS);
+        s->stop = true;
+        return bad_val;
+    }
     switch (e->kind) {
     case ZN_E_BAD:
         return bad_val;
