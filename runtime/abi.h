@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define ZN_ABI_VERSION 1u
+#define ZN_ABI_VERSION 2u
 #define ZN_ALIGN 64
 
 enum { ZN_SPACE_PARAM, ZN_SPACE_ARENA, ZN_SPACE_BATCH, ZN_SPACE_COUNT };
