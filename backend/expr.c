@@ -108,6 +108,11 @@ static zn_ll channel_load(zn_emit *e, const zn_value *operand, int64_t row, zn_l
     return zn_load(e, zn_at(e, e->base[b], zn_addk(e, c, row * zn_type_channels(&operand->type))), lanes);
 }
 
+static const int64_t hyper_offset[ZN_HYPER_COUNT] = {
+#define ZN_HYPER(ID, text, field, doc) [ZN_HYPER_##ID] = offsetof(zn_args, field),
+#include "ir/hypers.def"
+};
+
 static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int lanes) {
     zn_value **o = v->operand;
     switch (v->op) {
@@ -139,7 +144,7 @@ static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int 
     }
     case ZN_OP_SCALE:
         if (o[1]->op == ZN_OP_HYPER) {
-            inv[0] = zn_splat(e, zn_arg_f32(e, offsetof(zn_args, lr)));
+            inv[0] = zn_splat(e, zn_arg_f32(e, hyper_offset[zn_hyper_find(zn_attr_of(o[1], HYPER, name)->s)]));
         } else {
             int b = zn_binding_of(e, ZN_BIND_IN, o[1]);
             ZN_ASSERT(b >= 0);

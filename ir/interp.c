@@ -616,6 +616,18 @@ static float *param_data(const zn_interp *in, const char *name) {
     return in->param[p->index];
 }
 
+static float hyper(const zn_interp *in, const char *name) {
+    switch (zn_hyper_find(name)) {
+#define ZN_HYPER(ID, text, field, doc)                                                                                 \
+    case ZN_HYPER_##ID:                                                                                                \
+        return in->field;
+#include "ir/hypers.def"
+    case ZN_HYPER_COUNT:
+        break;
+    }
+    ZN_ICE("no number `%s`", name);
+}
+
 const float *zn_interp_value(const zn_value *v) {
     return v->note;
 }
@@ -631,7 +643,7 @@ bool zn_interp_run(zn_interp *in, zn_func *f, const void *const *args) {
         const void *operand[8];
         for (int i = 0; i < v->noperands; i++)
             operand[i] = v->operand[i]->note;
-        if (v->op == ZN_OP_STORE)
+        if (zn_op_table[v->op].traits & ZN_T_EFFECT)
             continue;
         float *out = v->note = temp(n);
         if (v->op == ZN_OP_ARG)
@@ -639,7 +651,7 @@ bool zn_interp_run(zn_interp *in, zn_func *f, const void *const *args) {
         else if (v->op == ZN_OP_PARAM)
             memcpy(out, param_data(in, zn_attr_of(v, PARAM, name)->s), n * sizeof *out);
         else if (v->op == ZN_OP_HYPER)
-            out[0] = in->lr;
+            out[0] = hyper(in, zn_attr_of(v, HYPER, name)->s);
         else
             zn_interp_eval(in, v, operand, out);
     }

@@ -28,6 +28,16 @@ enum {
     ZN_T_COMMUTES = 8, /* f(a, b) == f(b, a), bit for bit but for NaN payloads */
 };
 
+/* Numbers of a step: ir/hypers.def. */
+typedef enum zn_hyper {
+#define ZN_HYPER(ID, text, field, doc) ZN_HYPER_##ID,
+#include "ir/hypers.def"
+    ZN_HYPER_COUNT
+} zn_hyper;
+extern const char *const zn_hyper_names[ZN_HYPER_COUNT];
+/* ZN_HYPER_COUNT if there is none. */
+zn_hyper zn_hyper_find(const char *name);
+
 typedef enum zn_attr_kind { ZN_ATTR_INT, ZN_ATTR_FLOAT, ZN_ATTR_BOOL, ZN_ATTR_INTS, ZN_ATTR_STR } zn_attr_kind;
 
 #define ZN_INTS_MAX 4

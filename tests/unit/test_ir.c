@@ -301,6 +301,20 @@ static void the_verifier_finds_what_passes_may_break(void) {
     CU_ASSERT_TRUE(refuses(m, "arguments are not first and in order"));
     zn_attr_of(x, ARG, index)->i = 0;
 
+    zn_param_new(m, "g", y->type, ZN_ROLE_WEIGHT, zn_formula_const(0), (zn_span){0});
+    for (int i = 0; i < 2; i++) {
+        zn_value *g = zn_value_new(m, f, NULL, ZN_OP_GRADIENT, 1, &y, (zn_span){0}, "");
+        zn_attr_of(g, GRADIENT, name)->s = "g";
+        CU_ASSERT_TRUE(zn_value_infer(m, g, NULL));
+        CU_ASSERT_TRUE(i ? refuses(m, "the parameter has another gradient") : zn_module_verify(m, NULL));
+    }
+    zn_value_remove(f, f->last);
+
+    zn_value *lr = zn_value_new(m, f, NULL, ZN_OP_HYPER, 0, NULL, (zn_span){0}, "");
+    zn_attr_of(lr, HYPER, name)->s = "rl";
+    CU_ASSERT_TRUE(refuses(m, "sets no number `rl`"));
+    zn_value_remove(f, lr);
+
     zn_param_new(m, "p", zn_type_make(ZN_F32, 1, (int64_t[]){3}), ZN_ROLE_BIAS, zn_formula_const(0), (zn_span){0});
     CU_ASSERT_TRUE(zn_module_verify(m, NULL));
     zn_param_new(m, "p", zn_type_make(ZN_F32, 1, (int64_t[]){3}), ZN_ROLE_BIAS, zn_formula_const(0), (zn_span){0});
@@ -394,6 +408,8 @@ static void shards(void) {
     X(every_construct_reads_back)                                                                                      \
     X(comments_and_spacing_are_free)                                                                                   \
     X(bad_text_is_refused)                                                                                             \
-    X(every_beginning_is_safe) X(every_changed_byte_is_safe) X(deep_garbage) X(a_nul_byte_ends_nothing)                \
-        X(the_verifier_finds_what_passes_may_break) X(changing) X(configuration) X(types) X(shards)
+    X(every_beginning_is_safe)                                                                                         \
+    X(every_changed_byte_is_safe)                                                                                      \
+    X(deep_garbage) X(a_nul_byte_ends_nothing) X(the_verifier_finds_what_passes_may_break) X(changing)                 \
+        X(configuration) X(types) X(shards)
 ZN_UNIT_MAIN("ir", TESTS)
