@@ -122,7 +122,7 @@ static void print_memory(const zn_module *m, const zn_plan *plan, zn_buf *out) {
     int64_t scratch =
         plan->train.scratch_size > plan->eval.scratch_size ? plan->train.scratch_size : plan->eval.scratch_size;
     for (const zn_param *p = m->params; p; p = p->next, i++)
-        *(p->role == ZN_ROLE_MOMENTUM ? &state : &weights) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
+        *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
     zn_buf_puts(out, "memory\n");
     print_term(out, "parameters and statistics", weights);
     print_term(out, "optimizer state", state);
