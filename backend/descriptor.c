@@ -236,7 +236,8 @@ static k train(desc *d) {
                   f64(d, zn_conf_float(m, "train.lr.warmup", 0)), f64(d, zn_conf_float(m, "train.lr.end", 0)),
                   f64(d, zn_conf_float(m, "train.lr.factor", 0.1)), u64(d, at ? at->n : 0),
                   at ? doubles(d, at->v, at->n) : null(d), i64(d, zn_conf_int(m, "train.batch", 1)),
-                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_conf_int(m, "train.seed", 1)));
+                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_conf_int(m, "train.seed", 1)),
+                  f64(d, zn_conf_float(m, "train.beta1", 0)), f64(d, zn_conf_float(m, "train.beta2", 0)));
 }
 
 void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info,

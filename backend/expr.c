@@ -2,6 +2,7 @@
  *
  * Each function computes the same sequence of roundings as its twin in ir/interp.c. What depends on the channel only is
  * loaded and prepared once (invariants), outside the loops over positions. */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -44,6 +45,54 @@ static zn_ll expr_mul(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll
 static zn_ll expr_mul_const(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;
     return zn_fmul(e, x[0], zn_vconst(e, (float)zn_attr_of(v, MUL_CONST, value)->f));
+}
+static zn_ll expr_add_const(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fadd(e, x[0], zn_vconst(e, (float)zn_attr_of(v, ADD_CONST, value)->f));
+}
+static zn_ll expr_div(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fdiv(e, x[0], x[1]);
+}
+static zn_ll expr_max(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll more = zn_fcmp(e, LLVMRealOGT, x[0], x[1]), nan = zn_fcmp(e, LLVMRealUNO, x[0], x[0]);
+    return zn_select(e, LLVMBuildOr(e->b, more, nan, ""), x[0], x[1]);
+}
+static zn_ll expr_neg(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fneg(e, x[0]);
+}
+static zn_ll expr_sqrt(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_sqrt(e, x[0]);
+}
+static zn_ll expr_exp(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_exp(e, x[0]);
+}
+static zn_ll expr_log(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll zero = zn_vconst(e, 0),
+          y = zn_select(e, zn_fcmp(e, LLVMRealOEQ, x[0], zero), zn_vconst(e, -INFINITY), zn_vconst(e, NAN));
+    return zn_select(e, zn_fcmp(e, LLVMRealOGT, x[0], zero), zn_log(e, x[0]), y);
+}
+static zn_ll expr_tanh(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_tanh(e, x[0]);
+}
+static zn_ll expr_erf(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_erf(e, x[0]);
+}
+static zn_ll expr_select(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_select(e, zn_fcmp(e, LLVMRealOLT, x[0], x[1]), x[2], x[3]);
+}
+static zn_ll expr_mask(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll less = zn_fcmp(e, LLVMRealOLT, x[0], x[1]), zero = zn_vconst(e, 0);
+    return zn_attr_of(v, MASK, inverted)->i ? zn_select(e, less, zero, x[2]) : zn_select(e, less, x[2], zero);
 }
 static zn_ll expr_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;

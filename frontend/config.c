@@ -317,6 +317,20 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
                       number(s, warmup), epochs);
 }
 
+/* beta1, beta2 and eps of adam and adamw. */
+static void config_moments(zn_sema *s, zn_expr *const *slot, zn_span at) {
+    static const char *const names[] = {"beta1", "beta2"};
+    static const double otherwise[] = {0.9, 0.999};
+    double x;
+    for (int i = 0; i < 2; i++) {
+        get_float(s, slot[i], names[i], 1, otherwise[i], &x);
+        zn_conf_set_float(s->module, i ? "train.beta2" : "train.beta1", x, at);
+    }
+    if (get_float(s, slot[2], "eps", HUGE_VAL, 1e-8, &x) && x == 0)
+        zn_sema_error(s, ZN_DIAG_RANGE, slot[2]->at, "`eps` must be above 0");
+    zn_conf_set_float(s->module, "train.eps", x, at);
+}
+
 static void config_train(zn_sema *s) {
     zn_module *m = s->module;
     zn_section_kind k = ZN_SECTION_TRAIN;
@@ -329,8 +343,12 @@ static void config_train(zn_sema *s) {
         if (get_float(s, slot[0], "smoothing", 1, 0, &x))
             zn_conf_set_float(m, "train.smoothing", x, e->at);
     }
-    if ((e = value_of(s, k, "optimizer")) && head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)) {
-        zn_conf_set_str(m, "train.optimizer", "sgd", e->at);
+    const zn_sig *optimizer = NULL;
+    if ((e = value_of(s, k, "optimizer")) && (optimizer = head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)))
+        zn_conf_set_str(m, "train.optimizer", optimizer->name, e->at);
+    if (optimizer && optimizer->id != ZN_SIG_OPTIMIZER_SGD)
+        config_moments(s, slot, e->at);
+    if (optimizer && optimizer->id == ZN_SIG_OPTIMIZER_SGD) {
         bool ok = get_float(s, slot[0], "momentum", 1, 0, &x);
         if (ok)
             zn_conf_set_float(m, "train.momentum", x, e->at);

@@ -85,6 +85,47 @@ static void eval_mul_const(const eval_ctx *e) {
     float k = (float)zn_attr_of(e->v, MUL_CONST, value)->f;
     EACH(i) e->out[i] = src(e, 0)[i] * k;
 }
+static void eval_add_const(const eval_ctx *e) {
+    float k = (float)zn_attr_of(e->v, ADD_CONST, value)->f;
+    EACH(i) e->out[i] = src(e, 0)[i] + k;
+}
+static void eval_div(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] / src(e, 1)[i];
+}
+static void eval_max(const eval_ctx *e) {
+    EACH(i) {
+        float a = src(e, 0)[i], b = src(e, 1)[i];
+        e->out[i] = a > b || isnan(a) ? a : b;
+    }
+}
+static void eval_neg(const eval_ctx *e) {
+    EACH(i) e->out[i] = -src(e, 0)[i];
+}
+static void eval_sqrt(const eval_ctx *e) {
+    EACH(i) e->out[i] = sqrtf(src(e, 0)[i]);
+}
+static void eval_exp(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_expf(src(e, 0)[i]);
+}
+static void eval_log(const eval_ctx *e) {
+    EACH(i) {
+        float x = src(e, 0)[i];
+        e->out[i] = x > 0 ? zn_logf(x) : x == 0 ? -INFINITY : NAN;
+    }
+}
+static void eval_tanh(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_tanhf(src(e, 0)[i]);
+}
+static void eval_erf(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_erff(src(e, 0)[i]);
+}
+static void eval_select(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] < src(e, 1)[i] ? src(e, 2)[i] : src(e, 3)[i];
+}
+static void eval_mask(const eval_ctx *e) {
+    bool inverted = zn_attr_of(e->v, MASK, inverted)->i;
+    EACH(i) e->out[i] = (src(e, 0)[i] < src(e, 1)[i]) != inverted ? src(e, 2)[i] : 0;
+}
 static void eval_relu_grad(const eval_ctx *e) {
     bool one = zn_attr_of(e->v, RELU_GRAD, at_zero)->i;
     EACH(i) {

@@ -39,7 +39,9 @@ bool zn_type_valid(const zn_type *t);
     X(RUNNING_MEAN, "running_mean")                                                                                    \
     X(RUNNING_VAR, "running_var")                                                                                      \
     X(SCALAR, "scalar")                                                                                                \
-    X(MOMENTUM, "momentum") /* optimizer state: not in the weights file */
+    X(MOMENTUM, "momentum") /* from here on optimizer state: not in the weights file */                                \
+    X(MOMENT1, "moment1")                                                                                              \
+    X(MOMENT2, "moment2")
 typedef enum zn_role {
 #define X(ID, text) ZN_ROLE_##ID,
     ZN_ROLES(X)

@@ -220,10 +220,85 @@ static void grad_mul(grad_ctx *c, zn_value *v, zn_value *dy) {
             accumulate(c, v->operand[i], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v->operand[1 - i])));
 }
 
+static void grad_div(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *b = v->operand[1];
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, b)));
+    if (needs(c, b)) {
+        zn_value *g = make(c, v, ZN_OP_DIV, 2, OPERANDS(make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v)), b));
+        accumulate(c, b, make(c, v, ZN_OP_NEG, 1, &g));
+    }
+}
+
+/* dy where a < b (inverted: elsewhere), else 0. */
+static zn_value *masked(grad_ctx *c, const zn_value *v, zn_value *a, zn_value *b, zn_value *dy, bool inverted) {
+    zn_value *g = add_op(c, v, ZN_OP_MASK, 3, OPERANDS(a, b, dy));
+    zn_attr_of(g, MASK, inverted)->i = inverted;
+    return typed(c, g);
+}
+
+static void grad_max(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *a = v->operand[0], *b = v->operand[1];
+    if (needs(c, a))
+        accumulate(c, a, masked(c, v, b, a, dy, false));
+    if (needs(c, b))
+        accumulate(c, b, masked(c, v, b, a, dy, true));
+}
+
+static void grad_select(grad_ctx *c, zn_value *v, zn_value *dy) {
+    for (int i = 0; i < 2; i++)
+        if (needs(c, v->operand[2 + i]))
+            accumulate(c, v->operand[2 + i], masked(c, v, v->operand[0], v->operand[1], dy, i));
+}
+
+static void grad_mask(grad_ctx *c, zn_value *v, zn_value *dy) {
+    bool inverted = zn_attr_of(v, MASK, inverted)->i;
+    if (needs(c, v->operand[2]))
+        accumulate(c, v->operand[2], masked(c, v, v->operand[0], v->operand[1], dy, inverted));
+}
+
+static zn_value *times(grad_ctx *c, const zn_value *v, zn_value *x, double k) {
+    zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &x);
+    zn_attr_of(g, MUL_CONST, value)->f = k;
+    return typed(c, g);
+}
+
+static void grad_neg(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_NEG, 1, &dy));
+}
+
+static void grad_sqrt(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], times(c, v, make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, v)), 0.5));
+}
+
+static void grad_exp(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v)));
+}
+
+static void grad_log(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, v->operand[0])));
+}
+
+static void grad_tanh(grad_ctx *c, zn_value *v, zn_value *dy) { /* 1 - y y */
+    zn_value *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(v, v));
+    g = make(c, v, ZN_OP_NEG, 1, &g);
+    g = add_op(c, v, ZN_OP_ADD_CONST, 1, &g);
+    zn_attr_of(g, ADD_CONST, value)->f = 1;
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, typed(c, g))));
+}
+
+static void grad_erf(grad_ctx *c, zn_value *v, zn_value *dy) { /* 2 / sqrt(pi) exp(-x x) */
+    zn_value *x = v->operand[0], *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(x, x));
+    g = make(c, v, ZN_OP_NEG, 1, &g);
+    g = times(c, v, make(c, v, ZN_OP_EXP, 1, &g), 1.1283791670955126);
+    accumulate(c, x, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, g)));
+}
+
+static void grad_add_const(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], dy);
+}
+
 static void grad_mul_const(grad_ctx *c, zn_value *v, zn_value *dy) {
-    zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &dy);
-    zn_attr_of(g, MUL_CONST, value)->f = zn_attr_of(v, MUL_CONST, value)->f;
-    accumulate(c, v->operand[0], typed(c, g));
+    accumulate(c, v->operand[0], times(c, v, dy, zn_attr_of(v, MUL_CONST, value)->f));
 }
 
 static zn_value *row_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t index) {

@@ -93,6 +93,25 @@ static void update_sgd(step *s) {
     store(s, s->w, sub(s, s->w, scaled(s, g, ZN_HYPER_LR)));
 }
 
+/* The moments of g, stored, and the direction they give: (m correction1) / (sqrt(v) correction2 + eps). */
+static zn_value *moments(step *s, zn_value *g) {
+    double beta1 = zn_conf_float(s->m, "train.beta1", 0.9), beta2 = zn_conf_float(s->m, "train.beta2", 0.999);
+    zn_value *old = state(s, ZN_ROLE_MOMENT1), *m = add(s, times(s, old, beta1), times(s, g, 1 - beta1));
+    store(s, old, m);
+    old = state(s, ZN_ROLE_MOMENT2);
+    zn_value *v = add(s, times(s, old, beta2), times(s, binary(s, ZN_OP_MUL, g, g), 1 - beta2));
+    store(s, old, v);
+    zn_value *root = scaled(s, typed(s, make(s, ZN_OP_SQRT, 1, &v)), ZN_HYPER_CORRECTION2);
+    zn_value *bound = make(s, ZN_OP_ADD_CONST, 1, &root);
+    zn_attr_of(bound, ADD_CONST, value)->f = zn_conf_float(s->m, "train.eps", 1e-8);
+    return binary(s, ZN_OP_DIV, scaled(s, m, ZN_HYPER_CORRECTION1), typed(s, bound));
+}
+
+static void update_adam(step *s) {
+    zn_value *g = s->p->decay != 0 ? add(s, s->g, times(s, s->w, (double)s->p->decay)) : s->g;
+    store(s, s->w, sub(s, s->w, scaled(s, moments(s, g), ZN_HYPER_LR)));
+}
+
 static const optimizer optimizers[] = {
 #define ROLE(ID) [ZN_ROLE_##ID] = true,
 #define ZN_OPTIMIZER(ID, name, fn, state, doc) {name, update_##fn, {state}},
