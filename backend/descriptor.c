@@ -172,7 +172,8 @@ static k tensors(desc *d, size_t *n) {
     for (const zn_param *p = d->plan->m->params; p; p = p->next, i++)
         v[i] = RECORD(d, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank), dims(d, &p->type),
                       u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind), f32(d, p->init.a),
-                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)));
+                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)),
+                      u64(d, p->span.line));
     return array(d, v, *n);
 }
 
@@ -186,8 +187,7 @@ static k input(desc *d) {
             logits = &v->operand[0]->type;
     int64_t h = image ? t->dim[1] : 1, w = image ? t->dim[2] : 1, c = image ? t->dim[3] : t->dim[1];
     return RECORD(d, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits ? logits->dim[1] : 0),
-                  u64(d, image ? 3 : 1), u64(d, (uint64_t)p->image_offset),
-                  u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
+                  u64(d, image ? 3 : 1), u64(d, 0), u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
                   u64(d, (uint64_t)zn_layout_image(t, &p->image_layout)),
                   u64(d, (uint64_t)zn_layout_row(t, &p->image_layout)), u64(d, (uint64_t)p->label_offset),
                   u64(d, (uint64_t)p->batch_size));

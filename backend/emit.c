@@ -397,7 +397,7 @@ void zn_emit_none(zn_emit *e) {
 /* ---- the frame of a kernel */
 
 static zn_emit_fn *const emitters[ZN_KERNEL_COUNT] = {
-#define ZN_KERNEL(ID, name, emit, doc) [ZN_KERNEL_##ID] = zn_emit_##emit,
+#define ZN_KERNEL(ID, name, plan, emit, doc) [ZN_KERNEL_##ID] = zn_emit_##emit,
 #include "ir/kernels.def"
 };
 
@@ -408,7 +408,7 @@ static void set_string_attribute(zn_emit *e, const char *name, const char *value
 }
 
 static const char *const family_names[ZN_KERNEL_COUNT] = {
-#define ZN_KERNEL(ID, name, emit, doc) [ZN_KERNEL_##ID] = name,
+#define ZN_KERNEL(ID, name, plan, emit, doc) [ZN_KERNEL_##ID] = name,
 #include "ir/kernels.def"
 };
 

@@ -148,7 +148,7 @@ int zn_tile_rows(const zn_emit *e, int vecs);
 
 /* The families: one function per emit name in ir/kernels.def; zn_emit_none is for kernels of the runtime. */
 typedef void zn_emit_fn(zn_emit *e);
-#define ZN_KERNEL(ID, name, emit, doc) zn_emit_fn zn_emit_##emit;
+#define ZN_KERNEL(ID, name, plan, emit, doc) zn_emit_fn zn_emit_##emit;
 #include "ir/kernels.def"
 
 #endif

@@ -76,20 +76,6 @@ static void flat_map_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
     zn_emit_values(e, &m->p, &m->inv, NULL);
 }
 
-/* Is memory one line for every binding? The planner made the unit accordingly. */
-static bool is_flat(const zn_emit *e) {
-    const zn_group *g = e->k->group;
-    if (zn_group_has_channels(g) || g->reduces.n)
-        return false;
-    for (size_t i = 0; i < g->values.n; i++)
-        if (g->values.at[i]->op == ZN_OP_DROPOUT_MASK)
-            return false;
-    for (size_t i = 0; i < e->k->bindings.n; i++)
-        if (!zn_layout_plain(&e->k->bindings.at[i].layout))
-            return false;
-    return true;
-}
-
 /* Positions of a row: `width` pixels of `c` channels, of which the `left` ones from c0 on, in `vecs` vectors. */
 typedef struct row_shape {
     int64_t width, c, left;
@@ -211,7 +197,7 @@ static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
 
 void zn_emit_map(zn_emit *e) {
     const zn_type *t = &e->k->group->anchor->type;
-    if (is_flat(e)) {
+    if (e->k->flat) {
         map_ctx m = {0};
         zn_point_flat(e, &m.p);
         zn_hoist(e, &m.inv, zn_i64(e, 0), e->lanes);

@@ -610,11 +610,10 @@ void zn_interp_free(zn_interp *in) {
 }
 
 static float *param_data(const zn_interp *in, const char *name) {
-    size_t n = 0;
-    for (zn_param *p = in->m->params; p; p = p->next, n++)
-        if (!strcmp(p->name, name))
-            return in->param[n];
-    ZN_ICE("no parameter `%s`", name);
+    const zn_param *p = zn_param_find(in->m, name);
+    if (!p)
+        ZN_ICE("no parameter `%s`", name);
+    return in->param[p->index];
 }
 
 const float *zn_interp_value(const zn_value *v) {

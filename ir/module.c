@@ -108,25 +108,75 @@ void zn_func_number(zn_func *f) {
         v->id = n++;
 }
 
+/* ---- parameters, with a hash table from names (open addressing, at most half full; FNV-1a) */
+
+static size_t hash_name(const char *name) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 0x100000001B3u;
+    return (size_t)(h ^ h >> 32);
+}
+
+/* The slot of the first parameter called name, or the free one where it would stand. */
+static zn_param **param_slot(const zn_module *m, const char *name) {
+    size_t mask = m->by_name_size - 1, i = hash_name(name) & mask;
+    while (m->by_name[i] && strcmp(m->by_name[i]->name, name))
+        i = (i + 1) & mask;
+    return &m->by_name[i];
+}
+
+static void index_params(zn_module *m) {
+    m->by_name_size = 64;
+    while (m->by_name_size < 4 * m->nparams)
+        m->by_name_size *= 2;
+    m->by_name = zn_new_n(&m->arena, zn_param *, m->by_name_size);
+    for (zn_param *p = m->params; p; p = p->next) {
+        zn_param **slot = param_slot(m, p->name);
+        if (!*slot)
+            *slot = p;
+    }
+}
+
 zn_param *zn_param_find(const zn_module *m, const char *name) {
-    for (zn_param *p = m->params; p; p = p->next)
-        if (!strcmp(p->name, name))
-            return p;
-    return NULL;
+    return m->by_name_size ? *param_slot(m, name) : NULL;
 }
 
 zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role role, zn_formula init, zn_span span) {
     zn_param *p = zn_new(&m->arena, zn_param);
     *p = (zn_param){.name = zn_arena_strdup(&m->arena, name), .type = type, .role = role, .init = init, .span = span};
-    if (m->last_param)
-        m->last_param->next = p;
-    else
-        m->params = p;
-    return m->last_param = p;
+    p->index = m->nparams++;
+    *(m->last_param ? &m->last_param->next : &m->params) = p;
+    m->last_param = p;
+    if (2 * m->nparams > m->by_name_size) {
+        index_params(m);
+    } else {
+        zn_param **slot = param_slot(m, name);
+        if (!*slot)
+            *slot = p;
+    }
+    return p;
+}
+
+void zn_params_filter(zn_module *m, const bool *keep) {
+    zn_param **at = &m->params;
+    m->last_param = NULL;
+    m->nparams = 0;
+    for (zn_param *p = m->params; p; p = p->next) {
+        if (!keep[p->index])
+            continue;
+        *at = p;
+        at = &p->next;
+        m->last_param = p;
+    }
+    *at = NULL;
+    for (zn_param *p = m->params; p; p = p->next)
+        p->index = m->nparams++;
+    index_params(m);
 }
 
 static zn_conf *conf_slot(zn_module *m, const char *key, zn_conf_kind kind, zn_span at) {
-    zn_conf **pos = &m->conf;
+    bool behind = m->last_conf && strcmp(m->last_conf->key, key) < 0; /* text lists them in order */
+    zn_conf **pos = behind ? &m->last_conf->next : &m->conf;
     while (*pos && strcmp((*pos)->key, key) < 0)
         pos = &(*pos)->next;
     zn_conf *c = *pos;
@@ -135,6 +185,8 @@ static zn_conf *conf_slot(zn_module *m, const char *key, zn_conf_kind kind, zn_s
         c->key = zn_arena_strdup(&m->arena, key);
         c->next = *pos;
         *pos = c;
+        if (!c->next)
+            m->last_conf = c;
     }
     c->kind = kind;
     c->span = at;
@@ -163,6 +215,8 @@ void zn_conf_set_floats(zn_module *m, const char *key, size_t n, const double *v
 }
 
 const zn_conf *zn_conf_get(const zn_module *m, const char *key) {
+    if (!m->last_conf || strcmp(m->last_conf->key, key) < 0)
+        return NULL;
     for (const zn_conf *c = m->conf; c; c = c->next)
         if (!strcmp(c->key, key))
             return c;
@@ -192,6 +246,34 @@ static void link_before(zn_func *f, zn_value *before, zn_value *v) {
     *(before ? &before->prev : &f->last) = v;
 }
 
+static void link_use(zn_value *v, int i, zn_value *to) {
+    zn_use *u = &v->use[i];
+    *u = (zn_use){.user = v, .index = i};
+    v->operand[i] = to;
+    if (!to)
+        return;
+    u->prev = to->last_use;
+    *(u->prev ? &u->prev->next : &to->first_use) = u;
+    to->last_use = u;
+    to->nuses++;
+}
+
+static void unlink_use(zn_value *v, int i) {
+    zn_use *u = &v->use[i];
+    zn_value *of = v->operand[i];
+    if (!of)
+        return;
+    *(u->prev ? &u->prev->next : &of->first_use) = u->next;
+    *(u->next ? &u->next->prev : &of->last_use) = u->prev;
+    of->nuses--;
+    v->operand[i] = NULL;
+}
+
+void zn_value_set_operand(zn_value *v, int i, zn_value *to) {
+    unlink_use(v, i);
+    link_use(v, i, to);
+}
+
 zn_value *zn_value_new(zn_module *m, zn_func *f, zn_value *before, zn_op op, int n, zn_value *const *operand,
                        zn_span span, const char *path) {
     zn_value *v = zn_new(&m->arena, zn_value);
@@ -199,8 +281,9 @@ zn_value *zn_value_new(zn_module *m, zn_func *f, zn_value *before, zn_op op, int
     v->op = op;
     v->noperands = n;
     v->operand = zn_new_n(&m->arena, zn_value *, (size_t)n);
+    v->use = zn_new_n(&m->arena, zn_use, (size_t)n);
     for (int i = 0; i < n; i++)
-        v->operand[i] = operand[i];
+        link_use(v, i, operand[i]);
     v->attr = zn_new_n(&m->arena, zn_attr, (size_t)nattr);
     for (int i = 0; i < nattr; i++)
         if (zn_attr_table[first + i].def[0])
@@ -233,32 +316,32 @@ zn_value *zn_param_read(zn_module *m, zn_func *f, zn_value *before, const zn_par
 
 void zn_func_return(zn_module *m, zn_func *f, zn_value *v) {
     zn_vec_push(&m->arena, &f->results, v);
+    v->nuses++;
+    v->nresults++;
 }
 
 void zn_value_remove(zn_func *f, zn_value *v) {
+    for (int i = 0; i < v->noperands; i++)
+        unlink_use(v, i);
     *(v->prev ? &v->prev->next : &f->first) = v->next;
     *(v->next ? &v->next->prev : &f->last) = v->prev;
     v->prev = v->next = NULL;
 }
 
-void zn_value_replace(zn_func *f, zn_value *old, zn_value *by) {
-    for (zn_value *v = f->first; v; v = v->next)
-        for (int i = 0; i < v->noperands; i++)
-            if (v->operand[i] == old)
-                v->operand[i] = by;
-    for (size_t i = 0; i < f->results.n; i++)
-        if (f->results.at[i] == old)
+void zn_value_replace(zn_func *f, zn_value *old, zn_value *by, const zn_value *but) {
+    for (zn_use *u = old->first_use, *next; u; u = next) {
+        next = u->next;
+        if (u->user != but)
+            zn_value_set_operand(u->user, u->index, by);
+    }
+    for (size_t i = 0; old->nresults && i < f->results.n; i++)
+        if (f->results.at[i] == old) {
             f->results.at[i] = by;
-}
-
-int zn_value_uses(const zn_func *f, const zn_value *v) {
-    int n = 0;
-    for (const zn_value *u = f->first; u; u = u->next)
-        for (int i = 0; i < u->noperands; i++)
-            n += u->operand[i] == v;
-    for (size_t i = 0; i < f->results.n; i++)
-        n += f->results.at[i] == v;
-    return n;
+            old->nuses--;
+            old->nresults--;
+            by->nuses++;
+            by->nresults++;
+        }
 }
 
 int64_t zn_shard_count(int64_t n) {

@@ -30,7 +30,7 @@ void zn_type_print(const zn_type *t, zn_buf *out);
 /* False if the number of bytes does not fit in 2^46 or a dimension is < 1. */
 bool zn_type_valid(const zn_type *t);
 
-/* ir/roles.def is short enough to stand here: what a parameter is. Values are part of the ABI (runtime/abi.h). */
+/* What a parameter is. Values are part of the ABI (runtime/abi.h). */
 #define ZN_ROLES(X)                                                                                                    \
     X(WEIGHT, "weight")                                                                                                \
     X(BIAS, "bias")                                                                                                    \
@@ -58,17 +58,29 @@ typedef struct zn_param {
     zn_formula init;
     float decay; /* weight decay */
     zn_span span;
+    size_t index; /* in order of the list */
     struct zn_param *next;
 } zn_param;
+
+/* Operand `index` of `user` is the value whose list this stands in. */
+typedef struct zn_use {
+    zn_value *user;
+    int index;
+    struct zn_use *prev, *next;
+} zn_use;
 
 struct zn_value {
     zn_op op;
     zn_type type;
     int noperands;
-    zn_value **operand;
-    zn_attr *attr;    /* zn_op_attr_count(op) */
-    const char *name; /* the user's name for it, or NULL */
-    const char *path; /* "" at the top */
+    zn_value **operand;           /* changed by zn_value_set_operand only */
+    zn_use *use;                  /* one per operand: its place in the operand's list of uses */
+    zn_use *first_use, *last_use; /* who reads this value, in order of making */
+    int nuses;                    /* operands and results that are this value */
+    int nresults;                 /* results of the function among them */
+    zn_attr *attr;                /* zn_op_attr_count(op) */
+    const char *name;             /* the user's name for it, or NULL */
+    const char *path;             /* "" at the top */
     zn_span span;
     int group; /* kernel it was fused into, by pass fuse; -1 before */
     int id;    /* number in text; valid after zn_func_number */
@@ -80,7 +92,8 @@ typedef struct zn_func {
     const char *name; /* "forward", "train_step", "eval_step" */
     zn_value *first, *last;
     ZN_VEC(zn_value *) args;    /* also in the list */
-    ZN_VEC(zn_value *) results; /* what the function returns */
+    ZN_VEC(zn_value *) results; /* what the function returns; changed by zn_func_return and zn_value_replace only */
+    zn_span text; /* where its name stands in the IR text that it was read from; line 0: it was not */
     struct zn_func *next;
 } zn_func;
 
@@ -102,7 +115,10 @@ typedef struct zn_module {
     zn_arena arena;
     const char *name;
     zn_param *params, *last_param; /* in order of creation: also the order in memory and files */
-    zn_conf *conf;                 /* sorted by key */
+    size_t nparams;
+    zn_param **by_name; /* hash table of the list; size a power of two, 0 before the first */
+    size_t by_name_size;
+    zn_conf *conf, *last_conf; /* sorted by key */
     zn_func *funcs;
 } zn_module;
 
@@ -115,9 +131,11 @@ void zn_func_remove(zn_module *m, zn_func *f);
 /* Gives values dense numbers in order. */
 void zn_func_number(zn_func *f);
 
-/* NULL if there is none. */
+/* NULL if there is none. Time does not depend on the number of parameters. */
 zn_param *zn_param_find(const zn_module *m, const char *name);
 zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role role, zn_formula init, zn_span span);
+/* Keeps those with keep[index], in order, and numbers them again. */
+void zn_params_filter(zn_module *m, const bool *keep);
 
 /* Setting a key twice replaces it. */
 void zn_conf_set_int(zn_module *m, const char *key, int64_t x, zn_span at);
@@ -143,11 +161,13 @@ zn_value *zn_arg_new(zn_module *m, zn_func *f, zn_type type, const char *name);
 zn_value *zn_param_read(zn_module *m, zn_func *f, zn_value *before, const zn_param *p, const char *path);
 void zn_func_return(zn_module *m, zn_func *f, zn_value *v);
 
+/* Takes v out of f. Nothing that stays may use it. */
 void zn_value_remove(zn_func *f, zn_value *v);
-/* Every use of `old` in f, results included, becomes a use of `by`. */
-void zn_value_replace(zn_func *f, zn_value *old, zn_value *by);
-/* How many operands and results of f are v. */
-int zn_value_uses(const zn_func *f, const zn_value *v);
+/* `to` may be NULL while a value is being built. */
+void zn_value_set_operand(zn_value *v, int i, zn_value *to);
+/* Every use of `old` in f, results included, becomes a use of `by`, but for the operands of `but` (NULL: of none). Time
+ * depends on the number of uses only. */
+void zn_value_replace(zn_func *f, zn_value *old, zn_value *by, const zn_value *but);
 
 /* Attribute `name` of a value of op OP: zn_attr_of(v, CONV, stride)->v[0]. The op must be right. */
 #define zn_attr_of(v, OP, name) (&(v)->attr[ZN_ATTR_ALL_##OP##_##name - zn_op_attr_first(ZN_OP_##OP)])

@@ -15,19 +15,24 @@ const zn_attr_info zn_attr_table[ZN_ATTR_ALL_COUNT] = {
 #include "ir/attrs.def"
 };
 
-/* The table is short and the attributes of an op stand together. */
-int zn_op_attr_first(zn_op op) {
-    for (int i = 0; i < ZN_ATTR_ALL_COUNT; i++)
-        if (zn_attr_table[i].op == op)
-            return i;
-    return 0;
-}
+/* The attributes of an op stand together, so the last row wins here: one behind the op's last attribute; 0 = none. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+static const int attr_end[ZN_OP_COUNT] = {
+#define ZN_ATTR(OP, name, kind, def) [ZN_OP_##OP] = ZN_ATTR_ALL_##OP##_##name + 1,
+#include "ir/attrs.def"
+};
+#pragma GCC diagnostic pop
 
 int zn_op_attr_count(zn_op op) {
     int n = 0;
-    for (int i = 0; i < ZN_ATTR_ALL_COUNT; i++)
-        n += zn_attr_table[i].op == op;
+    while (n < attr_end[op] && zn_attr_table[attr_end[op] - n - 1].op == op)
+        n++;
     return n;
+}
+
+int zn_op_attr_first(zn_op op) {
+    return attr_end[op] - zn_op_attr_count(op);
 }
 
 zn_op zn_op_from_text(const char *text) {

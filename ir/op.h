@@ -16,7 +16,7 @@ typedef enum zn_op {
 typedef enum zn_kernel_family {
     ZN_KERNEL_NONE,
     ZN_KERNEL_ALIAS, /* no kernel: the result lies inside the operand's buffer */
-#define ZN_KERNEL(ID, name, emit, doc) ZN_KERNEL_##ID,
+#define ZN_KERNEL(ID, name, plan, emit, doc) ZN_KERNEL_##ID,
 #include "ir/kernels.def"
     ZN_KERNEL_COUNT
 } zn_kernel_family;
@@ -39,7 +39,7 @@ typedef struct zn_attr {
     int64_t v[ZN_INTS_MAX];
 } zn_attr;
 
-/* Index of an attribute within its op: ZN_A_CONV_stride. */
+/* Number of an attribute in the table of all: ZN_ATTR_ALL_CONV_stride. Those of an op stand together. */
 enum {
 #define ZN_ATTR(OP, name, kind, def) ZN_ATTR_ALL_##OP##_##name,
 #include "ir/attrs.def"

@@ -56,8 +56,10 @@ static int hex(char c) {
 }
 
 static void next_string(reader *r) {
-    const char *p = r->at + 1;
-    char *out = zn_arena_alloc(&r->m->arena, (size_t)(r->end - r->at), 1);
+    const char *p = r->at + 1, *stop = p;
+    while (stop < r->end && *stop != '"' && *stop != '\n')
+        stop += *stop == '\\' && stop + 1 < r->end ? 2 : 1;
+    char *out = zn_arena_alloc(&r->m->arena, (size_t)(stop - p) + 1, 1);
     size_t n = 0;
     while (p < r->end && *p != '"' && *p != '\n') {
         char c = *p++;
@@ -466,9 +468,11 @@ static bool read_func(reader *r) {
     if (r->kind != T_WORD || r->tok[0] != '@' || r->len < 2)
         return fail(r, "expected the function's @name");
     const char *name = r->str + 1;
+    zn_span at = here(r);
     if (zn_func_find(r->m, name))
         return fail(r, "two functions are called @%s", name);
     zn_func *f = zn_func_new(r->m, name);
+    f->text = at;
     r->values.n = 0;
     next(r);
     if (!expect(r, "("))

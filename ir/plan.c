@@ -10,6 +10,27 @@ void zn_plan_free(zn_plan *p) {
     zn_arena_free(&arena);
 }
 
+bool zn_is_channel_sum(const zn_value *v) {
+    return v->op == ZN_OP_BN_STATS || v->op == ZN_OP_BN_GRAD_SUMS || v->op == ZN_OP_SUM_ROWS;
+}
+
+int64_t zn_value_shards(const zn_value *v) {
+    switch (v->op) {
+    case ZN_OP_BN_STATS:
+        return zn_attr_of(v, BN_STATS, shards)->i;
+    case ZN_OP_BN_GRAD_SUMS:
+        return zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
+    case ZN_OP_SUM_ROWS:
+        return zn_attr_of(v, SUM_ROWS, shards)->i;
+    case ZN_OP_CONV_GRAD_W:
+        return zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    case ZN_OP_MATMUL:
+        return zn_attr_of(v, MATMUL, shards)->i;
+    default:
+        return 0;
+    }
+}
+
 zn_access zn_map_access(zn_op op, int i) {
     switch (op) {
     case ZN_OP_BIAS:

@@ -32,6 +32,11 @@ typedef enum zn_access {
     ZN_ACCESS_CHANNEL, /* one number per channel, or rows of them */
     ZN_ACCESS_SCALAR,
 } zn_access;
+/* bn_stats, bn_grad_sums, sum_rows: sums over all but channels, of operand 0. */
+bool zn_is_channel_sum(const zn_value *v);
+/* Shards of a reduction as its attribute says; 0 for other values. */
+int64_t zn_value_shards(const zn_value *v);
+
 /* Of operand i of a map op. */
 zn_access zn_map_access(zn_op op, int i);
 
@@ -40,7 +45,6 @@ typedef struct zn_group {
     zn_kernel_family family;
     ZN_VEC(zn_value *) values;  /* in order */
     ZN_VEC(zn_value *) reduces; /* channel sums computed on the way, also in values; same number of shards */
-    int first_id, last_id;
 } zn_group;
 
 /* Values that a group computes of its anchor's first operand while loading it: a norm and its activation in front of a
@@ -80,12 +84,6 @@ typedef struct zn_binding {
     zn_layout layout;
 } zn_binding;
 
-typedef enum zn_kernel_part {
-    ZN_PART_WHOLE, /* the only kernel of its group */
-    ZN_PART_FIRST, /* partial sums, or turned weights */
-    ZN_PART_SECOND,
-} zn_kernel_part;
-
 typedef struct zn_kernel_plan {
     zn_kernel_family family;
     const char *name; /* unique in the plan; a C identifier */
@@ -95,6 +93,7 @@ typedef struct zn_kernel_plan {
     ZN_VEC(zn_binding) bindings;
     int64_t unit;  /* images, rows or elements in one unit of the outer index */
     int64_t block; /* Winograd: tiles in scratch memory at once; else 0 */
+    bool flat;     /* elementwise over memory in one line: no halo, no channels */
 } zn_kernel_plan;
 
 typedef struct zn_phase_plan {
@@ -121,11 +120,13 @@ typedef struct zn_plan {
     zn_arena arena;
     zn_module *m;
     ZN_VEC(zn_kernel_plan *) kernels;
+    int *by_key; /* hash table: number of a kernel + 1; for the planner */
+    size_t by_key_size;
     zn_program_plan train, eval;
     int64_t *param_offset; /* bytes, one per parameter in order of the list */
     int64_t param_size;
-    zn_layout image_layout; /* of the batch */
-    int64_t image_offset, label_offset, batch_size;
+    zn_layout image_layout;           /* of the batch */
+    int64_t label_offset, batch_size; /* the image lies at 0 */
     bool uses_openblas;
 } zn_plan;
 

@@ -11,6 +11,16 @@ static bool complain(zn_diags *d, const zn_value *v, const zn_func *f, const cha
     return false;
 }
 
+/* Is v in the list of each of its operands, and does its own list hold as many uses as are counted? */
+static bool uses_are_right(const zn_value *v) {
+    int n = v->nresults;
+    for (const zn_use *u = v->first_use; u; u = u->next, n++)
+        if (u->user->operand[u->index] != v || u != &u->user->use[u->index] ||
+            (u->next ? u->next->prev != u : v->last_use != u))
+            return false;
+    return n == v->nuses;
+}
+
 /* note == f marks values seen so far: definition before use, by the order of the list. */
 static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
     bool ok = true, body = false;
@@ -23,6 +33,8 @@ static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
             return complain(d, f->first, f, "a value has no operation");
         if (v->prev ? v->prev->next != v : f->first != v)
             return complain(d, v, f, "the list of values is broken");
+        if (!uses_are_right(v))
+            ok = complain(d, v, f, "the list of uses is broken");
         if (v->op == ZN_OP_ARG) {
             if (body || args >= f->args.n || f->args.at[args] != v || zn_attr_of(v, ARG, index)->i != (int64_t)args)
                 ok = complain(d, v, f, "arguments are not first and in order");
@@ -31,6 +43,8 @@ static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
             body = true;
         }
         for (int i = 0; i < v->noperands; i++) {
+            if (v->use[i].user != v || v->use[i].index != i)
+                return complain(d, v, f, "the list of uses is broken");
             if (!v->operand[i] || v->operand[i]->note != f)
                 return complain(d, v, f, "an operand is not defined before its use");
             if (zn_op_table[v->operand[i]->op].traits & ZN_T_EFFECT)

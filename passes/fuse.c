@@ -34,16 +34,10 @@ typedef struct fuse_ctx {
     zn_arena arena;
     zn_pass_ctx *pass;
     ZN_VEC(fusion) groups;
-    int *uses; /* by id: operands, results and stores that are the value */
+    ZN_VEC(int) todo;        /* groups that `depends` has to look at */
+    const zn_value **source; /* by id: what a view shows, through other views; other values themselves */
     unsigned mark;
 } fuse_ctx;
-
-static int64_t shards_of(const zn_value *v) {
-    return v->op == ZN_OP_BN_STATS       ? zn_attr_of(v, BN_STATS, shards)->i
-           : v->op == ZN_OP_BN_GRAD_SUMS ? zn_attr_of(v, BN_GRAD_SUMS, shards)->i
-           : v->op == ZN_OP_SUM_ROWS     ? zn_attr_of(v, SUM_ROWS, shards)->i
-                                         : 0;
-}
 
 static void new_group(fuse_ctx *c, zn_value *v) {
     fusion g = {.anchor = v, .first_id = v->id, .last_id = v->id};
@@ -59,27 +53,33 @@ static void new_group(fuse_ctx *c, zn_value *v) {
     zn_vec_push(&c->arena, &c->groups, g);
 }
 
-static int group_of(const zn_value *v) {
-    return zn_op_table[v->op].kernel == ZN_KERNEL_ALIAS || v->op == ZN_OP_FLATTEN || v->op == ZN_OP_UNFLATTEN
-               ? group_of(v->operand[0]) /* a view may be made in place of a copy: it depends as its operand does */
-               : v->group;
+/* A view may be made in place of a copy: it depends as its operand does. */
+static bool may_be_view(const zn_value *v) {
+    return zn_op_table[v->op].kernel == ZN_KERNEL_ALIAS || v->op == ZN_OP_FLATTEN || v->op == ZN_OP_UNFLATTEN;
+}
+static int group_of(const fuse_ctx *c, const zn_value *v) {
+    return c->source[v->id]->group;
 }
 
-/* Does group `from` need, directly or not, what group `on` computes? */
+/* Does group `from` need, directly or not, what group `on` computes? Looks only at groups that reach into the part of
+ * the function behind the first value of `on`. */
 static bool depends(fuse_ctx *c, int from, int on) {
-    if (from < 0)
-        return false;
-    if (from == on)
-        return true;
-    fusion *g = &c->groups.at[from];
-    if (g->mark == c->mark || g->last_id < c->groups.at[on].first_id)
-        return false;
-    g->mark = c->mark;
-    for (size_t i = 0; i < g->values.n; i++)
-        for (int j = 0; j < g->values.at[i]->noperands; j++)
-            if (depends(c, group_of(g->values.at[i]->operand[j]), on))
-                return true;
-    return false;
+    c->mark++;
+    c->todo.n = 0;
+    for (;;) {
+        if (from == on)
+            return true;
+        fusion *g = from < 0 ? NULL : &c->groups.at[from];
+        if (g && g->mark != c->mark && g->last_id >= c->groups.at[on].first_id) {
+            g->mark = c->mark;
+            for (size_t i = 0; i < g->values.n; i++)
+                for (int j = 0; j < g->values.at[i]->noperands; j++)
+                    zn_vec_push(&c->arena, &c->todo, group_of(c, g->values.at[i]->operand[j]));
+        }
+        if (!c->todo.n)
+            return false;
+        from = c->todo.at[--c->todo.n];
+    }
 }
 
 static int inputs_of(const fusion *g) {
@@ -99,8 +99,7 @@ static bool legal(fuse_ctx *c, const zn_value *v, int k, unsigned full) {
         if (u->group == k && (full >> i & 1) && zn_op_table[u->op].kernel != ZN_KERNEL_ALIAS &&
             zn_type_equal(&u->type, &g->anchor->type))
             continue;
-        c->mark++;
-        if (depends(c, group_of(u), k))
+        if (depends(c, group_of(c, u), k))
             return false;
     }
     return true;
@@ -131,7 +130,7 @@ static bool only_feeds(const fuse_ctx *c, int h, const zn_value *v) {
         for (size_t q = i + 1; q < g->values.n; q++)
             for (int j = 0; j < g->values.at[q]->noperands; j++)
                 inside += g->values.at[q]->operand[j] == w;
-        if (!(zn_op_table[w->op].traits & ZN_T_MAP) || inside != c->uses[w->id] || !zn_type_equal(&w->type, &v->type))
+        if (!(zn_op_table[w->op].traits & ZN_T_MAP) || inside != w->nuses || !zn_type_equal(&w->type, &v->type))
             return false;
     }
     return true;
@@ -146,7 +145,6 @@ static void absorb(fuse_ctx *c, zn_value *v, int k) {
             !only_feeds(c, h, v))
             continue;
         fusion *from = &c->groups.at[h], *to = &c->groups.at[k];
-        c->mark++;
         if (to->values.n + from->values.n > MAX_VALUES || inputs_of(to) + inputs_of(from) > MAX_INPUTS ||
             depends(c, h, k))
             continue;
@@ -186,7 +184,7 @@ static void place_map(fuse_ctx *c, zn_value *v) {
         tried |= 1u << best;
         int k = v->operand[best]->group;
         const fusion *g = &c->groups.at[k];
-        if (g->map && !shards_of(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) &&
+        if (g->map && !zn_is_channel_sum(v->operand[best]) && zn_type_equal(&g->anchor->type, &v->type) &&
             legal(c, v, k, full)) {
             join(c, v, k);
             return;
@@ -200,10 +198,11 @@ static void place_sum(fuse_ctx *c, zn_value *v) {
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
         /* operand 1 of bn_grad_sums may be of the same kernel too */
-        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == shards_of(v)) && !shards_of(v->operand[0]) &&
-            zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
+        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == zn_value_shards(v)) &&
+            !zn_is_channel_sum(v->operand[0]) && zn_type_equal(&g->anchor->type, &v->operand[0]->type) &&
+            legal(c, v, k, 3)) {
             join(c, v, k);
-            g->shards = shards_of(v);
+            g->shards = zn_value_shards(v);
             g->nsums++;
             return;
         }
@@ -238,20 +237,15 @@ static bool is_norm(const zn_value *v) {
 
 /* Is every use of the rectified value r one that can compute it again: an input of a Winograd convolution, or the mask
  * of a gradient? Then r need not lie in memory. */
-static bool only_loaded(const zn_func *f, const zn_value *r) {
+static bool only_loaded(const zn_value *r) {
     bool any = false;
-    for (const zn_value *u = r->next; u; u = u->next)
-        for (int i = 0; i < u->noperands; i++)
-            if (u->operand[i] == r) {
-                bool input = reads_winograd(u) && i == 0, mask = u->op == ZN_OP_RELU_GRAD && i == 1;
-                if (!input && !mask)
-                    return false;
-                any |= input;
-            }
-    for (size_t i = 0; i < f->results.n; i++)
-        if (f->results.at[i] == r)
+    for (const zn_use *u = r->first_use; u; u = u->next) {
+        bool input = reads_winograd(u->user) && u->index == 0, mask = u->user->op == ZN_OP_RELU_GRAD && u->index == 1;
+        if (!input && !mask)
             return false;
-    return any;
+        any |= input;
+    }
+    return any && !r->nresults;
 }
 
 static char load_mark; /* note of a value that is computed while an input is loaded */
@@ -268,10 +262,10 @@ static zn_value *copy_before(zn_module *m, zn_func *f, zn_value *before, const z
 /* Gives each use of r its own copy of norm and activation, in front of it. */
 static void load_through(zn_module *m, zn_func *f, zn_value *r) {
     zn_value *norm = r->operand[0];
-    for (zn_value *u = r->next; u; u = u->next)
-        for (int i = 0; i < u->noperands; i++)
-            if (u->operand[i] == r)
-                u->operand[i] = copy_before(m, f, u, r, copy_before(m, f, u, norm, NULL));
+    for (zn_use *u = r->first_use, *next; u; u = next) {
+        next = u->next;
+        zn_value_set_operand(u->user, u->index, copy_before(m, f, u->user, r, copy_before(m, f, u->user, norm, NULL)));
+    }
     zn_value_remove(f, r);
     zn_value_remove(f, norm);
 }
@@ -281,7 +275,7 @@ static void find_loads(zn_module *m, zn_func *f) {
         v->note = NULL;
     for (zn_value *v = f->first, *next; v; v = next) {
         next = v->next;
-        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && zn_value_uses(f, v->operand[0]) == 1 && only_loaded(f, v))
+        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && v->operand[0]->nuses == 1 && only_loaded(v))
             load_through(m, f, v);
     }
 }
@@ -298,14 +292,11 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
         fuse_ctx c = {.pass = ctx};
         find_loads(m, f);
         zn_func_number(f);
-        c.uses = zn_new_n(&c.arena, int, (size_t)(f->last ? f->last->id + 1 : 1));
+        c.source = zn_new_n(&c.arena, const zn_value *, (size_t)(f->last ? f->last->id + 1 : 1));
         for (zn_value *v = f->first; v; v = v->next) {
             v->group = -1;
-            for (int i = 0; i < v->noperands; i++)
-                c.uses[v->operand[i]->id]++;
+            c.source[v->id] = may_be_view(v) ? c.source[v->operand[0]->id] : v;
         }
-        for (size_t i = 0; i < f->results.n; i++)
-            c.uses[f->results.at[i]->id]++;
         for (zn_value *v = f->first; v; v = v->next) {
             const zn_op_info *info = &zn_op_table[v->op];
             if ((info->traits & (ZN_T_LEAF | ZN_T_EFFECT)) || info->kernel == ZN_KERNEL_ALIAS ||
@@ -315,7 +306,7 @@ bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
                 continue;
             if (info->traits & ZN_T_MAP)
                 place_map(&c, v);
-            else if (shards_of(v))
+            else if (zn_is_channel_sum(v))
                 place_sum(&c, v);
             else
                 new_group(&c, v);

@@ -154,17 +154,6 @@ static zn_value *residual(init_ctx *c, place at, zn_value *x, zn_value *skip, zn
     return typed(c, v);
 }
 
-/* Uses of `old` from `from` on become uses of `by`. */
-static void replace_from(init_ctx *c, zn_value *from, zn_value *old, zn_value *by) {
-    for (zn_value *v = from; v; v = v->next)
-        for (int i = 0; i < v->noperands; i++)
-            if (v->operand[i] == old)
-                v->operand[i] = by;
-    for (size_t i = 0; i < c->f->results.n; i++)
-        if (c->f->results.at[i] == old)
-            c->f->results.at[i] = by;
-}
-
 /* ---- rules 1 to 4: residuals */
 
 typedef ZN_VEC(zn_value *) value_list;
@@ -178,7 +167,7 @@ typedef ZN_VEC(unit) unit_list;
 static bool chain_of(init_ctx *c, const zn_value *res, value_list *chain) {
     zn_value *x = res->operand[0], *end = res->operand[2];
     for (zn_value *v = end; v != x; v = v->operand[0]) {
-        if (v->op == ZN_OP_RESIDUAL || (zn_op_table[v->op].traits & ZN_T_LEAF) || zn_value_uses(c->f, v) != 1)
+        if (v->op == ZN_OP_RESIDUAL || (zn_op_table[v->op].traits & ZN_T_LEAF) || v->nuses != 1)
             return false;
         for (int i = 1; i < v->noperands; i++)
             if (v->operand[i]->op != ZN_OP_PARAM)
@@ -263,7 +252,7 @@ static void add_skip(init_ctx *c, const value_list *chain, const unit *u, size_t
     }
     zero_layer(c, u->layer);
     zn_value *y = residual(c, at, x, skip, end);
-    replace_from(c, next, end, y);
+    zn_value_replace(c->f, end, y, y);
 }
 
 static void split(init_ctx *c, zn_value *res, const value_list *chain, const unit_list *units) {
@@ -282,8 +271,8 @@ static void split(init_ctx *c, zn_value *res, const value_list *chain, const uni
         return;
     }
     zero_layer(c, last->layer);
-    res->operand[0] = x;
-    res->operand[1] = skip;
+    zn_value_set_operand(res, 0, x);
+    zn_value_set_operand(res, 1, skip);
     zn_attr_of(res, RESIDUAL, policy)->s = "zero";
     zn_pass_log(c->pass, "init: line %u: residual of %zu units: a skip around each, in place of the file's shortcut",
                 res->span.line, units->n);
@@ -305,7 +294,7 @@ static void bottleneck(init_ctx *c, zn_value *res, const value_list *chain, cons
     zn_value *skip = skip_of(c, at, x0, u0, res->operand[2], units->n - 1);
     if (!skip)
         return;
-    res->operand[1] = skip;
+    zn_value_set_operand(res, 1, skip);
     zn_attr_of(res, RESIDUAL, policy)->s = "zero";
     zn_pass_log(c->pass, "init: line %u: bottleneck of %zu units: the add stays at the last, its shortcut is replaced",
                 res->span.line, units->n);
@@ -321,16 +310,15 @@ static zn_value *last_weighted(zn_value *v, const zn_value *stop) {
 /* ---- rule 5: outside residuals */
 
 /* Max pooling that follows the layer after norms and activations only; NULL if none. */
-static const zn_value *pooling_after(const init_ctx *c, const zn_value *v) {
-    for (const zn_value *u = v->next; u; u = u->next)
-        for (int i = 0; i < u->noperands; i++)
-            if (u->operand[i] == v && zn_value_uses(c->f, v) == 1)
-                return u->op == ZN_OP_MAXPOOL ? u : is_norm_or_activation(u) ? pooling_after(c, u) : NULL;
-    return NULL;
+static const zn_value *pooling_after(const zn_value *v) {
+    do
+        v = v->nuses == 1 && v->first_use ? v->first_use->user : NULL;
+    while (v && is_norm_or_activation(v));
+    return v && v->op == ZN_OP_MAXPOOL ? v : NULL;
 }
 
 static zn_value *pooled_or_sliced(init_ctx *c, place at, zn_value *x, const zn_value *y, const int64_t stride[2]) {
-    const zn_value *pool = stride[0] > 1 || stride[1] > 1 ? pooling_after(c, y) : NULL;
+    const zn_value *pool = stride[0] > 1 || stride[1] > 1 ? pooling_after(y) : NULL;
     if (!pool)
         return subsample(c, at, x, stride);
     zn_value *v = build(c, at, ZN_OP_MAXPOOL, 1, &x);
@@ -350,12 +338,9 @@ static zn_value *pooled_or_sliced(init_ctx *c, place at, zn_value *x, const zn_v
 static void outside(init_ctx *c, zn_value *layer) {
     int64_t in = width_in(layer), out = width_out(layer), stride[2];
     zn_value *x = layer->operand[0], *end = layer;
-    if (layer->next && layer->next->op == ZN_OP_BIAS && layer->next->operand[0] == layer)
-        end = layer->next;
-    else
-        for (zn_value *v = layer->next; v; v = v->next) /* the bias may stand behind its parameter's read */
-            if (v->op == ZN_OP_BIAS && v->operand[0] == layer)
-                end = v;
+    for (const zn_use *u = layer->first_use; u; u = u->next)
+        if (u->user->op == ZN_OP_BIAS && u->index == 0)
+            end = u->user;
     if (out <= in || !explain(x, end, stride)) {
         set_algorithm12(c, layer);
         return;
@@ -369,8 +354,8 @@ static void outside(init_ctx *c, zn_value *layer) {
     zn_attr_of(v, PAD_CHANNELS, channels)->i = out;
     zn_attr_of(v, PAD_CHANNELS, spanning)->i = c->o.spanning;
     v = hadamard(c, at, typed(c, v));
-    zn_value *next = at.before, *y = residual(c, at, x, v, end);
-    replace_from(c, next, end, y);
+    zn_value *y = residual(c, at, x, v, end);
+    zn_value_replace(c->f, end, y, y);
     zn_pass_log(c->pass, "init: line %u: layer %lld to %lld outside residuals: 0, beside pad and a Hadamard transform",
                 layer->span.line, (long long)in, (long long)out);
 }
@@ -452,7 +437,7 @@ static void zero_augment(init_ctx *c) {
         set_head(c, head);
     for (zn_value *v = c->f->first; v; v = v->next)
         v->note = NULL;
-    zn_remove_unused(c->m, c->f);
+    zn_remove_unused(c->f);
     zn_remove_unread_params(c->m);
 }
 

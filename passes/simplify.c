@@ -2,6 +2,8 @@
  *
  * Only what holds bit for bit: not x + 0 (it changes -0), not x * 0, not hadamard(hadamard(x)) (it rounds).
  * Terminates: every step removes a value. Preserves order. */
+#include <string.h>
+
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "passes/util.h"
@@ -18,18 +20,46 @@ static bool equal_values(const zn_value *a, const zn_value *b) {
     return true;
 }
 
+static uint64_t mix(uint64_t h, uint64_t x) {
+    h = (h ^ x) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
+/* Of what equal_values compares. */
 static size_t hash_of(const zn_value *v) {
-    size_t h = (size_t)v->op * 0x9E3779B97F4A7C15u;
+    uint64_t h = mix(0, v->op);
     for (int i = 0; i < v->noperands; i++)
-        h = (h ^ (size_t)v->operand[i]->id) * 0x100000001B3u;
-    return h;
+        h = mix(h, (uint64_t)v->operand[i]->id);
+    for (int i = 0, first = zn_op_attr_first(v->op), n = zn_op_attr_count(v->op); i < n; i++) {
+        const zn_attr *a = &v->attr[i];
+        uint64_t bits;
+        memcpy(&bits, &a->f, sizeof bits);
+        switch (zn_attr_table[first + i].kind) {
+        case ZN_ATTR_INT:
+        case ZN_ATTR_BOOL:
+            h = mix(h, (uint64_t)a->i);
+            break;
+        case ZN_ATTR_FLOAT:
+            h = mix(h, bits);
+            break;
+        case ZN_ATTR_INTS:
+            for (int j = 0; j < a->n; j++)
+                h = mix(h, (uint64_t)a->v[j]);
+            break;
+        case ZN_ATTR_STR:
+            for (const char *s = a->s ? a->s : ""; *s; s++)
+                h = mix(h, (unsigned char)*s);
+            break;
+        }
+    }
+    return (size_t)h;
 }
 
 static zn_value *simpler(zn_value *v) {
     return v->op == ZN_OP_MUL_CONST && zn_attr_of(v, MUL_CONST, value)->f == 1 ? v->operand[0] : NULL;
 }
 
-static size_t simplify_func(zn_module *m, zn_func *f) {
+static size_t simplify_func(zn_func *f) {
     size_t removed = 0, n = 0, cap = 64;
     zn_func_number(f);
     for (zn_value *v = f->first; v; v = v->next)
@@ -53,17 +83,17 @@ static size_t simplify_func(zn_module *m, zn_func *f) {
             table[i] = v;
             continue;
         }
-        zn_value_replace(f, v, by);
+        zn_value_replace(f, v, by, NULL);
         zn_value_remove(f, v);
         removed++;
     }
     zn_arena_free(&scratch);
-    return removed + (size_t)zn_remove_unused(m, f);
+    return removed + (size_t)zn_remove_unused(f);
 }
 
 bool zn_pass_simplify(zn_module *m, zn_pass_ctx *ctx) {
     for (zn_func *f = m->funcs; f; f = f->next) {
-        size_t n = simplify_func(m, f);
+        size_t n = simplify_func(f);
         if (n)
             zn_pass_log(ctx, "simplify: @%s: removed %zu values", f->name, n);
     }

@@ -1,50 +1,30 @@
 /* See util.h. */
 #include "passes/util.h"
 
-#include <string.h>
-
-bool zn_remove_unused(zn_module *m, zn_func *f) {
-    static char used;
+bool zn_remove_unused(zn_func *f) {
     bool any = false;
-    (void)m;
-    for (zn_value *v = f->first; v; v = v->next)
-        v->note = NULL;
-    for (size_t i = 0; i < f->results.n; i++)
-        f->results.at[i]->note = &used;
     for (zn_value *v = f->last, *prev; v; v = prev) {
         prev = v->prev;
-        if (v->note || v->op == ZN_OP_ARG || (zn_op_table[v->op].traits & ZN_T_EFFECT)) {
-            for (int i = 0; i < v->noperands; i++)
-                v->operand[i]->note = &used;
-        } else {
+        if (!v->nuses && v->op != ZN_OP_ARG && !(zn_op_table[v->op].traits & ZN_T_EFFECT)) {
             zn_value_remove(f, v);
             any = true;
         }
     }
-    for (zn_value *v = f->first; v; v = v->next)
-        v->note = NULL;
     return any;
 }
 
-static bool is_read(const zn_module *m, const char *name) {
-    for (const zn_func *f = m->funcs; f; f = f->next)
-        for (const zn_value *v = f->first; v; v = v->next)
-            if ((v->op == ZN_OP_PARAM && !strcmp(zn_attr_of(v, PARAM, name)->s, name)) ||
-                (v->op == ZN_OP_STORE && !strcmp(zn_attr_of(v, STORE, name)->s, name)))
-                return true;
-    return false;
-}
-
 void zn_remove_unread_params(zn_module *m) {
-    m->last_param = NULL;
-    for (zn_param **at = &m->params; *at;) {
-        if (is_read(m, (*at)->name)) {
-            m->last_param = *at;
-            at = &(*at)->next;
-        } else {
-            *at = (*at)->next;
+    zn_arena scratch = {0};
+    bool *keep = zn_new_n(&scratch, bool, m->nparams + 1);
+    for (const zn_func *f = m->funcs; f; f = f->next)
+        for (const zn_value *v = f->first; v; v = v->next) {
+            bool param = v->op == ZN_OP_PARAM;
+            if (param || v->op == ZN_OP_STORE)
+                keep[zn_param_find(m, param ? zn_attr_of(v, PARAM, name)->s : zn_attr_of(v, STORE, name)->s)->index] =
+                    true;
         }
-    }
+    zn_params_filter(m, keep);
+    zn_arena_free(&scratch);
 }
 
 zn_value *zn_value_copy(zn_module *m, zn_func *f, zn_value *before, const zn_value *v, zn_value *const *operand) {

@@ -5,7 +5,7 @@
 #include "ir/module.h"
 
 /* Removes values without effect that nothing uses; true if any was. */
-bool zn_remove_unused(zn_module *m, zn_func *f);
+bool zn_remove_unused(zn_func *f);
 /* Removes parameters that no function reads or stores. */
 void zn_remove_unread_params(zn_module *m);
 /* A copy of v with the given operands, in front of `before` (NULL: at the end of f). Type and group are copied. */

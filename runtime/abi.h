@@ -3,8 +3,8 @@
  * Standalone C, no other header of znet: the backend writes these structs as constants, by JIT and in object files
  * alike, and the runtime drives them. A change of any struct here raises ZN_ABI_VERSION.
  *
- * Memory: four spaces. PARAM holds parameters, statistics and optimizer state, one after the other; ARENA is the work
- * space of a step; BATCH0 holds what the loader fills (images, labels), of which there are two copies that take turns;
+ * Memory: three spaces. PARAM holds parameters, statistics and optimizer state, one after the other; ARENA is the work
+ * space of a step; BATCH holds what the loader fills (images, labels), of which there are two copies that take turns;
  * every base is aligned to ZN_ALIGN bytes. Offsets are in bytes.
  *
  * A step is a table of phases, run in order. A phase is a kernel and `outer` units of work; the runtime cuts
@@ -90,6 +90,7 @@ typedef struct zn_tensor_desc {
     uint32_t spanning;
     uint64_t in_file; /* stands in the weights file */
     uint64_t trained;
+    uint64_t line; /* of the user's file; 0 = none */
 } zn_tensor_desc;
 
 enum { ZN_SOURCE_NONE, ZN_SOURCE_DIGITS, ZN_SOURCE_NOISE, ZN_SOURCE_MNIST, ZN_SOURCE_IDX, ZN_SOURCE_CIFAR10 };

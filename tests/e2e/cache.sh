@@ -75,7 +75,7 @@ if mount -t tmpfs -o size=16k,mode=700 none "$tmp/full" 2>/dev/null; then
     equal "a full disk: digest" "$right" "$digest"
     run --cache-dir="$tmp/full"
     equal "a full disk: digest of the next run" "$right" "$digest"
-    equal "a full disk: nothing half-written" 0 "$(find "$tmp/full" -name '.new-*' | wc -l)"
+    equal "a full disk: nothing half-written" 0 "$(find "$tmp/full" -name '.*.tmp' | wc -l)"
     umount "$tmp/full"
 else
     skip "a full disk: cannot mount a small one"
@@ -90,7 +90,7 @@ wait
 for i in 1 2 3 4; do
     equal "four at once: digest $i" "$right" "$(sed -n 's/^weights sha256:\(.*\)$/\1/p' "$tmp/at-once.$i")"
 done
-equal "four at once: no temporary file is left" 0 "$(find "$cache" -name '.new-*' | wc -l)"
+equal "four at once: no temporary file is left" 0 "$(find "$cache" -name '.*.tmp' | wc -l)"
 run --cache-dir="$cache"
 equal "four at once: all is there" 1 "$made"
 

@@ -18,7 +18,7 @@ static const struct {
 } target = {"aarch64-linux-gnu", "native", 183};
 
 static const char *const family_names[ZN_KERNEL_COUNT] = {
-#define ZN_KERNEL(ID, name, emit, doc) [ZN_KERNEL_##ID] = name,
+#define ZN_KERNEL(ID, name, plan, emit, doc) [ZN_KERNEL_##ID] = name,
 #include "ir/kernels.def"
 };
 
