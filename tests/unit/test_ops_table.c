@@ -46,7 +46,7 @@ static void every_operation_has_its_files(void) {
         snprintf(used, sizeof used,
                  o->traits & ZN_T_EFFECT ? "  %s "
                  : i == ZN_OP_ARG        ? "(%%"
-                 : i == ZN_OP_PARAM      ? ", @"
+                 : i == ZN_OP_PARAM      ? " @"
                                          : "= %s ",
                  o->text);
         bool golden = some_file("op_", o->text, used);
