@@ -461,6 +461,7 @@ static bool read_value(reader *r, zn_func *f) {
             return fail(r, "bad group");
         v->group = (int)group;
     }
+    v->keep = take(r, "keep");
     return read_loc(r, &v->span) && (number < 0 || define(r, number, v));
 }
 

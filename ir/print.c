@@ -178,6 +178,8 @@ static void print_value(zn_module *m, const zn_value *v, zn_buf *out) {
     }
     if (v->group >= 0)
         zn_buf_printf(out, " group %d", v->group);
+    if (v->keep)
+        zn_buf_puts(out, " keep");
     print_loc(v->span, out);
     zn_buf_putc(out, '\n');
 }
