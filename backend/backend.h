@@ -78,15 +78,17 @@ bool zn_jit_add(zn_jit *j, const zn_objects *o, char **error);
 zn_kernel *zn_jit_kernel(zn_jit *j, const char *symbol);
 void zn_jit_free(zn_jit *j);
 
-/* Links objects with the runtime into an executable through a C compiler driver. Written under a temporary name beside
- * `out` and renamed. `log` gets the command (-v, -###). */
+/* Links objects with the runtime into an executable through a C compiler driver; `out` appears whole or not at all.
+ * `log` gets the command (-v, -###), `messages` what the driver printed. */
 typedef struct zn_link_options {
     const char *cc, *out, *runtime_dir; /* directory of libzn_runtime.a */
     const char *libs;                   /* what the runtime needs, space-separated */
     bool openblas, dry;                 /* dry: only log the command */
-    const char *save_temps;             /* keep objects under this prefix; NULL = no */
+    bool save_temps;                    /* keep the objects as OUT.o and OUT.a */
 } zn_link_options;
-bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, char **error);
+bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, zn_buf *messages, char **error);
+/* Ends a driver that runs. Async-signal-safe. */
+void zn_link_abandon(void);
 
 /* LLVM's version, "19.1.7". */
 const char *zn_backend_llvm_version(void);

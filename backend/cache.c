@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,27 +15,32 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/file.h"
 #include "support/ice.h"
 
-enum { HASH = 32, DAY = 86400, HOUR = 3600 };
+enum { HASH = 32, DAY = 86400, HOUR = 3600, MAX_ENTRY = 64 << 20 };
 static const char suffix[] = ".o";
-static const char temp_prefix[] = ".new-";
 
 typedef struct header {
     char magic[8];
     uint64_t size;
     unsigned char hash[HASH];
 } header;
-static const char magic[8] = {'z', 'n', 'o', 'b', 'j', '1', '\n', 0};
+static const char magic[8] = {'z', 'n', 'o', 'b', 'j', '2', '\n', 0};
 
 struct zn_cache {
     int fd; /* of the directory */
-    atomic_uint added;
+    char dir[PATH_MAX];
+    atomic_bool added;
 };
 
-static void sha256(const void *at, size_t n, unsigned char out[HASH]) {
-    if (!EVP_Digest(at, n, out, NULL, EVP_sha256(), NULL))
+/* Of an object under its key: an entry under another name is none. */
+static void sha256(const char *key, const void *at, size_t n, unsigned char out[HASH]) {
+    EVP_MD_CTX *h = EVP_MD_CTX_new();
+    if (!h || !EVP_DigestInit_ex(h, EVP_sha256(), NULL) || !EVP_DigestUpdate(h, key, ZN_CACHE_KEY) ||
+        !EVP_DigestUpdate(h, at, n) || !EVP_DigestFinal_ex(h, out, NULL))
         ZN_ICE("libcrypto has no SHA-256");
+    EVP_MD_CTX_free(h);
 }
 
 /* mkdir -p; the directories above are made as the user's umask says, the last one for the user alone. */
@@ -56,7 +62,7 @@ static bool make_directory(const char *dir) {
 
 zn_cache *zn_cache_open(const char *dir) {
     struct stat st;
-    if (!dir || !make_directory(dir))
+    if (!dir || strlen(dir) >= sizeof((zn_cache *)0)->dir || !make_directory(dir))
         return NULL;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) {
@@ -68,6 +74,7 @@ zn_cache *zn_cache_open(const char *dir) {
     if (!c)
         ZN_ICE("out of memory");
     c->fd = fd;
+    memcpy(c->dir, dir, strlen(dir) + 1);
     return c;
 }
 
@@ -122,31 +129,18 @@ static bool read_all(int fd, void *at, size_t n) {
     return true;
 }
 
-static bool write_all(int fd, const void *at, size_t n) {
-    for (const char *p = at; n;) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return false;
-        p += w;
-        n -= (size_t)w;
-    }
-    return true;
-}
-
 /* The object of an open entry, or NULL where the entry is not whole. */
-static char *read_entry(int fd, const struct stat *st, size_t *size) {
+static char *read_entry(int fd, const char *key, const struct stat *st, size_t *size) {
     header h;
     unsigned char hash[HASH];
-    if (st->st_size <= (off_t)sizeof h || !read_all(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) ||
-        h.size != (uint64_t)st->st_size - sizeof h)
+    if (st->st_size <= (off_t)sizeof h || st->st_size > MAX_ENTRY || !read_all(fd, &h, sizeof h) ||
+        memcmp(h.magic, magic, sizeof magic) || h.size != (uint64_t)st->st_size - sizeof h)
         return NULL;
     char *at = malloc((size_t)h.size);
     if (!at)
         ZN_ICE("out of memory");
     if (read_all(fd, at, (size_t)h.size)) {
-        sha256(at, (size_t)h.size, hash);
+        sha256(key, at, (size_t)h.size, hash);
         if (!memcmp(hash, h.hash, HASH)) {
             *size = (size_t)h.size;
             return at;
@@ -162,10 +156,10 @@ bool zn_cache_get(zn_cache *c, const char *key, zn_object *out) {
     if (!c)
         return false;
     name_of(key, name);
-    int fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC);
+    int fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO keeps nobody waiting */
     if (fd < 0)
         return false;
-    char *at = fstat(fd, &st) || !S_ISREG(st.st_mode) ? NULL : read_entry(fd, &st, &out->size);
+    char *at = fstat(fd, &st) || !S_ISREG(st.st_mode) ? NULL : read_entry(fd, key, &st, &out->size);
     if (at) {
         out->at = at;
         if (time(NULL) - st.st_mtime > DAY) /* it is in use: not among the oldest any more */
@@ -178,22 +172,21 @@ bool zn_cache_get(zn_cache *c, const char *key, zn_object *out) {
 }
 
 void zn_cache_put(zn_cache *c, const char *key, const zn_object *object) {
-    char name[ZN_CACHE_KEY + sizeof suffix], temp[64];
+    char name[ZN_CACHE_KEY + sizeof suffix], path[PATH_MAX];
     header h = {.size = object->size};
-    if (!c)
+    zn_file f;
+    if (!c || object->size > MAX_ENTRY - sizeof h)
         return;
-    unsigned number = atomic_fetch_add(&c->added, 1);
+    atomic_store(&c->added, true);
     name_of(key, name);
-    snprintf(temp, sizeof temp, "%s%ld-%u", temp_prefix, (long)getpid(), number);
-    memcpy(h.magic, magic, sizeof magic);
-    sha256(object->at, object->size, h.hash);
-    int fd = openat(c->fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (snprintf(path, sizeof path, "%s/%s", c->dir, name) >= (int)sizeof path || !zn_file_create(&f, path, false))
         return;
-    bool ok = write_all(fd, &h, sizeof h) && write_all(fd, object->at, object->size);
-    ok = close(fd) == 0 && ok;
-    if (!ok || renameat(c->fd, temp, c->fd, name))
-        unlinkat(c->fd, temp, 0);
+    memcpy(h.magic, magic, sizeof magic);
+    sha256(key, object->at, object->size, h.hash);
+    if (zn_file_add(&f, &h, sizeof h) && zn_file_add(&f, object->at, object->size))
+        zn_file_finish(&f);
+    else
+        zn_file_discard(&f);
 }
 
 typedef struct entry { /* of the directory */
@@ -221,7 +214,7 @@ static void trim(zn_cache *c, int64_t limit) {
     }
     for (const struct dirent *e; (e = readdir(d));) {
         size_t len = strlen(e->d_name);
-        bool temp = !strncmp(e->d_name, temp_prefix, sizeof temp_prefix - 1);
+        bool temp = len > 5 && e->d_name[0] == '.' && !strcmp(e->d_name + len - 4, ".tmp");
         if ((!temp && len != ZN_CACHE_KEY - 1 + sizeof suffix - 1) ||
             fstatat(c->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;

@@ -185,7 +185,8 @@ static k tensors(desc *d, size_t *n) {
     for (const zn_param *p = d->plan->m->params; p; p = p->next, i++)
         v[i] = RECORD(d, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank), dims(d, &p->type),
                       u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind), f32(d, p->init.a),
-                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)));
+                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)),
+                      u64(d, p->span.line));
     return array(d, v, *n);
 }
 

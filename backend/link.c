@@ -1,7 +1,11 @@
 /* Objects into an executable through the C compiler driver: the descriptor as an object and all kernels as one archive,
- * in temporary files beside the result, and one rename at the end. */
+ * in a directory of their own beside the result, and one rename at the end.
+ *
+ * The driver runs in a process group of its own, so that a signal ends it before its files are removed
+ * (zn_link_abandon), and what it prints names files by the user's names. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +15,13 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "support/file.h"
 #include "support/ice.h"
 
 extern char **environ;
 
 enum { MAX_ARGS = 128 };
+static const char result_name[] = "train", object_name[] = "train.o", archive_name[] = "kernels.a";
 
 typedef struct command {
     char *arg[MAX_ARGS];
@@ -50,26 +56,6 @@ static char *text(const char *fmt, ...) {
     return b.at;
 }
 
-static bool write_file(const char *path, const char *at, size_t n, char **error) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    while (fd >= 0 && n) {
-        ssize_t w = write(fd, at, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            break;
-        at += w;
-        n -= (size_t)w;
-    }
-    if (fd < 0 || n || close(fd)) {
-        *error = text("cannot write `%s`: %s", path, strerror(errno));
-        if (fd >= 0 && n)
-            close(fd);
-        return false;
-    }
-    return true;
-}
-
 static void log_command(const command *c, zn_buf *log) {
     for (int i = 0; log && i < c->n; i++)
         zn_buf_printf(log, "%s%s", i ? " " : "", c->arg[i]);
@@ -77,17 +63,70 @@ static void log_command(const command *c, zn_buf *log) {
         zn_buf_putc(log, '\n');
 }
 
-static bool run(command *c, char **error) {
+static volatile sig_atomic_t child; /* the driver's process; 0 = none */
+
+void zn_link_abandon(void) {
+    if (child > 0) {
+        kill(-(pid_t)child, SIGTERM);
+        while (waitpid((pid_t)child, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+}
+
+/* All that comes from fd, without the directory's name where it stands before a file's. */
+static void read_messages(int fd, const char *dir, zn_buf *out) {
+    char block[4096];
+    zn_buf raw = {0};
+    size_t n = strlen(dir);
+    for (ssize_t r; (r = read(fd, block, sizeof block)) > 0 || (r < 0 && errno == EINTR);)
+        if (r > 0)
+            zn_buf_add(&raw, block, (size_t)r);
+    for (const char *p = zn_buf_str(&raw); *p;) {
+        if (!strncmp(p, dir, n) && p[n] == '/')
+            p += n + 1;
+        else
+            zn_buf_putc(out, *p++);
+    }
+    zn_buf_free(&raw);
+}
+
+/* Starts the command with its standard error at fd. */
+static int start(command *c, int fd, pid_t *pid) {
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    if (posix_spawn_file_actions_init(&files) || posix_spawnattr_init(&attr))
+        ZN_ICE("out of memory");
+    posix_spawn_file_actions_adddup2(&files, fd, STDERR_FILENO);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setpgroup(&attr, 0);
+    int rc = posix_spawnp(pid, c->arg[0], &files, &attr, c->arg, environ);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&files);
+    return rc;
+}
+
+static bool run(command *c, const char *dir, zn_buf *messages, char **error) {
     pid_t pid;
-    int status, rc = posix_spawnp(&pid, c->arg[0], NULL, NULL, c->arg, environ);
+    int status, ends[2];
+    if (pipe2(ends, O_CLOEXEC)) {
+        *error = text("cannot make a pipe: %s", strerror(errno));
+        return false;
+    }
+    int rc = start(c, ends[1], &pid);
+    close(ends[1]);
     if (rc) {
+        close(ends[0]);
         *error = text("cannot run the C compiler driver `%s` that links the executable: %s; install one (gcc or clang) "
                       "or name it with --cc=PATH; `znetc run` needs none",
                       c->arg[0], strerror(rc));
         return false;
     }
+    child = pid;
+    read_messages(ends[0], dir, messages);
+    close(ends[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
+    child = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
     *error = WIFEXITED(status) && WEXITSTATUS(status) == 127
@@ -148,46 +187,99 @@ static void make_archive(const zn_object *o, size_t n, zn_buf *b) {
 
 /* ---- linking */
 
+static bool write_one(const char *path, const char *at, size_t n, char **error) {
+    if (zn_file_put(path, at, n, false))
+        return true;
+    *error = text("cannot write `%s`: %s", path, strerror(errno));
+    return false;
+}
+
 static bool write_inputs(const zn_objects *o, const char *object, const char *archive, char **error) {
     const zn_object *descriptor = &o->at[o->n - 1];
     zn_buf kernels = {0};
     make_archive(o->at, o->n - 1, &kernels);
-    bool ok = write_file(object, descriptor->at, descriptor->size, error) &&
-              write_file(archive, kernels.at, kernels.n, error);
+    bool ok =
+        write_one(object, descriptor->at, descriptor->size, error) && write_one(archive, kernels.at, kernels.n, error);
     zn_buf_free(&kernels);
     return ok;
 }
 
-static bool link_temps(const zn_objects *o, const zn_link_options *opt, const char *prefix, const char *temp,
-                       zn_buf *log, char **error) {
-    command c = {0};
-    char *object = text("%s.o", prefix), *archive = text("%s.a", prefix);
+static void make_command(const zn_link_options *opt, const char *out, const char *object, const char *archive,
+                         command *c) {
     char *lib = text("%s/libzn_runtime.a", opt->runtime_dir);
-    add(&c, opt->cc);
-    add_words(&c, "-o");
-    add(&c, temp);
-    add(&c, object);
-    add(&c, archive);
-    add(&c, lib);
-    add_words(&c, opt->libs);
+    add(c, opt->cc);
+    add_words(c, "-o");
+    add(c, out);
+    add(c, object);
+    add(c, archive);
+    add(c, lib);
+    add_words(c, opt->libs);
     if (opt->openblas)
-        add_words(&c, "-lopenblas");
-    add_words(&c, "-lm -lpthread -Wl,--gc-sections");
-    log_command(&c, log);
-    bool ok = opt->dry || (write_inputs(o, object, archive, error) && run(&c, error));
-    if (!opt->dry && !opt->save_temps) {
-        unlink(object);
-        unlink(archive);
-    }
+        add_words(c, "-lopenblas");
+    add_words(c, "-lm -lpthread -Wl,--gc-sections");
     free(lib);
-    free(archive);
-    free(object);
-    while (c.n)
-        free(c.arg[--c.n]);
+}
+
+/* A name as the driver takes it for a file's: not for an option, nor for a file of arguments. */
+static char *safe_name(const char *path) {
+    return text("%s%s", path[0] == '-' || path[0] == '@' ? "./" : "", path);
+}
+
+/* The program that stands in the scratch directory becomes opt->out, as any other result does. */
+static bool take_result(const zn_link_options *opt, const char *made, char **error) {
+    struct stat st;
+    const char *obstacle = zn_file_obstacle(opt->out);
+    int fd = open(made, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0 && !obstacle;
+    if (fd >= 0)
+        close(fd);
+    if (ok && stat(opt->out, &st) == 0) /* as linkers do: what replaces a file may be run by whom the file was for */
+        ok = chmod(made, (st.st_mode & 07777) | 0100) == 0;
+    ok = ok && rename(made, opt->out) == 0;
+    if (!ok)
+        *error = text("cannot write `%s`: %s", opt->out, obstacle ? obstacle : strerror(errno));
     return ok;
 }
 
-bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, char **error) {
+static bool link_in(const zn_scratch *s, const zn_objects *o, const zn_link_options *opt, zn_buf *messages,
+                    char **error) {
+    char *made = text("%s/%s", s->dir, result_name), *object = text("%s/%s", s->dir, object_name),
+         *archive = text("%s/%s", s->dir, archive_name);
+    command c = {0};
+    make_command(opt, made, object, archive, &c);
+    bool ok =
+        write_inputs(o, object, archive, error) && run(&c, s->dir, messages, error) && take_result(opt, made, error);
+    while (c.n)
+        free(c.arg[--c.n]);
+    free(archive);
+    free(object);
+    free(made);
+    return ok;
+}
+
+/* The command as a user would give it, with the objects under the names that --save-temps gives them. */
+static void log_link(const zn_link_options *opt, zn_buf *log) {
+    char *out = safe_name(opt->out), *object = text("%s.o", out), *archive = text("%s.a", out);
+    command c = {0};
+    make_command(opt, out, object, archive, &c);
+    log_command(&c, log);
+    while (c.n)
+        free(c.arg[--c.n]);
+    free(archive);
+    free(object);
+    free(out);
+}
+
+static bool save_temps(const zn_objects *o, const char *out, char **error) {
+    char *object = text("%s.o", out), *archive = text("%s.a", out);
+    bool ok = write_inputs(o, object, archive, error);
+    free(archive);
+    free(object);
+    return ok;
+}
+
+bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, zn_buf *messages, char **error) {
+    zn_scratch s;
     if (!exists(opt->runtime_dir)) {
         *error =
             text("no libzn_runtime.a in `%s`: znetc finds the runtime relative to itself, in its build tree or where "
@@ -195,14 +287,18 @@ bool zn_link(const zn_objects *o, const zn_link_options *opt, zn_buf *log, char 
                  opt->runtime_dir);
         return false;
     }
-    char *temp = text("%s.%ld.tmp", opt->out, (long)getpid());
-    bool ok = link_temps(o, opt, opt->save_temps ? opt->save_temps : temp, temp, log, error);
-    if (ok && !opt->dry && rename(temp, opt->out)) {
+    if (log)
+        log_link(opt, log);
+    if (opt->dry)
+        return true;
+    char *beside = safe_name(opt->out);
+    bool ok = zn_scratch_open(&s, beside, (const char *const[]){result_name, object_name, archive_name, NULL});
+    free(beside);
+    if (!ok) {
         *error = text("cannot write `%s`: %s", opt->out, strerror(errno));
-        ok = false;
+        return false;
     }
-    if (!ok && !opt->dry)
-        unlink(temp);
-    free(temp);
+    ok = (!opt->save_temps || save_temps(o, opt->out, error)) && link_in(&s, o, opt, messages, error);
+    zn_scratch_close(&s);
     return ok;
 }

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How often each activation is read and written in a step: bench/bytes.py FILE.znet [PREFIX [ZNETC OPTIONS...]]
 
 Counts activations, that is buffers of the work space with four dimensions that are no weights, in the plan of @train_step

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Measures znet and its rivals in turns on the same work; run by bench/compare.sh, whose head says how to set it up.
 
 Every round trains each program for a few seconds, one after the other, on the same processors; a round's ratio is that of

@@ -1,4 +1,5 @@
-/* The table: layer | output | parameters | FLOPs | bytes | init, then totals and memory by term. */
+/* The table: layer | kernel | output | parameters | FLOPs of an image | MB of a batch | init, a sum for every labelled
+ * stage, totals, and memory by term up to the peak that a run will measure. The same as JSON. */
 #include "driver/check.h"
 
 #include <string.h>
@@ -8,9 +9,25 @@
 
 typedef struct row {
     const char *layer, *init;
-    zn_type output;
-    int64_t params, flops, bytes;
+    const zn_value *value;
+    int64_t params, flops, bytes; /* flops of one image, bytes of a batch */
 } row;
+
+typedef struct table {
+    ZN_VEC(row) rows;
+    row total;
+    size_t name_width;
+} table;
+
+/* What a training program takes beside its plan and its data: code, libc, stacks (measured: 2.3 to 2.9 MB), and what
+ * the compiler takes on top where it runs the program itself (LLVM; measured: 60 to 65 MB). */
+static const int64_t program_bytes = 2500000, compiler_bytes = 62000000;
+
+/* Images of the splits that sources have; those of idx are known when its files are read. */
+static const struct {
+    const char *source;
+    int64_t train, test;
+} sizes[] = {{"digits", 10000, 2000}, {"mnist", 60000, 10000}, {"cifar10", 50000, 10000}};
 
 /* FLOPs of the forward pass for one image: a fused multiply-add counts as two. */
 static int64_t flops_of(const zn_value *v) {
@@ -63,8 +80,37 @@ static const char *layer_name(zn_module *m, const zn_value *v) {
                                                  : text;
 }
 
+/* kh, kw, stride h, stride w of a window; false where v has none. */
+static bool window_of(const zn_value *v, int64_t out[4]) {
+    const zn_attr *k = NULL, *stride;
+    switch (v->op) {
+    case ZN_OP_CONV:
+        out[0] = v->operand[1]->type.dim[0];
+        out[1] = v->operand[1]->type.dim[1];
+        stride = zn_attr_of(v, CONV, stride);
+        break;
+    case ZN_OP_MAXPOOL:
+        k = zn_attr_of(v, MAXPOOL, k);
+        stride = zn_attr_of(v, MAXPOOL, stride);
+        break;
+    case ZN_OP_AVGPOOL:
+        k = zn_attr_of(v, AVGPOOL, k);
+        stride = zn_attr_of(v, AVGPOOL, stride);
+        break;
+    default:
+        return false;
+    }
+    if (k) {
+        out[0] = k->v[0];
+        out[1] = k->v[1];
+    }
+    out[2] = stride->v[0];
+    out[3] = stride->v[1];
+    return true;
+}
+
 static row row_of(zn_module *m, const zn_value *v) {
-    row r = {.layer = layer_name(m, v), .init = "", .output = v->type, .flops = flops_of(v)};
+    row r = {.layer = layer_name(m, v), .init = "", .value = v, .flops = flops_of(v)};
     for (int i = 0; i < v->noperands; i++)
         if (v->operand[i]->op == ZN_OP_PARAM) {
             const zn_param *p = zn_param_find(m, zn_attr_of(v->operand[i], PARAM, name)->s);
@@ -77,6 +123,51 @@ static row row_of(zn_module *m, const zn_value *v) {
     return r;
 }
 
+static void add(row *sum, const row *r) {
+    sum->params += r->params;
+    sum->flops += r->flops;
+    sum->bytes += r->bytes;
+}
+
+static table make_table(zn_module *m) {
+    const zn_func *f = zn_func_find(m, "forward");
+    table t = {.name_width = 5};
+    for (const zn_value *v = f->first; v; v = v->next) {
+        if (zn_op_table[v->op].traits & ZN_T_LEAF)
+            continue;
+        row r = row_of(m, v), *last = t.rows.n ? &t.rows.at[t.rows.n - 1] : NULL;
+        if (v->op == ZN_OP_BIAS && last && zn_type_equal(&last->value->type, &v->type)) {
+            r.bytes = 0; /* the layer's own */
+            add(last, &r);
+        } else {
+            zn_vec_push(&m->arena, &t.rows, r);
+            t.name_width = strlen(r.layer) > t.name_width ? strlen(r.layer) : t.name_width;
+        }
+        add(&t.total, &r);
+    }
+    return t;
+}
+
+/* The label that a path starts with, where more follows: its length, or 0. */
+static size_t stage_of(const char *path) {
+    const char *dot = strchr(path, '.');
+    return dot ? (size_t)(dot - path) : 0;
+}
+
+/* Sums rows from `from` on that belong to one stage; gives the first row after it. */
+static size_t sum_stage(const table *t, size_t from, row *sum) {
+    const char *path = t->rows.at[from].value->path;
+    size_t n = stage_of(path), i = from;
+    *sum = (row){0};
+    for (; i < t->rows.n; i++) {
+        const char *other = t->rows.at[i].value->path;
+        if (stage_of(other) != n || strncmp(other, path, n) != 0)
+            break;
+        add(sum, &t->rows.at[i]);
+    }
+    return i;
+}
+
 /* "[32, 32, 16]": without the batch */
 static void shape_text(const zn_type *t, zn_buf *out) {
     zn_buf_putc(out, '[');
@@ -85,76 +176,213 @@ static void shape_text(const zn_type *t, zn_buf *out) {
     zn_buf_putc(out, ']');
 }
 
-static void print_rows(const row *rows, size_t n, zn_buf *out) {
-    size_t width = 5;
-    for (size_t i = 0; i < n; i++)
-        width = strlen(rows[i].layer) > width ? strlen(rows[i].layer) : width;
-    int w = (int)(width < 60 ? width : 60);
-    zn_buf_printf(out, "%-*s  %-16s %14s %16s %14s  %s\n", w, "layer", "output", "parameters", "FLOPs", "bytes",
-                  "init");
-    for (size_t i = 0; i < n; i++) {
-        char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX], bytes[ZN_NUMBER_MAX];
-        zn_buf shape = {0};
-        shape_text(&rows[i].output, &shape);
-        zn_i64_grouped(rows[i].params, params);
-        zn_i64_grouped(rows[i].flops, flops);
-        zn_i64_grouped(rows[i].bytes, bytes);
-        zn_buf line = {0};
-        zn_buf_printf(&line, "%-*s  %-16s %14s %16s %14s  %s", w, rows[i].layer, zn_buf_str(&shape), params, flops,
-                      bytes, rows[i].init);
-        while (line.n && line.at[line.n - 1] == ' ')
-            line.at[--line.n] = 0;
-        zn_buf_printf(out, "%s\n", zn_buf_str(&line));
-        zn_buf_free(&line);
-        zn_buf_free(&shape);
-    }
+/* "3x3 s2"; nothing of a value without a window */
+static void window_text(const zn_value *v, zn_buf *out) {
+    int64_t w[4];
+    if (!window_of(v, w))
+        return;
+    zn_buf_printf(out, "%lldx%lld", (long long)w[0], (long long)w[1]);
+    if (w[2] != w[3])
+        zn_buf_printf(out, " s%lldx%lld", (long long)w[2], (long long)w[3]);
+    else if (w[2] != 1)
+        zn_buf_printf(out, " s%lld", (long long)w[2]);
 }
 
-static void print_term(zn_buf *out, const char *name, int64_t x) {
-    char text[ZN_NUMBER_MAX];
-    zn_i64_grouped(x, text);
-    zn_buf_printf(out, "  %-44s %16s bytes\n", name, text);
-}
-
-static void print_memory(const zn_module *m, const zn_plan *plan, zn_buf *out) {
-    int64_t weights = 0, state = 0, i = 0,
-            arena = plan->train.arena_size > plan->eval.arena_size ? plan->train.arena_size : plan->eval.arena_size;
-    int64_t scratch =
-        plan->train.scratch_size > plan->eval.scratch_size ? plan->train.scratch_size : plan->eval.scratch_size;
-    for (const zn_param *p = m->params; p; p = p->next, i++)
-        *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
-    zn_buf_puts(out, "memory\n");
-    print_term(out, "parameters and statistics", weights);
-    print_term(out, "optimizer state", state);
-    print_term(out, "arena (activations, gradients)", arena);
-    print_term(out, "batches (two)", 2 * plan->batch_size);
-    print_term(out, "scratch, a thread", scratch);
-    print_term(out, "total without scratch and data set", weights + state + arena + 2 * plan->batch_size);
-}
-
-void zn_check_print(zn_module *m, const zn_plan *plan, zn_buf *out) {
-    const zn_func *f = zn_func_find(m, "forward");
-    ZN_VEC(row) rows = {0};
+static void print_line(const table *t, const char *name, const char *window, const char *shape, const row *r,
+                       zn_buf *out) {
     char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX];
-    int64_t all_params = 0, all_flops = 0;
-    for (const zn_value *v = f->first; v; v = v->next) {
-        if (zn_op_table[v->op].traits & ZN_T_LEAF)
+    zn_buf line = {0};
+    zn_i64_grouped(r->params, params);
+    zn_i64_grouped(r->flops, flops);
+    zn_buf_printf(&line, "%-*s  %-8s %-16s %14s %16s %12.2f  %s", (int)(t->name_width < 60 ? t->name_width : 60), name,
+                  window, shape, params, flops, (double)r->bytes * 1e-6, r->init ? r->init : "");
+    while (line.n && line.at[line.n - 1] == ' ')
+        line.at[--line.n] = 0;
+    zn_buf_printf(out, "%s\n", zn_buf_str(&line));
+    zn_buf_free(&line);
+}
+
+static void print_row(const table *t, const row *r, zn_buf *out) {
+    zn_buf shape = {0}, window = {0};
+    shape_text(&r->value->type, &shape);
+    window_text(r->value, &window);
+    print_line(t, r->layer, zn_buf_str(&window), zn_buf_str(&shape), r, out);
+    zn_buf_free(&shape);
+    zn_buf_free(&window);
+}
+
+static void print_rows(const table *t, zn_buf *out) {
+    zn_buf_printf(out, "%-*s  %-8s %-16s %14s %16s %12s  %s\n", (int)(t->name_width < 60 ? t->name_width : 60), "layer",
+                  "kernel", "output", "parameters", "FLOPs/image", "MB/batch", "init");
+    for (size_t i = 0; i < t->rows.n;) {
+        row sum;
+        const char *path = t->rows.at[i].value->path;
+        size_t stage = stage_of(path), end = sum_stage(t, i, &sum);
+        for (; i < end; i++)
+            print_row(t, &t->rows.at[i], out);
+        if (!stage)
             continue;
-        row r = row_of(m, v);
-        if (v->op == ZN_OP_BIAS && rows.n && zn_type_equal(&rows.at[rows.n - 1].output, &r.output)) {
-            rows.at[rows.n - 1].params += r.params; /* the layer's own */
-            rows.at[rows.n - 1].flops += r.flops;
-        } else {
-            zn_vec_push(&m->arena, &rows, r);
-        }
-        all_flops += r.flops;
-        all_params += r.params;
+        zn_buf name = {0};
+        zn_buf_printf(&name, "= %.*s", (int)stage, path);
+        print_line(t, zn_buf_str(&name), "", "", &sum, out);
+        zn_buf_free(&name);
     }
-    print_rows(rows.at, rows.n, out);
-    zn_i64_grouped(all_params, params);
-    zn_i64_grouped(all_flops, flops);
+}
+
+/* ---- memory */
+
+enum { TERMS = 8 };
+typedef struct memory {
+    struct {
+        const char *name, *key;
+        int64_t bytes;
+    } term[TERMS];
+    int n, threads;
+    bool data_known;
+    int64_t peak;
+} memory;
+
+static void term(memory *x, const char *name, const char *key, int64_t bytes) {
+    x->term[x->n].name = name;
+    x->term[x->n].key = key;
+    x->term[x->n++].bytes = bytes;
+    x->peak += bytes;
+}
+
+/* Bytes of both splits: a byte an element and one a label; of the order of the training images: four each. */
+static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t *order) {
+    const char *source = zn_conf_str(m, "data.source", "");
+    int64_t train = 0, test = 0;
+    const zn_conf *noise = zn_conf_get(m, "data.noise");
+    if (!strcmp(source, "noise") && noise && noise->n == 5) {
+        train = (int64_t)noise->v[4];
+        test = train / 10;
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (!strcmp(source, sizes[i].source)) {
+            train = sizes[i].train;
+            test = sizes[i].test;
+        }
+    *data = (train + test) * (image + 1);
+    *order = 4 * train;
+    return train > 0;
+}
+
+static memory make_memory(const zn_module *m, const zn_plan *plan, int threads) {
+    memory x = {.threads = threads};
+    int64_t weights = 0, state = 0, data, order, scratch = plan->train.scratch_size, arena = plan->train.arena_size;
+    const zn_type *image = &plan->train.func->args.at[0]->type;
+    if (plan->eval.arena_size > arena)
+        arena = plan->eval.arena_size;
+    if (plan->eval.scratch_size > scratch)
+        scratch = plan->eval.scratch_size;
+    for (const zn_param *p = m->params; p; p = p->next)
+        *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
+    x.data_known = data_bytes(m, zn_type_count(image) / image->dim[0], &data, &order);
+    term(&x, "parameters and statistics", "parameters", weights);
+    term(&x, "optimizer state", "optimizer_state", state);
+    term(&x, "arena (activations, gradients)", "arena", arena);
+    term(&x, "batches (two)", "batches", 2 * plan->batch_size);
+    term(&x, "scratch of the threads", "scratch", threads * scratch);
+    if (x.data_known) {
+        term(&x, "data set, in memory", "data", data);
+        term(&x, "order of the data", "order", order);
+    }
+    term(&x, "program, libraries, stacks (about)", "program", program_bytes);
+    return x;
+}
+
+static void print_memory(const memory *x, zn_buf *out) {
+    zn_buf_printf(out, "memory, %d thread%s\n", x->threads, x->threads == 1 ? "" : "s");
+    for (int i = 0; i < x->n; i++)
+        zn_buf_printf(out, "  %-38s %10.2f MB\n", x->term[i].name, (double)x->term[i].bytes * 1e-6);
+    zn_buf_printf(out, "  %-38s %10.1f MB; by `znetc run`, which holds the compiler too, %.0f MB\n",
+                  x->data_known ? "peak of a training program" : "peak, without the data set", (double)x->peak * 1e-6,
+                  (double)(x->peak + compiler_bytes) * 1e-6);
+}
+
+void zn_check_print(zn_module *m, const zn_plan *plan, int threads, zn_buf *out) {
+    table t = make_table(m);
+    char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX];
+    print_rows(&t, out);
+    zn_i64_grouped(t.total.params, params);
+    zn_i64_grouped(t.total.flops, flops);
     zn_buf_printf(out, "total: %s parameters, %s FLOPs forward for one image\n", params, flops);
     zn_buf_printf(out, "init: %s\n", zn_conf_str(m, "init.text", "zero"));
-    if (plan)
-        print_memory(m, plan, out);
+    if (plan) {
+        memory x = make_memory(m, plan, threads);
+        print_memory(&x, out);
+    }
+}
+
+/* ---- JSON */
+
+static void json_sums(const row *r, zn_buf *out) {
+    zn_buf_printf(out, "\"parameters\": %lld, \"flops\": %lld, \"batch_bytes\": %lld", (long long)r->params,
+                  (long long)r->flops, (long long)r->bytes);
+}
+
+static void json_row(const row *r, zn_buf *out) {
+    int64_t w[4];
+    zn_buf_puts(out, "{\"path\": ");
+    zn_buf_json(out, r->value->path);
+    zn_buf_printf(out, ", \"op\": \"%s\", ", zn_op_table[r->value->op].text);
+    if (window_of(r->value, w))
+        zn_buf_printf(out, "\"kernel\": [%lld, %lld], \"stride\": [%lld, %lld], ", (long long)w[0], (long long)w[1],
+                      (long long)w[2], (long long)w[3]);
+    zn_buf_puts(out, "\"output\": ");
+    shape_text(&r->value->type, out);
+    zn_buf_puts(out, ", ");
+    json_sums(r, out);
+    zn_buf_puts(out, ", \"init\": ");
+    zn_buf_json(out, r->init);
+    zn_buf_putc(out, '}');
+}
+
+static void json_stages(zn_module *m, const table *t, zn_buf *out) {
+    const char *comma = "";
+    for (size_t i = 0; i < t->rows.n;) {
+        row sum;
+        const char *path = t->rows.at[i].value->path;
+        size_t stage = stage_of(path);
+        i = sum_stage(t, i, &sum);
+        if (!stage)
+            continue;
+        zn_buf_printf(out, "%s{\"stage\": ", comma);
+        zn_buf_json(out, zn_arena_strndup(&m->arena, path, stage));
+        zn_buf_puts(out, ", ");
+        json_sums(&sum, out);
+        zn_buf_putc(out, '}');
+        comma = ", ";
+    }
+}
+
+static void json_memory(const memory *x, zn_buf *out) {
+    zn_buf_printf(out, ", \"memory\": {\"threads\": %d", x->threads);
+    for (int i = 0; i < x->n; i++)
+        zn_buf_printf(out, ", \"%s\": %lld", x->term[i].key, (long long)x->term[i].bytes);
+    zn_buf_printf(out, ", \"data_known\": %s, \"peak\": %lld, \"peak_of_run\": %lld}", x->data_known ? "true" : "false",
+                  (long long)x->peak, (long long)(x->peak + compiler_bytes));
+}
+
+void zn_check_json(zn_module *m, const zn_plan *plan, int threads, zn_buf *out) {
+    table t = make_table(m);
+    zn_buf_puts(out, "{\"model\": ");
+    zn_buf_json(out, m->name);
+    zn_buf_puts(out, ", \"layers\": [");
+    for (size_t i = 0; i < t.rows.n; i++) {
+        zn_buf_puts(out, i ? ", " : "");
+        json_row(&t.rows.at[i], out);
+    }
+    zn_buf_puts(out, "], \"stages\": [");
+    json_stages(m, &t, out);
+    zn_buf_puts(out, "], ");
+    json_sums(&t.total, out);
+    zn_buf_puts(out, ", \"init\": ");
+    zn_buf_json(out, zn_conf_str(m, "init.text", "zero"));
+    if (plan) {
+        memory x = make_memory(m, plan, threads);
+        json_memory(&x, out);
+    }
+    zn_buf_puts(out, "}\n");
 }

@@ -4,7 +4,10 @@
 
 #include "ir/plan.h"
 
-/* m after pass init (and, with a plan, after all). plan may be NULL: then memory is left out. */
-void zn_check_print(zn_module *m, const zn_plan *plan, zn_buf *out);
+/* m after pass init (and, with a plan, after all). plan may be NULL: then memory is left out. threads:
+ * of the run whose memory is given. */
+void zn_check_print(zn_module *m, const zn_plan *plan, int threads, zn_buf *out);
+/* One object on one line; docs/runtime-abi.md has its keys. */
+void zn_check_json(zn_module *m, const zn_plan *plan, int threads, zn_buf *out);
 
 #endif

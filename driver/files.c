@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "support/file.h"
 
 enum { MAX_SOURCE = 64 << 20 };
 
@@ -42,33 +45,50 @@ bool zn_file_read(const char *path, zn_buf *out, char **error) {
     return ok;
 }
 
-bool zn_file_write(const char *path, const void *at, size_t n, char **error) {
-    if (!strcmp(path, "-")) {
-        bool ok = fwrite(at, 1, n, stdout) == n;
-        ok = fflush(stdout) == 0 && ok;
-        if (!ok)
-            *error = text("cannot write to standard output: %s", strerror(errno));
-        return ok;
-    }
-    struct stat st;
-    bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode); /* /dev/null, a pipe: nothing to rename */
-    char *temp = special ? text("%s", path) : text("%s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(temp, "wb");
+/* Text goes into what stands there: a terminal, a pipe, /dev/null. */
+static bool write_into(const char *path, const void *at, size_t n, char **error) {
+    bool standard = !strcmp(path, "-");
+    FILE *f = standard ? stdout : fopen(path, "wb");
     bool ok = f && fwrite(at, 1, n, f) == n;
+    ok = f && fflush(f) == 0 && ok;
     int err = errno;
-    if (f && fclose(f)) {
-        err = ok ? errno : err;
-        ok = false;
-    }
-    if (ok && !special && rename(temp, path)) {
+    if (f && !standard && fclose(f) && ok) {
         err = errno;
         ok = false;
     }
-    if (!ok) {
-        *error = text("cannot write `%s`: %s", path, strerror(err));
-        if (f && !special)
-            unlink(temp);
+    if (!ok)
+        *error = standard ? text("cannot write to standard output: %s", strerror(err))
+                          : text("cannot write `%s`: %s", path, strerror(err));
+    return ok;
+}
+
+bool zn_file_check(const char *path, const char *source, bool is_text, char **error) {
+    struct stat a, b;
+    const char *obstacle = zn_file_obstacle(path), *slash = strrchr(path, '/');
+    if (is_text && (!strcmp(path, "-") || (obstacle && strcmp(obstacle, "a directory"))))
+        return true;
+    if (obstacle) {
+        *error = text("cannot write `%s`: it is %s", path, obstacle);
+        return false;
     }
-    zn_buf_free(&(zn_buf){.at = temp});
+    if (strcmp(source, "-") && stat(path, &a) == 0 && stat(source, &b) == 0 && a.st_dev == b.st_dev &&
+        a.st_ino == b.st_ino) {
+        *error = text("`%s` is the source: it would be overwritten", path);
+        return false;
+    }
+    char *dir = text("%.*s", slash ? (int)(slash + 1 - path) : 1, slash ? path : ".");
+    bool ok = *path && stat(dir, &a) == 0 && S_ISDIR(a.st_mode) && access(dir, W_OK | X_OK) == 0;
+    if (!ok)
+        *error = text("cannot write `%s`: %s", path, strerror(!*path ? ENOENT : errno ? errno : ENOTDIR));
+    free(dir);
+    return ok;
+}
+
+bool zn_file_write(const char *path, const void *at, size_t n, bool is_text, char **error) {
+    if (is_text && (!strcmp(path, "-") || zn_file_obstacle(path)))
+        return write_into(path, at, n, error);
+    bool ok = zn_file_put(path, at, n, true);
+    if (!ok)
+        *error = text("cannot write `%s`: %s", path, strerror(errno));
     return ok;
 }

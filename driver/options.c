@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "runtime/options.h"
 #include "support/buf.h"
 #include "support/diag.h"
 
@@ -43,18 +45,18 @@ static const option table[] = {
     {"--kernels", FLAG, F(kernels), NULL, "bench: a table of every kernel's time"},
     {"--threads", VALUE, F(threads), "N", "bench: threads (default: all; of a training run: after --)"},
     {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
-    {"--json", FLAG, F(json), NULL, "bench: print one JSON object"},
+    {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
     {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
     {"--diagnostics", CHOICE, F(diagnostics), "text|json", "form of messages"},
-    {"-Werror", FLAG, F(werror), NULL, "warnings are errors"},
     {"--cc", VALUE, F(cc), "PATH", "C compiler driver that links the executable (default: cc)"},
     {"--save-temps", FLAG, F(save_temps), NULL, "keep the objects beside the executable"},
     {"-###", FLAG, F(dry), NULL, "print the link command, do not run it"},
     {"-v", FLAG, F(verbose), NULL, "say what passes did and why, and what is run"},
     {"--version", FLAG, F(version), NULL, "print the version"},
     {"--help", FLAG, F(help), NULL, "print this"},
+    {"-h", FLAG, F(help), NULL, "the same"},
 };
 enum { COUNT = sizeof table / sizeof *table };
 
@@ -116,6 +118,9 @@ static bool is_choice(const char *choices, const char *s) {
 
 static bool set_emit(zn_options *o, const char *value, const char **error) {
     size_t n = strcspn(value, "=");
+    if (o->emit_given)
+        return usage(error, "--emit is given twice: one result at a time");
+    o->emit_given = true;
     for (int i = 0; i < ZN_EMIT_COUNT; i++)
         if (strlen(emit_names[i]) == n && !memcmp(emit_names[i], value, n)) {
             o->emit = (zn_emit_kind)i;
@@ -126,6 +131,17 @@ static bool set_emit(zn_options *o, const char *value, const char **error) {
     const char *near = zn_nearest_name(word, emit_names, ZN_EMIT_COUNT);
     return usage(error, zn_arena_printf(&o->arena, "--emit: unknown kind `%s`%s%s%s", word,
                                         near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
+}
+
+/* Appends key=value; the same key twice would silently lose one. */
+static bool push(zn_options *o, zn_words *list, const char *name, const char *value, const char **error) {
+    size_t n = strcspn(value, "=");
+    for (size_t i = 0; i < list->n; i++)
+        if (!strncmp(list->at[i], value, n + 1))
+            return usage(error, zn_arena_printf(&o->arena, "%s gives `%.*s` twice: `%s` and `%s`", name, (int)n, value,
+                                                list->at[i] + n + 1, value + n + 1));
+    zn_vec_push(&o->arena, list, value);
+    return true;
 }
 
 static bool apply(zn_options *o, const option *t, const char *value, const char **error) {
@@ -143,26 +159,24 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
         *(const char **)(base + t->field) = value;
         return true;
     case VALUE:
+        if (t->field == F(out) && o->out)
+            return usage(error, zn_arena_printf(&o->arena, "-o is given twice: `%s` and `%s`", o->out, value));
         *(const char **)(base + t->field) = value;
         return true;
     case LIST_DEFINE:
     case LIST_SET:
         if (!strchr(value, '=') || value[0] == '=')
             return usage(error, zn_arena_printf(&o->arena, "%s takes %s, not `%s`", t->name, t->arg, value));
-        if (t->kind == LIST_DEFINE)
-            zn_vec_push(&o->arena, &o->define, value);
-        else
-            zn_vec_push(&o->arena, &o->set, value);
-        return true;
+        return t->kind == LIST_DEFINE ? push(o, &o->define, "-D", value, error)
+                                      : push(o, &o->set, "--set", value, error);
     case INIT:
-        zn_vec_push(&o->arena, &o->set, (const char *)zn_arena_printf(&o->arena, "init=%s", value));
-        return true;
+        return push(o, &o->set, "--init or --set", zn_arena_printf(&o->arena, "init=%s", value), error);
     case EMIT:
         return set_emit(o, value, error);
     case LEVEL:
-        if (strlen(value) != 1 || value[0] < '0' || value[0] > '3')
-            return usage(error, zn_arena_printf(&o->arena, "-O takes 0, 1, 2 or 3, not `%s`", value));
-        o->level = value[0] == '3' ? 2 : value[0] - '0';
+        if (strlen(value) != 1 || value[0] < '0' || value[0] > '2')
+            return usage(error, zn_arena_printf(&o->arena, "-O takes 0, 1 or 2 (the default), not `%s`", value));
+        o->level = value[0] - '0';
         return true;
     }
     return true;
@@ -170,6 +184,11 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
 
 static bool unknown(zn_options *o, const char *a, const char **error) {
     const char *names[COUNT];
+    if (zn_rt_option_known(a))
+        return usage(error, zn_arena_printf(&o->arena,
+                                            "`%s` is an option of the training program: it stands behind `--`, as in "
+                                            "`znetc run FILE -- %s ...`",
+                                            a, a));
     for (int i = 0; i < COUNT; i++)
         names[i] = table[i].name;
     char *word = zn_arena_strndup(&o->arena, a, strcspn(a, "="));
@@ -204,12 +223,50 @@ static bool parse_option(zn_options *o, char **argv, int argc, int *i, const cha
     return unknown(o, a, error);
 }
 
+/* What the options ask for together. NULL where it makes sense. */
+static const char *contradiction(const zn_options *o) {
+    bool links = o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE;
+    if (o->argc && o->verb != ZN_VERB_RUN)
+        return "arguments after -- are for `znetc run`";
+    if (o->verb != ZN_VERB_BENCH && (o->kernels || o->threads || o->seconds))
+        return "--kernels, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- --threads N` "
+               "trains "
+               "with N threads";
+    if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK)
+        return "--json is an option of `znetc check` and `znetc bench`";
+    if (o->verb != ZN_VERB_BUILD && o->emit_given)
+        return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check or bench";
+    if ((o->verb == ZN_VERB_BENCH || o->verb == ZN_VERB_RUN) && o->out)
+        return "`znetc run` and `znetc bench` write no file: -o has no use (weights and log of a run: `znetc run FILE "
+               "-- "
+               "--out DIR`)";
+    if (o->out && o->emit_path)
+        return "-o and --emit=KIND=PATH both say where to: give one";
+    if (!links && (o->save_temps || o->dry || o->cc))
+        return "--cc, --save-temps and -### are about linking an executable, and none is linked here";
+    if ((o->verb == ZN_VERB_CHECK || o->emit_given) && (o->no_cache || o->cache_dir) && !links)
+        return "--cache-dir and --no-cache have no use here: no kernel is taken from the cache";
+    if (links && !o->out && !o->emit_path)
+        return "where to? name the executable: -o OUT (or use `znetc run`)";
+    if (o->emit == ZN_EMIT_OBJ && !o->out && !o->emit_path)
+        return "--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o";
+    return NULL;
+}
+
+/* A first word that is no file may be a command, misspelled. */
+static const char *misspelled_verb(zn_options *o, const char *word) {
+    const char *names[VERBS];
+    for (int v = 0; v < VERBS; v++)
+        names[v] = verbs[v].name;
+    const char *near = strpbrk(word, "./") || access(word, F_OK) == 0 ? NULL : zn_nearest_name(word, names, VERBS);
+    return near ? zn_arena_printf(&o->arena, "unknown command `%s`; did you mean `%s`?", word, near) : NULL;
+}
+
 bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) {
     o->level = 2;
     o->march = "native";
     o->conv = o->gemm = o->color = "auto";
     o->diagnostics = "text";
-    o->cc = "cc";
     o->emit = ZN_EMIT_EXE;
     int i = 1;
     for (int v = 0; v < VERBS && argc > 1; v++)
@@ -224,9 +281,12 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
             o->argv = argv + i + 1;
             break;
         }
+        const char *wrong;
         if (a[0] == '-' && a[1]) {
             if (!parse_option(o, argv, argc, &i, error))
                 return false;
+        } else if (i == 1 && (wrong = misspelled_verb(o, a))) {
+            return usage(error, wrong);
         } else if (o->file) {
             return usage(error, zn_arena_printf(&o->arena, "one file at a time: `%s` and `%s`", o->file, a));
         } else {
@@ -237,15 +297,10 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
         return true;
     if (!o->file)
         return usage(error, "no input file");
-    if (o->argc && o->verb != ZN_VERB_RUN)
-        return usage(error, "arguments after -- are for `znetc run`");
-    if (o->verb != ZN_VERB_BENCH && (o->kernels || o->json || o->threads || o->seconds))
-        return usage(error,
-                     "--kernels, --json, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- "
-                     "--threads N` trains with N threads");
-    if (o->verb == ZN_VERB_BENCH && (o->emit != ZN_EMIT_EXE || o->out))
-        return usage(error, "`znetc bench` writes no file: -o and --emit have no use");
-    if (o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE && !o->out && !o->emit_path)
-        return usage(error, "where to? name the executable: -o OUT (or use `znetc run`)");
+    const char *wrong = contradiction(o);
+    if (wrong)
+        return usage(error, wrong);
+    if (!o->cc)
+        o->cc = "cc";
     return true;
 }

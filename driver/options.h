@@ -23,11 +23,14 @@ typedef enum zn_emit_kind {
     ZN_EMIT_COUNT
 } zn_emit_kind;
 
+typedef ZN_VEC(const char *) zn_words;
+
 typedef struct zn_options {
     zn_arena arena;
     zn_verb verb;
     const char *file, *out, *emit_path;
     zn_emit_kind emit;
+    bool emit_given;
     int level;
     const char *target, *march, *conv, *gemm, *color, *diagnostics, *cc;
     const char *passes, *print_after;
@@ -35,10 +38,9 @@ typedef struct zn_options {
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json;
-    bool verify_each, time_passes, verbose, dry, save_temps, werror;
+    bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_ops, list_ops_markdown, help, version;
-    ZN_VEC(const char *) define;
-    ZN_VEC(const char *) set;
+    zn_words define, set;
     int argc; /* what stands after -- */
     char **argv;
 } zn_options;

@@ -1,13 +1,17 @@
 /* Diagnostics as text with carets, and as JSON lines.
  *
  * The source is shown as it is, but for bytes that would disturb a terminal: those become `?`. Carets stand under code
- * points, and tabs are copied into the caret line, so that they line up whatever a tab is wide. */
+ * points, and tabs are copied into the caret line, so that they line up whatever a tab is wide. Of each code the first
+ * 20 are shown and the others counted: a mistake that repeats does not hide another. */
 #include "driver/render.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "support/utf8.h"
+
 enum { WINDOW = 140, CONTEXT = 50 }; /* of a long line: code points shown, and those before the span */
+enum { SHOWN = 20 };                 /* diagnostics of one code; the others are counted */
 
 typedef struct style {
     const char *error, *warning, *help, *gutter, *bold, *off;
@@ -17,14 +21,11 @@ static const style colored = {"\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;
 
 /* ---- the source ---- */
 
-/* Bytes of the code point at s, 1 for what is no UTF-8. */
+/* Bytes of the code point at s, 1 for what is not UTF-8. */
 static size_t step(const char *s, size_t n, bool *valid) {
-    unsigned char c = (unsigned char)s[0];
-    size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    *valid = c < 0x80 || (c >= 0xc2 && c <= 0xf4 && len <= n);
-    for (size_t i = 1; *valid && i < len; i++)
-        *valid = ((unsigned char)s[i] & 0xc0) == 0x80;
-    return *valid ? len : 1;
+    size_t len = zn_utf8_length(s, n);
+    *valid = len != 0;
+    return len ? len : 1;
 }
 
 /* Line `line` without its end; false if there is none. */
@@ -32,6 +33,7 @@ static bool find_line(const zn_diags *d, uint32_t line, const char **at, size_t 
     const char *s = d->source, *end = d->source ? d->source + d->source_len : NULL;
     if (!s || line == 0)
         return false;
+    s += zn_utf8_bom(s, d->source_len);
     for (uint32_t k = 1; k < line; k++) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
         if (!nl)
@@ -166,36 +168,24 @@ static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf 
 }
 
 void zn_render_text(const zn_diags *d, bool color, zn_buf *out) {
+    size_t count[ZN_DIAG_COUNT] = {0};
     for (const zn_diag *x = d->first; x; x = x->next) {
-        render(d, x, color ? &colored : &plain, out);
-        if (x->next)
+        if (++count[x->id] > SHOWN)
+            continue;
+        if (x != d->first)
             zn_buf_putc(out, '\n');
+        render(d, x, color ? &colored : &plain, out);
+    }
+    bool any = false;
+    for (zn_diag_id id = 0; id < ZN_DIAG_COUNT; id++) {
+        if (count[id] <= SHOWN)
+            continue;
+        zn_buf_printf(out, "%s... and %zu more %s\n", any ? "" : "\n", count[id] - SHOWN, zn_diag_table[id].code);
+        any = true;
     }
 }
 
 /* ---- JSON ---- */
-
-static void string(const char *s, zn_buf *out) {
-    size_t n = strlen(s);
-    bool valid;
-    zn_buf_putc(out, '"');
-    for (size_t i = 0; i < n;) {
-        size_t len = step(s + i, n - i, &valid);
-        unsigned char c = (unsigned char)s[i];
-        if (!valid)
-            zn_buf_puts(out, "\\ufffd");
-        else if (c == '"' || c == '\\')
-            zn_buf_printf(out, "\\%c", c);
-        else if (c == '\n')
-            zn_buf_puts(out, "\\n");
-        else if (c < ' ')
-            zn_buf_printf(out, "\\u%04x", (unsigned)c);
-        else
-            zn_buf_add(out, s + i, len);
-        i += len;
-    }
-    zn_buf_putc(out, '"');
-}
 
 static void place(zn_span at, zn_buf *out) {
     zn_buf_printf(out, "\"line\":%" PRIu32 ",\"column\":%" PRIu32 ",\"length\":%" PRIu32, at.line, at.col, at.len);
@@ -203,23 +193,30 @@ static void place(zn_span at, zn_buf *out) {
 
 void zn_render_json(const zn_diags *d, zn_buf *out) {
     static const char *const kinds[] = {"label", "note", "help"};
+    size_t count[ZN_DIAG_COUNT] = {0};
     for (const zn_diag *x = d->first; x; x = x->next) {
         const zn_diag_info *info = &zn_diag_table[x->id];
+        if (++count[x->id] > SHOWN)
+            continue;
         zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
                       info->sev == ZN_SEV_ERROR ? "error" : "warning");
-        string(d->path ? d->path : "", out);
+        zn_buf_json(out, d->path ? d->path : "");
         zn_buf_putc(out, ',');
         place(x->at, out);
         zn_buf_puts(out, ",\"message\":");
-        string(x->msg, out);
+        zn_buf_json(out, x->msg);
         zn_buf_puts(out, ",\"notes\":[");
         for (const zn_note *n = x->notes; n; n = n->next) {
             zn_buf_printf(out, "%s{\"kind\":\"%s\",", n == x->notes ? "" : ",", kinds[n->kind]);
             place(n->at, out);
             zn_buf_puts(out, ",\"text\":");
-            string(n->text, out);
+            zn_buf_json(out, n->text);
             zn_buf_putc(out, '}');
         }
         zn_buf_puts(out, "]}\n");
     }
+    for (zn_diag_id id = 0; id < ZN_DIAG_COUNT; id++)
+        if (count[id] > SHOWN)
+            zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"not_shown\":%zu}\n", zn_diag_table[id].code,
+                          zn_diag_table[id].sev == ZN_SEV_ERROR ? "error" : "warning", count[id] - SHOWN);
 }

@@ -6,6 +6,7 @@
 #include <fenv.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,11 @@
 #include "driver/render.h"
 #include "frontend/frontend.h"
 #include "passes/plan.h"
+#include "runtime/blas.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/sha256.h"
+#include "support/file.h"
 #include "support/ice.h"
 #include "support/number.h"
 
@@ -55,7 +58,10 @@ static int fail(int code, char *message) {
 /* Prints what was collected; 1 if there were errors. */
 static int show(driver *d) {
     zn_buf text = {0};
-    bool color = !strcmp(d->o.color, "always") || (!strcmp(d->o.color, "auto") && isatty(2));
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    bool color =
+        !strcmp(d->o.color, "always") || (!strcmp(d->o.color, "auto") && isatty(2) && !(no_color && *no_color) &&
+                                          terminal && strcmp(terminal, "dumb") != 0);
     zn_diags_sort(&d->diags);
     if (!strcmp(d->o.diagnostics, "json"))
         zn_render_json(&d->diags, &text);
@@ -67,30 +73,21 @@ static int show(driver *d) {
     zn_buf_free(&text);
     zn_buf_free(&d->dumps);
     zn_buf_free(&d->log);
-    return d->diags.errors || (d->o.werror && d->diags.warnings);
-}
-
-static void json_string(zn_buf *b, const char *s) {
-    zn_buf_putc(b, '"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            zn_buf_printf(b, "\\%c", c);
-        else if (c < 32)
-            zn_buf_printf(b, "\\u%04x", c);
-        else
-            zn_buf_putc(b, (char)c);
-    }
-    zn_buf_putc(b, '"');
+    return d->diags.errors > 0;
 }
 
 static void json_list(zn_buf *b, const char *key, const char *const *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         zn_buf_printf(b, i ? ", " : "%s\"%s\": [", b->n > 1 ? ", " : "", key);
-        json_string(b, v[i]);
+        zn_buf_json(b, v[i]);
     }
     if (n)
         zn_buf_putc(b, ']');
+}
+
+static void json_option(zn_buf *b, const char *key, const char *value) {
+    zn_buf_printf(b, "%s\"%s\": ", b->n > 1 ? ", " : "", key);
+    zn_buf_json(b, value);
 }
 
 /* What the log's start event says of how this program was made. */
@@ -101,9 +98,9 @@ static void describe(driver *d) {
     if (d->o.level != 2)
         zn_buf_printf(&d->overrides, "%s\"-O\": %d", d->overrides.n > 1 ? ", " : "", d->o.level);
     if (d->o.target)
-        zn_buf_printf(&d->overrides, "%s\"--target\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.target);
+        json_option(&d->overrides, "--target", d->o.target);
     if (strcmp(d->o.march, "native"))
-        zn_buf_printf(&d->overrides, "%s\"--march\": \"%s\"", d->overrides.n > 1 ? ", " : "", d->o.march);
+        json_option(&d->overrides, "--march", d->o.march);
     zn_buf_putc(&d->overrides, '}');
     zn_buf_printf(&d->versions, "{\"znet\": \"%s\", \"llvm\": \"%s\"}", ZN_VERSION, zn_backend_llvm_version());
 }
@@ -159,7 +156,7 @@ static int nothing_to_train(void) {
 static int write_text(const driver *d, const zn_buf *text) {
     char *error = NULL;
     const char *path = d->o.emit_path ? d->o.emit_path : d->o.out ? d->o.out : "-";
-    return zn_file_write(path, zn_buf_str(text), text->n, &error) ? 0 : fail(3, error);
+    return zn_file_write(path, zn_buf_str(text), text->n, true, &error) ? 0 : fail(3, error);
 }
 
 /* ast, ir, init, grad, opt, plan */
@@ -194,7 +191,7 @@ static int check(driver *d) {
     if (ok && trains(d))
         ok = plan(d);
     if (ok)
-        zn_check_print(d->m, d->plan, &text);
+        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, zn_rt_processors(), &text);
     int code = show(d) || !ok ? 1 : write_text(d, &text);
     zn_buf_free(&text);
     return code;
@@ -273,11 +270,9 @@ static int emit_back(driver *d) {
     size_t n;
     if (d->o.emit == ZN_EMIT_OBJ) {
         zn_object o;
-        if (!d->o.emit_path && !d->o.out)
-            return fail(2, strdup("--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o"));
         if (!zn_backend_object(d->plan, &d->info, &o, &error))
             return fail(70, error);
-        bool ok = zn_file_write(d->o.emit_path ? d->o.emit_path : d->o.out, o.at, o.size, &error);
+        bool ok = zn_file_write(d->o.emit_path ? d->o.emit_path : d->o.out, o.at, o.size, false, &error);
         free(o.at);
         return ok ? 0 : fail(3, error);
     }
@@ -305,7 +300,7 @@ static int build(driver *d) {
     char *error = NULL, runtime[PATH_MAX];
     const char *out = d->o.emit_path ? d->o.emit_path : d->o.out;
     zn_objects o;
-    zn_buf log = {0};
+    zn_buf log = {0}, messages = {0};
     find_runtime(d, runtime);
     if (!generate(d, ZN_CODE_ALL, &o, &error))
         return fail(70, error);
@@ -316,10 +311,12 @@ static int build(driver *d) {
                          .libs = ZN_RUNTIME_LIBS,
                          .openblas = d->plan->uses_openblas,
                          .dry = d->o.dry,
-                         .save_temps = d->o.save_temps ? out : NULL};
-    bool ok = zn_link(&o, &l, d->o.dry || d->o.verbose ? &log : NULL, &error);
+                         .save_temps = d->o.save_temps};
+    bool ok = zn_link(&o, &l, d->o.dry || d->o.verbose ? &log : NULL, &messages, &error);
     fputs(zn_buf_str(&log), stderr);
+    fputs(zn_buf_str(&messages), stderr);
     zn_buf_free(&log);
+    zn_buf_free(&messages);
     zn_objects_free(&o);
     if (ok && d->o.time_passes)
         fprintf(stderr, "%-10s %9.3f ms\n", "link", (now() - start) * 1e3);
@@ -335,7 +332,12 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
         {"zn_rt_blas_start", (zn_jit_address)zn_rt_blas_start},
     };
     char *error = NULL;
+    const char *why;
     zn_objects o;
+    if (d->plan->uses_openblas && !zn_rt_blas_load(&why)) {
+        fprintf(stderr, "znetc: error: cannot load OpenBLAS: %s; --gemm=generated does without\n", why);
+        return 3;
+    }
     if (!generate(d, ZN_CODE_TRAIN, &o, &error))
         return fail(70, error);
     double start = now();
@@ -486,12 +488,21 @@ static int lists(const zn_options *o) {
     return fflush(stdout) ? 3 : 0;
 }
 
+/* Where the result goes, before any work is done for it. */
+static bool check_output(const zn_options *o, char **error) {
+    const char *out = o->emit_path ? o->emit_path : o->out;
+    bool text = o->verb == ZN_VERB_CHECK || (o->emit != ZN_EMIT_EXE && o->emit != ZN_EMIT_OBJ);
+    return !out || zn_file_check(out, o->file, text, error);
+}
+
 static int compile(driver *d) {
     const zn_options *o = &d->o;
     char *error = NULL, copy[PATH_MAX];
     zn_pipeline names = {.passes = o->passes, .print_after = o->print_after};
     if (!zn_pipeline_check(&names, &error))
         return fail(2, error);
+    if (!check_output(o, &error))
+        return fail(3, error);
     if (!zn_file_read(o->file, &d->source, &error))
         return fail(3, error);
     snprintf(copy, sizeof copy, "%s", strcmp(o->file, "-") ? o->file : ".");
@@ -511,10 +522,30 @@ static int compile(driver *d) {
     return o->verb == ZN_VERB_RUN ? run(d) : o->verb == ZN_VERB_BENCH ? bench(d) : build(d);
 }
 
+/* Ends the process, and leaves nothing half-done behind. (While it trains, runtime/interrupt.c has these signals.) */
+static void stop(int signal) {
+    zn_link_abandon();
+    zn_files_abandon();
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(signal, &action, NULL);
+    raise(signal);
+}
+
+static void handle_signals(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action = {.sa_handler = stop}, old;
+        sigemptyset(&action.sa_mask);
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
 int main(int argc, char **argv) {
     static driver d;
     const char *error = NULL;
     d.start = now();
+    handle_signals();
     ssize_t n = readlink("/proc/self/exe", d.program, sizeof d.program - 1);
     if (n <= 0)
         snprintf(d.program, sizeof d.program, "%s", argv[0]);

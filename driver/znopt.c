@@ -42,7 +42,7 @@ static int opt(const char *path, const char *out, zn_pipeline *p) {
     fputs(zn_buf_str(&shown), stderr);
     if (!code) {
         zn_module_print(m, &result);
-        if (!zn_file_write(out, zn_buf_str(&result), result.n, &error))
+        if (!zn_file_write(out, zn_buf_str(&result), result.n, true, &error))
             code = fail(3, error);
     }
     zn_module_free(m);

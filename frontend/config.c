@@ -9,7 +9,7 @@
 #include "frontend/sema.h"
 #include "support/number.h"
 
-enum { MAX_INT = INT32_MAX };
+enum { MAX_INT = INT32_MAX, MAX_KEYS = 8 };
 
 static const char *const data_keys[] = {"source", "normalize", "augment"};
 static const char *const init_keys[] = {"init"};
@@ -128,23 +128,32 @@ static void check_missing(zn_sema *s, zn_section_kind k, unsigned given) {
     zn_buf_free(&list);
 }
 
+/* The number of keys if it is none. */
+static size_t key_index(zn_section_kind k, const char *key) {
+    size_t i = 0;
+    while (i < section_keys[k].n && strcmp(section_keys[k].key[i], key))
+        i++;
+    return i;
+}
+
 static void check_entries(zn_sema *s, zn_section_kind k) {
     zn_section *sec = s->file->section[k];
     unsigned given = 0;
+    const zn_entry *first[MAX_KEYS] = {0};
     for (zn_entry *e = sec->first; e; e = e->next) {
-        bool known = false;
         s->option = e->option;
         const char *near = NULL;
-        for (size_t i = 0; i < section_keys[k].n; i++)
-            known = known || !strcmp(section_keys[k].key[i], e->key);
+        size_t key = key_index(k, e->key);
+        bool known = key < section_keys[k].n;
         if (!known) {
             zn_diag *x =
                 zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
             near = zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
         }
-        for (size_t i = 0; i < section_keys[k].n; i++)
-            if (!strcmp(section_keys[k].key[i], near ? near : e->key))
-                given |= 1u << i;
+        if (near)
+            key = key_index(k, near);
+        if (key < section_keys[k].n)
+            given |= 1u << key;
         if (!known) {
             if (e->value)
                 mark_used(s, e->value);
@@ -157,14 +166,13 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
             else
                 zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes a value: `%s = ...`", e->key, e->key);
         }
-        for (const zn_entry *o = sec->first; o != e; o = o->next) {
-            if (strcmp(o->key, e->key))
-                continue;
+        if (first[key]) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_TWICE, e->at, "`%s` is given twice", e->key);
-            zn_sema_note(s, x, ZN_NOTE_LABEL, o->at, "first here");
+            zn_sema_note(s, x, ZN_NOTE_LABEL, first[key]->at, "first here");
             if (e->value)
                 mark_used(s, e->value);
-            break;
+        } else {
+            first[key] = e;
         }
     }
     s->option = NULL;
@@ -264,6 +272,7 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
             ok &= get_float(s, slot[2], "factor", HUGE_VAL, 0.1, &x);
             zn_conf_set_float(m, "train.lr.factor", x, e->at);
             warmup_at = slot[3];
+            double reached = lr;
             zn_val at = zn_eval(s, NULL, slot[1]);
             if (at.kind != ZN_V_LIST && at.kind != ZN_V_BAD)
                 zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this is %s",
@@ -281,7 +290,11 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
                     zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "the epochs of `at` must be above 0 and ascend");
                     break;
                 }
+                reached *= x;
             }
+            if (ok && isinf((float)reached))
+                zn_sema_error(s, ZN_DIAG_RANGE, slot[2]->at,
+                              "`factor` makes the learning rate larger than a 32-bit float can be");
             zn_conf_set_floats(m, "train.lr.at", at.n, v, e->at);
         } else {
             warmup_at = slot[1];
@@ -503,11 +516,19 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
                                                       s->sample.dim[2], s->sample.dim[2] == 1 ? "" : "s"));
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        if (deviation[i] < 0) {
-            zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "a deviation is negative");
+    for (size_t i = 0; i < n; i++) {
+        const char *wrong = NULL;
+        /* pixels from 0 to 1 become (pixel - mean) / deviation, as 32-bit floats */
+        double largest = fmax(fabs(mean[i]), fabs(1 - mean[i])) / deviation[i];
+        if (deviation[i] <= 0)
+            wrong = deviation[i] < 0 ? "a deviation is negative" : "a deviation is 0: it would divide by zero";
+        else if (isinf((float)largest))
+            wrong = "pixels would become too large for 32-bit floats";
+        if (wrong) {
+            zn_sema_error(s, ZN_DIAG_NORMALIZE, e->at, "%s", wrong);
             return;
         }
+    }
     zn_conf_set_str(m, "data.normalize", "given", e->at);
     zn_conf_set_floats(m, "data.mean", n, mean, e->at);
     zn_conf_set_floats(m, "data.deviation", n, deviation, e->at);

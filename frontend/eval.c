@@ -423,7 +423,17 @@ void zn_eval_decls(zn_sema *s) {
         (void)decl_value(s, d);
 }
 
+/* Long lists in long loops: a small file must not ask for hours, nor for all memory. */
+enum { MAX_STEPS = 20000000 };
+
 zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e) {
+    if (++s->steps > MAX_STEPS) {
+        if (!s->stop)
+            zn_sema_error(s, ZN_DIAG_TOO_MANY_OPS, e->at, "this passes the limit of %d steps of evaluation",
+                          (int)MAX_STEPS);
+        s->stop = true;
+        return bad_val;
+    }
     switch (e->kind) {
     case ZN_E_BAD:
         return bad_val;
@@ -519,6 +529,25 @@ bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *wh
     return false;
 }
 
+/* Training computes in 32-bit floats: a number that is another one there (infinite, 0, the open end of its range) would
+ * not mean what the file says. */
+static bool fits_f32(zn_sema *s, const zn_expr *e, const char *what, double x, double max, bool open_max) {
+    float f = (float)x;
+    char text[ZN_NUMBER_MAX], end[ZN_NUMBER_MAX];
+    zn_f64_json(x, text);
+    zn_f64_json(max, end);
+    if (isinf(f))
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s; a 32-bit float is at most 3.4e38", what, text);
+    else if (f == 0 && x != 0)
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s, which is 0 as a 32-bit float", what, text);
+    else if (open_max && (double)f >= max)
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s, which is %s as a 32-bit float; it must be less", what, text,
+                      end);
+    else
+        return true;
+    return false;
+}
+
 bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max,
                    bool open_max, double *out) {
     zn_val v = zn_eval(s, env, e);
@@ -530,7 +559,7 @@ bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *
     zn_f64_json(max, hi);
     if (x >= min && (open_max ? x < max : x <= max)) {
         *out = x;
-        return true;
+        return fits_f32(s, e, what, x, max, open_max);
     }
     if (isinf(max))
         zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s; it must be at least %s", what, zn_val_text(s, &v), lo);

@@ -1,7 +1,8 @@
 /* The front end: text of a .znet file to IR.
  *
- * All errors of the file are reported to d, in no order (zn_diags_sort); after a syntax error only lexical and syntax
- * errors are. Nothing is printed and no file is opened: paths in data sections are only made absolute. */
+ * Errors are reported to d, in no order (zn_diags_sort): after a syntax error lexical and syntax errors only; else
+ * those of names, options and sections, and the first of shapes, which leaves nothing to check the rest with. Nothing
+ * is printed and no file is opened: paths in data sections are only made absolute. */
 #ifndef ZN_FRONTEND_FRONTEND_H
 #define ZN_FRONTEND_FRONTEND_H
 

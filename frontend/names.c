@@ -2,6 +2,7 @@
  *
  * Here are found: unknown and repeated names, wrong arguments, cycles, blocks that use themselves, declarations that
  * are never used, and parts of the language that are planned. Nothing is evaluated. What was reported is marked bad. */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -10,10 +11,13 @@
 /* ---- reporting ---- */
 
 zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, ...) {
-    if (at.line)
-        for (const zn_diag *x = s->d->first; x; x = x->next)
-            if (x->id == id && x->at.line == at.line && x->at.col == at.col)
-                return NULL;
+    if (at.line) {
+        const char *key = zn_arena_printf(s->arena, "%d:%" PRIu32 ":%" PRIu32, (int)id, at.line, at.col);
+        void **seen = zn_table_at(s->arena, &s->reported, key);
+        if (*seen)
+            return NULL;
+        *seen = s;
+    }
     zn_buf b = {0};
     va_list ap;
     va_start(ap, fmt);
@@ -37,7 +41,18 @@ void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const c
     zn_buf_free(&b);
 }
 
+/* Names compared in all: a file of wrong names is refused in time that grows with its size. */
+enum { MAX_COMPARED = 4000000 };
+
+/* Whether n more names may be compared. */
+static bool may_compare(const zn_sema *s, size_t n) {
+    return n <= MAX_COMPARED - s->compared;
+}
+
 const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n) {
+    if (!may_compare(s, n))
+        return NULL;
+    s->compared += n;
     const char *near = zn_nearest_name(name, names, n);
     if (near)
         zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
@@ -106,6 +121,15 @@ size_t zn_sig_names(zn_sig_group g, bool with_planned, const char **out, size_t 
     return n;
 }
 
+static void suggest_arg(zn_sema *s, zn_diag *x, const zn_sig *sig, const char *name) {
+    if (!may_compare(s, sig->n))
+        return;
+    const char **names = zn_new_n(s->arena, const char *, sig->n);
+    for (size_t i = 0; i < sig->n; i++)
+        names[i] = sig->arg[i].name;
+    zn_sema_nearest(s, x, name, names, sig->n);
+}
+
 bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at, zn_expr **slot) {
     bool ok = true, named = false;
     size_t next = 0;
@@ -123,10 +147,7 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
                 ok = false;
                 zn_diag *x =
                     zn_sema_error(s, ZN_DIAG_ARG_UNKNOWN, where, "`%s` has no argument `%s`", sig->name, a->name);
-                const char **names = zn_new_n(s->arena, const char *, sig->n);
-                for (size_t i = 0; i < sig->n; i++)
-                    names[i] = sig->arg[i].name;
-                zn_sema_nearest(s, x, a->name, names, sig->n);
+                suggest_arg(s, x, sig, a->name);
                 continue;
             }
         } else if (named) {
@@ -173,10 +194,7 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
 /* ---- expressions ---- */
 
 zn_decl *zn_decl_find(const zn_sema *s, const char *name) {
-    for (zn_decl *d = s->file->decls; d; d = d->next)
-        if (!strcmp(d->name, name))
-            return d;
-    return NULL;
+    return zn_table_get(&s->decls, name);
 }
 
 /* The flag of what `name` stands for, or NULL. */
@@ -195,16 +213,14 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
         return;
     }
-    size_t n = 0, k = 0;
+    size_t n = s->decls.n, k = 0;
     for (const zn_local *l = locals; l; l = l->up)
         n++;
-    for (const zn_decl *d = s->file->decls; d; d = d->next)
-        n++;
-    const char **names = zn_new_n(s->arena, const char *, n);
-    for (const zn_local *l = locals; l; l = l->up)
+    const char **names = may_compare(s, n) ? zn_new_n(s->arena, const char *, n) : NULL;
+    for (const zn_local *l = locals; l && names; l = l->up)
         names[k++] = l->name;
-    for (const zn_decl *d = s->file->decls; d; d = d->next)
-        if (d->kind != ZN_DECL_BLOCK)
+    for (const zn_decl *d = s->file->decls; d && names; d = d->next)
+        if (d->kind != ZN_DECL_BLOCK && k < n)
             names[k++] = d->name;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `%s` here", e->s);
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
@@ -348,21 +364,20 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at, "the layer `%s` is not supported yet", t->name);
         return;
     }
-    const char *names[ZN_SIG_COUNT];
-    size_t n = zn_sig_names(ZN_GROUP_LAYER, false, names, ZN_SIG_COUNT), k = n;
-    for (const zn_decl *b = s->file->decls; b; b = b->next)
-        k++;
-    const char **all = zn_new_n(s->arena, const char *, k);
-    memcpy(all, names, n * sizeof *all);
-    for (const zn_decl *b = s->file->decls; b; b = b->next)
-        if (b->kind == ZN_DECL_BLOCK)
-            all[n++] = b->name;
     if (d) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "`%s` is a value, not a layer or block", t->name);
         d->used = true;
         return;
     }
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
+    size_t max = ZN_SIG_COUNT + s->decls.n, n = 0;
+    if (!may_compare(s, max))
+        return;
+    const char **all = zn_new_n(s->arena, const char *, max);
+    n = zn_sig_names(ZN_GROUP_LAYER, false, all, ZN_SIG_COUNT);
+    for (const zn_decl *b = s->file->decls; b; b = b->next)
+        if (b->kind == ZN_DECL_BLOCK && n < max)
+            all[n++] = b->name;
     const char *near = zn_sema_nearest(s, x, t->name, all, n);
     zn_decl *meant = near ? zn_decl_find(s, near) : NULL;
     if (meant)
@@ -543,14 +558,15 @@ static void visit(zn_sema *s, zn_decl *d, const zn_chain *up) {
 /* ---- the file ---- */
 
 static void check_decl(zn_sema *s, zn_decl *d) {
-    for (const zn_decl *e = s->file->decls; e != d; e = e->next) {
-        if (strcmp(e->name, d->name))
-            continue;
+    void **first = zn_table_at(s->arena, &s->decls, d->name);
+    if (*first) {
+        const zn_decl *e = *first;
         zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_TWICE, d->at, "`%s` is declared twice", d->name);
         zn_sema_note(s, x, ZN_NOTE_LABEL, e->at, "first here");
         d->used = true; /* nothing can mean it */
         return;
     }
+    *first = d;
     if (d->kind == ZN_DECL_BLOCK && zn_sig_find(s, ZN_GROUP_LAYER, d->name)) {
         zn_sema_error(s, ZN_DIAG_NAME_TWICE, d->at, "`%s` is the name of a layer", d->name);
         d->used = true;
@@ -558,8 +574,14 @@ static void check_decl(zn_sema *s, zn_decl *d) {
 }
 
 static void make_block_sig(zn_sema *s, zn_decl *d) {
+    enum { MAX_FORMALS = 256 };
     zn_sig *sig = zn_new(s->arena, zn_sig);
     zn_sig_arg *arg = zn_new_n(s->arena, zn_sig_arg, d->nformal);
+    if (d->nformal > MAX_FORMALS) {
+        zn_sema_error(s, ZN_DIAG_ARG_MANY, d->at, "`%s` has %zu parameters; a block has at most %d", d->name,
+                      d->nformal, (int)MAX_FORMALS);
+        s->stop = true;
+    }
     for (const zn_formal *f = d->formals; f; f = f->next)
         arg[sig->n++] = (zn_sig_arg){.name = f->name, .required = !f->value};
     sig->group = ZN_GROUP_BLOCK;
@@ -591,6 +613,8 @@ void zn_resolve_file(zn_sema *s) {
         if (d->kind == ZN_DECL_BLOCK)
             make_block_sig(s, d);
     }
+    if (s->stop)
+        return;
     for (zn_decl *d = s->file->decls; d; d = d->next) {
         if (d->value)
             zn_resolve_expr(s, d->value, NULL, false);

@@ -81,47 +81,20 @@ static zn_shape checked(zn_sema *s, zn_span at, zn_shape x) {
 
 /* ---- paths ---- */
 
-struct zn_map_entry {
-    const char *path;
+typedef struct path_user {
     zn_span at, via;
-};
-
-static size_t hash(const char *s) {
-    uint64_t h = 1469598103934665603u;
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 1099511628211u;
-    return (size_t)(h ^ h >> 32);
-}
-
-static zn_map_entry **path_slot(const zn_sema *s, const char *path) {
-    size_t i = hash(path) & (s->path_slots - 1);
-    while (s->paths[i] && strcmp(s->paths[i]->path, path))
-        i = (i + 1) & (s->path_slots - 1);
-    return &s->paths[i];
-}
-
-static void grow_paths(zn_sema *s) {
-    zn_map_entry **old = s->paths;
-    size_t n = s->path_slots;
-    s->path_slots = n ? 2 * n : 256;
-    s->paths = zn_new_n(s->arena, zn_map_entry *, s->path_slots);
-    for (size_t i = 0; i < n; i++)
-        if (old[i])
-            *path_slot(s, old[i]->path) = old[i];
-}
+} path_user;
 
 /* Takes a path for a layer with parameters or a scope. */
 static void take_path(zn_sema *s, const char *path, zn_span at, zn_span via) {
-    if (2 * (s->npaths + 1) > s->path_slots)
-        grow_paths(s);
-    zn_map_entry **slot = path_slot(s, path);
-    if (!*slot) {
-        *slot = zn_new(s->arena, zn_map_entry);
-        **slot = (zn_map_entry){path, at, via};
-        s->npaths++;
+    void **user = zn_table_at(s->arena, &s->paths, path);
+    if (!*user) {
+        path_user *u = zn_new(s->arena, path_user);
+        *u = (path_user){at, via};
+        *user = u;
         return;
     }
-    const zn_map_entry *first = *slot;
+    const path_user *first = *user;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_PATH_TWICE, at, "the path `%s` is taken already", path);
     if (first->at.line != at.line || first->at.col != at.col)
         zn_sema_note(s, x, ZN_NOTE_LABEL, first->at, "first here");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "frontend/parser.h"
+#include "support/utf8.h"
 
 enum { MAX_TEXT = 1 << 28 };
 
@@ -251,27 +252,6 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
 
 /* ---- bytes ---- */
 
-/* Length of the UTF-8 sequence at s, 0 if it is none. */
-static size_t utf8_length(const unsigned char *s, size_t n) {
-    if (s[0] < 0x80)
-        return 1;
-    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if (s[0] == 0xe0 && s[1] < 0xa0)
-        return 0; /* overlong */
-    if (s[0] == 0xed && s[1] > 0x9f)
-        return 0; /* surrogates */
-    if (s[0] == 0xf0 && s[1] < 0x90)
-        return 0;
-    if (s[0] == 0xf4 && s[1] > 0x8f)
-        return 0;
-    return len;
-}
-
 /* The first byte that is no text, if any, is the only error then: nothing after it can be trusted. */
 static bool check_bytes(zn_parse *p) {
     zn_loc at = {{1, 1, 1}, 0};
@@ -281,7 +261,7 @@ static bool check_bytes(zn_parse *p) {
     }
     for (size_t i = 0; i < p->n;) {
         const unsigned char *s = (const unsigned char *)p->text + i;
-        size_t len = utf8_length(s, p->n - i);
+        size_t len = zn_utf8_length(p->text + i, p->n - i);
         if (len == 0) {
             zn_parse_error(p, ZN_DIAG_UTF8, at, "the byte 0x%02x is not UTF-8", (unsigned)*s);
             return false;
@@ -318,8 +298,9 @@ bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file
     zn_parse *p = zn_new(a, zn_parse);
     p->arena = a;
     p->d = d;
-    p->text = text;
-    p->n = n;
+    size_t bom = zn_utf8_bom(text, n);
+    p->text = text + bom;
+    p->n = n - bom;
     p->file = file;
     p->start = START_FILE;
     run(p);

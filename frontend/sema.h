@@ -9,6 +9,7 @@
 
 #include "frontend/ast.h"
 #include "frontend/frontend.h"
+#include "support/table.h"
 
 /* ---- things that are called ---- */
 typedef enum zn_sig_group {
@@ -102,7 +103,6 @@ struct zn_node {
     zn_node *next;
 };
 
-typedef struct zn_map_entry zn_map_entry;
 typedef struct zn_sema {
     zn_arena *arena;
     zn_diags *d;
@@ -112,6 +112,10 @@ typedef struct zn_sema {
     const char *option;  /* what is evaluated comes from this option of the command line, or NULL */
     const zn_shape *cur; /* the current value in a model's body; NULL elsewhere */
     int let_depth;
+    zn_table decls;    /* name to the first declaration of it */
+    zn_table reported; /* code and place of every error */
+    size_t compared;   /* names looked at for corrections of others */
+    size_t steps;      /* of evaluation */
     const zn_sig *sigs[ZN_SIG_COUNT];
     /* results of config.c that shapes depend on */
     bool has_train;
@@ -125,8 +129,7 @@ typedef struct zn_sema {
     /* unrolling */
     size_t nops, nterms;
     bool stop; /* too large: unwinds */
-    zn_map_entry **paths;
-    size_t npaths, path_slots;
+    zn_table paths;
     zn_nodes net;
     zn_shape input, output;
 } zn_sema;
@@ -137,7 +140,8 @@ zn_diag *zn_sema_error(zn_sema *s, zn_diag_id id, zn_span at, const char *fmt, .
 /* A note under x, if there is an x. */
 void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* "did you mean `...`?", where one of the names is near: that one, or NULL. */
+/* "did you mean `...`?", where one of the names is near: that one, or NULL. Only for the first names that are wrong
+ * where there are many to choose from, see names.c. */
 const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n);
 
 /* names.c */
@@ -159,6 +163,7 @@ void zn_resolve_expr(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_mod
 void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_local *locals, bool in_model);
 void zn_resolve_file(zn_sema *s);
 void zn_report_unused(zn_sema *s);
+/* The first declaration of a name, NULL if there is none. */
 zn_decl *zn_decl_find(const zn_sema *s, const char *name);
 
 /* eval.c */
@@ -167,7 +172,7 @@ void zn_eval_decls(zn_sema *s);
 /* The value of option `what`, checked; false if something was reported. */
 bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max,
                  int64_t *out);
-/* open_max: max itself is too large. */
+/* open_max: max itself is too large. The value is right as a 32-bit float too. */
 bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, double min, double max,
                    bool open_max, double *out);
 bool zn_eval_bool(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, bool *out);

@@ -96,6 +96,7 @@ typedef struct zn_func {
     zn_value *first, *last;
     ZN_VEC(zn_value *) args;    /* also in the list */
     ZN_VEC(zn_value *) results; /* what the function returns; changed by zn_func_return and zn_value_replace only */
+    zn_span text; /* where its name stands in the IR text that it was read from; line 0: it was not */
     struct zn_func *next;
 } zn_func;
 

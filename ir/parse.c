@@ -469,9 +469,11 @@ static bool read_func(reader *r) {
     if (r->kind != T_WORD || r->tok[0] != '@' || r->len < 2)
         return fail(r, "expected the function's @name");
     const char *name = r->str + 1;
+    zn_span at = here(r);
     if (zn_func_find(r->m, name))
         return fail(r, "two functions are called @%s", name);
     zn_func *f = zn_func_new(r->m, name);
+    f->text = at;
     r->values.n = 0;
     next(r);
     if (!expect(r, "("))

@@ -503,13 +503,43 @@ static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use) {
     return true;
 }
 
+/* Where v is from, or f where that is not known. */
+static zn_span place_of(const zn_func *f, const zn_value *v) {
+    return v && v->span.line ? v->span : f->text;
+}
+
+/* Can a loss be put behind @forward? The front end makes no other; text may hold anything. */
+static bool check_forward(const zn_module *m, const zn_func *f, zn_diags *d) {
+    const zn_value *out = f->results.n == 1 ? f->results.at[0] : NULL;
+    const char *wrong = NULL;
+    if (zn_func_find(m, "train_step") || zn_func_find(m, "eval_step"))
+        wrong = "the module has a @train_step or @eval_step already";
+    else if (!out || out->type.dtype != ZN_F32 || out->type.rank != 2)
+        wrong = "@forward must return one value to be trained: the logits, f32[batch, classes]";
+    for (size_t i = 0; !wrong && i < f->args.n; i++)
+        if (!strcmp(f->args.at[i]->name, "labels"))
+            wrong = "an argument of @forward is called `labels`, as that of the loss will be";
+    if (!wrong)
+        return true;
+    zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, place_of(f, out), "%s", wrong);
+    return false;
+}
+
 bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     zn_func *from = zn_func_find(m, "forward");
     if (!from || !zn_conf_get(m, "train.batch"))
         return true; /* nothing to train */
+    if (!check_forward(m, from, ctx->diags))
+        return false;
     grad_ctx c = {.m = m, .pass = ctx};
-    add_loss(&c, copy_forward(&c, from, "train_step", true));
-    zn_value **first_use = prepare(&c), *end = c.f->last;
+    zn_value *loss = add_loss(&c, copy_forward(&c, from, "train_step", true));
+    zn_value **first_use = prepare(&c);
+    if (!needs(&c, loss)) {
+        zn_diag_add(ctx->diags, ZN_DIAG_GRAD_NONE, place_of(from, loss),
+                    "there is nothing to train: no parameter has an influence on the loss");
+        return false;
+    }
+    zn_value *end = c.f->last;
     running_updates(&c, from, end->next);
     if (!backward(&c, end, first_use))
         return false;

@@ -103,6 +103,7 @@ typedef struct zn_tensor_desc {
     uint32_t spanning;
     uint64_t in_file; /* stands in the weights file */
     uint64_t trained;
+    uint64_t line; /* of the user's file; 0 = none */
 } zn_tensor_desc;
 
 enum { ZN_SOURCE_NONE, ZN_SOURCE_DIGITS, ZN_SOURCE_NOISE, ZN_SOURCE_MNIST, ZN_SOURCE_IDX, ZN_SOURCE_CIFAR10 };

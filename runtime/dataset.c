@@ -194,6 +194,8 @@ int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *di
     const zn_data_desc *r = &m->data;
     int code;
     *d = (zn_rt_dataset){0};
+    if (directory && (r->source == ZN_SOURCE_DIGITS || r->source == ZN_SOURCE_NOISE))
+        return zn_rt_fail(e, ZN_RT_USAGE, "--data has no use: this program makes its data itself");
     switch (r->source) {
     case ZN_SOURCE_DIGITS:
         code = make_digits(d, r->seed, e);

@@ -3,8 +3,10 @@
 #include "runtime/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int failed(zn_rt_log *log, int i, zn_rt_error *e) {
     return zn_rt_fail(e, ZN_RT_INPUT, "cannot write the log %s: %s", log->to[i].path, strerror(errno));
@@ -16,7 +18,8 @@ static int open_one(zn_rt_log *log, const char *directory, const char *name, zn_
     int n = snprintf(log->to[i].path, size, "%s%s%s", directory, *directory ? "/" : "", name);
     if (n < 0 || (size_t)n >= size)
         return zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", name);
-    log->to[i].f = fopen(log->to[i].path, "we");
+    int fd = open(log->to[i].path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    log->to[i].f = fd < 0 ? NULL : fdopen(fd, "w");
     if (!log->to[i].f)
         return failed(log, i, e);
     log->n++;
@@ -36,6 +39,9 @@ int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, zn_r
         code = open_one(log, directory, "log.jsonl", e);
     if (!code && log->n == 2 && same_file(log->to[0].f, log->to[1].f))
         fclose(log->to[--log->n].f);
+    for (int i = 0; i < log->n && !code; i++) /* only now that both are open; a pipe has nothing to cut */
+        if (ftruncate(fileno(log->to[i].f), 0) != 0 && errno != EINVAL)
+            code = failed(log, i, e);
     return code;
 }
 

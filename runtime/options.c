@@ -85,6 +85,14 @@ static size_t distance(const char *a, const char *b) {
     return row[n];
 }
 
+bool zn_rt_option_known(const char *argument) {
+    size_t n = strcspn(argument, "=");
+    for (const struct option *o = table; o->name; o++)
+        if (n > 2 && !strncmp(argument, "--", 2) && strlen(o->name) == n - 2 && !strncmp(argument + 2, o->name, n - 2))
+            return true;
+    return false;
+}
+
 static int unknown(const char *argument, zn_rt_error *e) {
     char name[MAX_NAME] = "";
     const char *nearest = NULL;

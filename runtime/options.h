@@ -28,6 +28,8 @@ typedef struct zn_rt_options {
 } zn_rt_options;
 
 int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e);
+/* Is this the name of an option, with its dashes and perhaps =VALUE? */
+bool zn_rt_option_known(const char *argument);
 extern const char zn_rt_options_help[];
 
 #endif

@@ -18,7 +18,8 @@ int zn_rt_pages_get(zn_rt_pages *p, size_t size) {
     p->at = map;
     if (slack) {
         p->at += (huge_page - (uintptr_t)map % huge_page) % huge_page;
-        madvise(p->at, size, MADV_HUGEPAGE); /* a wish: the kernel may have none */
+        /* A wish: the kernel may have none. Of whole ones only, or the last would take memory that nobody asked for. */
+        madvise(p->at, size / huge_page * huge_page, MADV_HUGEPAGE);
     }
     return 0;
 }

@@ -8,7 +8,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +24,8 @@ void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_ev
     *r = (zn_rt_report){.every = log_every};
     r->epochs = mode != ZN_RT_PROGRESS_NONE;
     r->steps = mode == ZN_RT_PROGRESS_PLAIN && log_every > 0;
-    r->live = mode == ZN_RT_PROGRESS_AUTO && isatty(STDERR_FILENO);
+    const char *terminal = getenv("TERM");
+    r->live = mode == ZN_RT_PROGRESS_AUTO && isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
 static void close_line(zn_rt_report *r) {
@@ -38,22 +41,54 @@ static int digits_of(int64_t n) {
     return d;
 }
 
+/* Columns of the terminal; many where it does not say. */
+static size_t terminal_width(void) {
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+
+enum { FIELDS = 7, FIELD = 64 };
+typedef struct line {
+    char field[FIELDS][FIELD];
+} line;
+
+/* The last to go where there is no room comes first. */
+static const int by_worth[FIELDS] = {0, 2, 1, 3, 6, 5, 4};
+
 /* epoch  3/30   step  1170/11730   loss 0.4321   accuracy 87.65 %   lr 0.0987   9 812 images/s   1:01:23 left */
-static void print_progress(const zn_rt_progress *p, double loss, double accuracy) {
+static void make_line(const zn_rt_progress *p, double loss, double accuracy, line *l) {
     char rate[ZN_NUMBER_MAX] = "-";
+    *l = (line){0};
     if (isfinite(p->images_per_second) && p->images_per_second < 1e15)
         zn_i64_grouped((int64_t)(p->images_per_second + 0.5), rate);
-    fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "   step %*" PRId64 "/%" PRId64 "   loss %8.4f", digits_of(p->epochs),
-            p->epoch, p->epochs, digits_of(p->steps), p->step, p->steps, loss);
+    snprintf(l->field[0], FIELD, "epoch %*" PRId64 "/%" PRId64, digits_of(p->epochs), p->epoch, p->epochs);
+    snprintf(l->field[1], FIELD, "   step %*" PRId64 "/%" PRId64, digits_of(p->steps), p->step, p->steps);
+    snprintf(l->field[2], FIELD, "   loss %8.4f", loss);
     if (isfinite(accuracy))
-        fprintf(stderr, "   accuracy %6.2f %%", accuracy);
+        snprintf(l->field[3], FIELD, "   accuracy %6.2f %%", accuracy);
     else
-        fprintf(stderr, "   accuracy      - %%");
-    fprintf(stderr, "   lr %-9.4g   %9s images/s", (double)p->lr, rate);
+        snprintf(l->field[3], FIELD, "   accuracy      - %%");
+    snprintf(l->field[4], FIELD, "   lr %-9.4g", (double)p->lr);
+    snprintf(l->field[5], FIELD, "   %9s images/s", rate);
     if (isfinite(p->seconds_left) && p->seconds_left < 1e9) {
         int64_t s = (int64_t)(p->seconds_left + 0.5);
-        fprintf(stderr, "   %" PRId64 ":%02d:%02d left", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
+        snprintf(l->field[6], FIELD, "   %" PRId64 ":%02d:%02d left", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
     }
+}
+
+/* Fields that find room, in their order. */
+static void print_progress(const zn_rt_progress *p, double loss, double accuracy, size_t room) {
+    line l;
+    bool shown[FIELDS] = {false};
+    make_line(p, loss, accuracy, &l);
+    for (int i = 0; i < FIELDS; i++) {
+        size_t n = strlen(l.field[by_worth[i]]);
+        shown[by_worth[i]] = n <= room;
+        room -= n <= room ? n : 0;
+    }
+    for (int i = 0; i < FIELDS; i++)
+        if (shown[i])
+            fputs(l.field[i], stderr);
 }
 
 void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
@@ -87,7 +122,7 @@ void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const 
 
 void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
     if (r->steps && p->step % r->every == 0) {
-        print_progress(p, p->loss, p->accuracy);
+        print_progress(p, p->loss, p->accuracy, SIZE_MAX);
         fputc('\n', stderr);
     }
     if (!r->live)
@@ -97,7 +132,7 @@ void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
         return;
     r->last = t;
     close_line(r);
-    print_progress(p, p->mean_loss, p->accuracy);
+    print_progress(p, p->mean_loss, p->accuracy, terminal_width() - 1);
     fflush(stderr);
     r->line_open = true;
 }
@@ -106,7 +141,7 @@ void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_ev
     if (!r->epochs)
         return;
     close_line(r);
-    print_progress(p, p->mean_loss, test->accuracy);
+    print_progress(p, p->mean_loss, test->accuracy, SIZE_MAX);
     fputc('\n', stderr);
 }
 

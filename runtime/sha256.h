@@ -9,7 +9,7 @@
 #define ZN_RT_SHA256_HEX 65 /* with the NUL */
 
 typedef struct zn_rt_sha256 {
-    void *state; /* EVP_MD_CTX */
+    struct SHA256state_st *state; /* SHA256_CTX */
 } zn_rt_sha256;
 
 int zn_rt_sha256_start(zn_rt_sha256 *h, zn_rt_error *e);

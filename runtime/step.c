@@ -81,30 +81,28 @@ static void explain_line(const zn_module_desc *m, uint32_t number, zn_rt_error *
     zn_rt_explain(e, "\n%5" PRIu32 " | %.*s", number, (int)(length < 160 ? length : 160), p);
 }
 
+void zn_rt_explain_place(const zn_module_desc *m, uint64_t line, zn_rt_error *e) {
+    if (line == 0 || !m->source)
+        return;
+    zn_rt_explain(e, "\n  --> %s:%" PRIu64, m->source_path, line);
+    explain_line(m, (uint32_t)line, e);
+}
+
 static void explain_lines(const zn_module_desc *m, const zn_phase *f, uint32_t line, zn_rt_error *e) {
     enum { MOST = 8 };
-    uint32_t first = line ? line : f->nlines ? f->lines[0] : 0;
-    if (first == 0 || !m->source)
-        return;
-    zn_rt_explain(e, "\n  --> %s:%" PRIu32, m->source_path, first);
-    if (line) {
-        explain_line(m, line, e);
-        return;
-    }
-    for (uint64_t i = 0; i < f->nlines && i < MOST; i++)
+    zn_rt_explain_place(m, line ? line : f->nlines ? f->lines[0] : 0, e);
+    for (uint64_t i = 1; !line && i < f->nlines && i < MOST; i++)
         explain_line(m, f->lines[i], e);
 }
 
-int zn_rt_explain_nonfinite(const zn_rt_engine *g, int batch, const zn_args *args, int64_t step, int64_t epoch,
-                            zn_rt_error *e) {
-    const zn_program *p = &g->m->train_step;
-    const zn_step *steps = g->mem->step[ZN_RT_TRAIN][batch];
-    zn_rt_fail(e, ZN_RT_NONFINITE,
-               "the loss is not finite at step %" PRId64 " (epoch %" PRId64 ", lr %g); no weights are written", step,
-               epoch, (double)args->lr);
-    for (uint64_t i = 0; i < p->nforward; i++) {
+/* The first value of phases [0, n) that is not finite. */
+static bool explain_value(const zn_rt_engine *g, zn_rt_which which, int batch, const zn_args *args, uint64_t n,
+                          zn_rt_error *e) {
+    const zn_program *p = zn_rt_program(g, which);
+    const zn_step *steps = g->mem->step[which][batch];
+    for (uint64_t i = 0; i < n; i++) {
         const zn_phase *f = &p->phase[i];
-        zn_rt_run_phases(g, ZN_RT_TRAIN, batch, args, i, i + 1);
+        zn_rt_run_phases(g, which, batch, args, i, i + 1);
         for (uint64_t k = 0; k < f->noutput; k++) {
             const zn_output *o = &f->output[k];
             found at;
@@ -118,11 +116,17 @@ int zn_rt_explain_nonfinite(const zn_rt_engine *g, int batch, const zn_args *arg
                                           : "-inf",
                           o->op, i, f->name, at.image, at.row, at.column);
             explain_lines(g->m, f, o->line, e);
-            return ZN_RT_NONFINITE;
+            return true;
         }
     }
-    if (p->nforward > 0) {
-        const zn_phase *f = &p->phase[p->nforward - 1];
+    return false;
+}
+
+int zn_rt_explain_nonfinite(const zn_rt_engine *g, zn_rt_which which, int batch, const zn_args *args, zn_rt_error *e) {
+    const zn_program *p = zn_rt_program(g, which);
+    uint64_t n = which == ZN_RT_TRAIN ? p->nforward : p->nphase;
+    if (!explain_value(g, which, batch, args, n, e) && n > 0) {
+        const zn_phase *f = &p->phase[n - 1];
         zn_rt_explain(e, "\nall values before the loss are finite; it is computed by kernel %s", f->name);
         explain_lines(g->m, f, 0, e);
     }

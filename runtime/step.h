@@ -21,9 +21,11 @@ void zn_rt_run_phases(const zn_rt_engine *g, zn_rt_which which, int batch, const
 double zn_rt_loss_sum(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
 int64_t zn_rt_correct_count(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
 
-/* Runs the forward phases of the training step again, one at a time, looks at what each wrote, and fails with
- * ZN_RT_NONFINITE. step and epoch count from 1. */
-int zn_rt_explain_nonfinite(const zn_rt_engine *g, int batch, const zn_args *args, int64_t step, int64_t epoch,
-                            zn_rt_error *e);
+/* After a message that a loss is not finite: runs the phases that led to it again (those of a training step that write
+ * no parameter), one at a time, and adds the first value that is not finite, with its op and line. Gives
+ * ZN_RT_NONFINITE. */
+int zn_rt_explain_nonfinite(const zn_rt_engine *g, zn_rt_which which, int batch, const zn_args *args, zn_rt_error *e);
+/* Adds "--> file:line" and the text of the line; nothing where line is 0. */
+void zn_rt_explain_place(const zn_module_desc *m, uint64_t line, zn_rt_error *e);
 
 #endif

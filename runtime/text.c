@@ -3,6 +3,7 @@
 #include "runtime/text.h"
 
 #include "support/number.h"
+#include "support/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -66,50 +67,17 @@ void zn_rt_text_printf(zn_rt_text *t, const char *fmt, ...) {
     free(large);
 }
 
-/* Length of the UTF-8 sequence at s, or 0 if it is none (overlong forms and surrogates are none). */
-static size_t utf8_length(const unsigned char *s) {
-    if (s[0] < 0x80)
-        return 1;
-    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0; /* the closing NUL ends it too */
-    if (s[0] == 0xe0 && s[1] < 0xa0)
-        return 0;
-    if (s[0] == 0xed && s[1] > 0x9f)
-        return 0;
-    if (s[0] == 0xf0 && s[1] < 0x90)
-        return 0;
-    if (s[0] == 0xf4 && s[1] > 0x8f)
-        return 0;
-    return n;
-}
-
 void zn_rt_text_json_string(zn_rt_text *t, const char *s) {
     if (!s) {
         zn_rt_text_puts(t, "null");
         return;
     }
     zn_rt_text_puts(t, "\"");
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        size_t n = utf8_length(p);
-        if (*p == '"' || *p == '\\')
-            zn_rt_text_printf(t, "\\%c", *p);
-        else if (*p == '\n')
-            zn_rt_text_puts(t, "\\n");
-        else if (*p == '\t')
-            zn_rt_text_puts(t, "\\t");
-        else if (*p == '\r')
-            zn_rt_text_puts(t, "\\r");
-        else if (*p < 0x20)
-            zn_rt_text_printf(t, "\\u%04x", *p);
-        else if (n == 0)
-            zn_rt_text_puts(t, "\xef\xbf\xbd");
-        else
-            zn_rt_text_add(t, (const char *)p, n);
-        p += n ? n : 1;
+    for (size_t n = strlen(s), i = 0; i < n;) {
+        char c[ZN_JSON_CHAR_MAX];
+        size_t len;
+        i += zn_json_char(s + i, n - i, c, &len);
+        zn_rt_text_add(t, c, len);
     }
     zn_rt_text_puts(t, "\"");
 }

@@ -38,6 +38,7 @@ typedef struct run {
     double loss_sum;                         /* of this epoch */
     double step_seconds, first_step_seconds; /* without the first step; since the start */
     bool evaluated;                          /* test is of the weights as they are */
+    bool saved;                              /* the weights are in their file */
     zn_rt_evaluation test;
 } run;
 
@@ -81,7 +82,16 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         if (at + batch < n)
             request(r, r->copy, split, false, 0, at + batch);
         zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, r->m->eval_step.nphase);
-        loss += zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, count);
+        double sum = zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, count);
+        if (!isfinite(sum)) {
+            zn_rt_loader_wait(r->loader);
+            zn_rt_fail(e, ZN_RT_NONFINITE,
+                       "the loss is not finite in the evaluation of the %s images, from image %" PRId64
+                       " on, after %" PRId64 " steps%s",
+                       split ? "test" : "training", at, r->progress.step, r->saved ? "" : "; no weights are written");
+            return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, &args, e);
+        }
+        loss += sum;
         if (r->m->input.classes > 0)
             correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
     }
@@ -113,10 +123,17 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
         request(r, r->copy, 0, true, epoch, position + batch);
     zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, 0, r->m->train_step.nforward);
     double loss = zn_rt_loss_sum(&r->engine, ZN_RT_TRAIN, copy, batch) / (double)batch;
-    if (!isfinite(loss))
-        return zn_rt_explain_nonfinite(&r->engine, copy, &args, t + 1, epoch + 1, e);
+    if (!isfinite(loss)) {
+        zn_rt_fail(e, ZN_RT_NONFINITE,
+                   "the loss is not finite at step %" PRId64 " (epoch %" PRId64 ", lr %g); no weights are written",
+                   t + 1, epoch + 1, (double)args.lr);
+        return zn_rt_explain_nonfinite(&r->engine, ZN_RT_TRAIN, copy, &args, e);
+    }
     zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, r->m->train_step.nforward, r->m->train_step.nphase);
     r->evaluated = false;
+    int code = zn_rt_statistics_finite(r->m, r->mem.param, t + 1, epoch + 1, args.lr, e);
+    if (code)
+        return code;
 
     zn_rt_progress *p = &r->progress;
     double end = now();
@@ -184,8 +201,9 @@ static int plan_steps(run *r, zn_rt_error *e) {
     if (warm >= r->total)
         return zn_rt_fail(e, ZN_RT_USAGE,
                           "the warm-up of %" PRId64 " steps is not shorter than the run of %" PRId64
-                          " steps; train longer with --epochs",
-                          warm, r->total);
+                          " steps; train longer, or stop early in the schedule of %" PRId64
+                          " epochs with --steps N, or compile with another schedule (--set train.lr=...)",
+                          warm, r->total, r->m->train.epochs);
     r->stop = r->o->steps >= 0 && r->o->steps < r->total ? r->o->steps : r->total;
     r->progress.epochs = r->epochs;
     r->progress.steps = r->stop;
@@ -199,8 +217,6 @@ static int open_run(run *r, zn_rt_error *e) {
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
     char sha256[ZN_RT_SHA256_HEX] = "";
     int code = r->o->out ? zn_rt_directory_prepare(r->o->out, e) : 0;
-    if (!code)
-        code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
     if (!code)
         code = zn_rt_memory_open(&r->mem, m, e);
     if (!code)
@@ -217,6 +233,8 @@ static int open_run(run *r, zn_rt_error *e) {
     zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool);
     if (r->o->init_from)
         code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
+    if (!code) /* after all that can fail: it empties what is there */
+        code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
     if (!code && r->log.n > 0) /* nobody else asks for the digest, which takes a tenth of a second */
         code = zn_rt_dataset_digest(&r->data, sha256, e);
     if (!code)
@@ -253,8 +271,12 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         code = zn_rt_weights_finite(r->m, r->mem.param, e);
     if (code)
         return code;
-    code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
-                     : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
+    if (!s->interrupted) /* otherwise the weights come first: whoever interrupts has little patience */
+        code = evaluate_test(r, e);
+    if (!code)
+        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
+                         : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
+    r->saved = !code && r->o->out;
     if (!code)
         code = evaluate_test(r, e);
     if (code)

@@ -8,14 +8,16 @@
 
 #include "runtime/memory.h"
 #include "runtime/permute.h"
+#include "runtime/step.h"
 #include "runtime/text.h"
 
+#include "support/file.h"
 #include "support/formula.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,15 +28,6 @@
 #endif
 
 enum { PATH_SIZE = 4096 };
-
-/* The file being written, for the signal handler: path first, then the flag. */
-static char temporary[PATH_SIZE];
-static volatile sig_atomic_t temporary_exists;
-
-void zn_rt_weights_abandon(void) {
-    if (temporary_exists)
-        unlink(temporary);
-}
 
 typedef struct initial {
     const zn_module_desc *m;
@@ -77,13 +70,13 @@ static int by_name(const void *a, const void *b) {
 }
 
 typedef struct sink {
-    FILE *f;
+    zn_file *f; /* NULL: only the digest is wanted */
     const char *path;
     zn_rt_sha256 hash;
 } sink;
 
 static int put(sink *s, const void *data, size_t n, zn_rt_error *e) {
-    if (s->f && fwrite(data, 1, n, s->f) != n)
+    if (s->f && !zn_file_add(s->f, data, n))
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot write: %s", s->path, strerror(errno));
     return zn_rt_sha256_add(&s->hash, data, n, e);
 }
@@ -138,7 +131,7 @@ static int put_tensor(sink *s, const zn_tensor_desc *t, const char *param, zn_rt
     return 0;
 }
 
-int zn_rt_weights_write(const zn_module_desc *m, const char *param, FILE *f, const char *path,
+int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, const char *path,
                         char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e) {
     sink s = {f, path, {NULL}};
     size_t n = 0;
@@ -168,69 +161,71 @@ static int make_path(char path[PATH_SIZE], const char *directory, const char *na
 }
 
 int zn_rt_directory_prepare(const char *directory, zn_rt_error *e) {
-    char path[PATH_SIZE], name[64];
+    char path[PATH_SIZE];
+    zn_file probe;
     if (mkdir(directory, 0777) != 0 && errno != EEXIST)
         return zn_rt_fail(e, ZN_RT_INPUT, "cannot make the directory %s: %s", directory, strerror(errno));
-    snprintf(name, sizeof name, ".check.%ld", (long)getpid());
-    int code = make_path(path, directory, name, e);
+    int code = make_path(path, directory, "check", e);
     if (code)
         return code;
-    FILE *f = fopen(path, "wxe");
-    if (!f)
+    if (!zn_file_create(&probe, path, false))
         return zn_rt_fail(e, ZN_RT_INPUT, "cannot write in the directory %s: %s", directory, strerror(errno));
-    fclose(f);
-    unlink(path);
+    zn_file_discard(&probe);
     return 0;
-}
-
-/* The rename is only as durable as the directory. A file system that cannot sync directories has done what it can. */
-static void sync_directory(const char *directory) {
-    FILE *d = fopen(directory, "re");
-    if (!d)
-        return;
-    fsync(fileno(d));
-    fclose(d);
 }
 
 int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, char sha256[ZN_RT_SHA256_HEX],
                        zn_rt_error *e) {
-    char final[PATH_SIZE], name[64];
-    snprintf(name, sizeof name, ".weights.safetensors.%ld", (long)getpid());
-    int code = make_path(final, directory, "weights.safetensors", e);
-    if (!code)
-        code = make_path(temporary, directory, name, e);
+    char path[PATH_SIZE];
+    zn_file f;
+    int code = make_path(path, directory, "weights.safetensors", e);
     if (code)
         return code;
-    temporary_exists = 1;
-    FILE *f = fopen(temporary, "we");
-    if (!f) {
-        temporary_exists = 0;
-        return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot open: %s", temporary, strerror(errno));
-    }
-    code = zn_rt_weights_write(m, param, f, final, sha256, e);
-    if (!code && (fflush(f) != 0 || fsync(fileno(f)) != 0))
-        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot write: %s", final, strerror(errno));
-    if (fclose(f) != 0 && !code)
-        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot write: %s", final, strerror(errno));
-    if (!code && rename(temporary, final) != 0)
-        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot rename to %s: %s", temporary, final, strerror(errno));
-    if (code)
-        unlink(temporary);
-    else
-        sync_directory(directory);
-    temporary_exists = 0;
+    if (!zn_file_create(&f, path, true))
+        return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot write: %s", path, strerror(errno));
+    code = zn_rt_weights_write(m, param, &f, path, sha256, e);
+    if (!code && !zn_file_finish(&f))
+        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot write: %s", path, strerror(errno));
+    else if (code)
+        zn_file_discard(&f);
     return code;
 }
 
-int zn_rt_weights_finite(const zn_module_desc *m, const char *param, zn_rt_error *e) {
+static bool all_finite(const float *x, size_t n) {
+    for (size_t k = 0; k < n; k++)
+        if (!isfinite(x[k]))
+            return false;
+    return true;
+}
+
+static const zn_tensor_desc *first_not_finite(const zn_module_desc *m, const char *param, bool statistics_only) {
     for (uint64_t i = 0; i < m->ntensor; i++) {
         const zn_tensor_desc *t = &m->tensor[i];
-        const float *x = (const float *)(const void *)(param + t->offset);
-        size_t n = t->in_file ? zn_rt_tensor_count(t) : 0;
-        for (size_t k = 0; k < n; k++)
-            if (!isfinite(x[k]))
-                return zn_rt_fail(e, ZN_RT_NONFINITE, "%s has a value that is not finite; no weights are written",
-                                  t->name);
+        if (t->in_file && !(statistics_only && t->trained) &&
+            !all_finite((const float *)(const void *)(param + t->offset), zn_rt_tensor_count(t)))
+            return t;
     }
-    return 0;
+    return NULL;
+}
+
+int zn_rt_weights_finite(const zn_module_desc *m, const char *param, zn_rt_error *e) {
+    const zn_tensor_desc *t = first_not_finite(m, param, false);
+    if (!t)
+        return 0;
+    zn_rt_fail(e, ZN_RT_NONFINITE, "%s has a value that is not finite; no weights are written", t->name);
+    zn_rt_explain_place(m, t->line, e);
+    return ZN_RT_NONFINITE;
+}
+
+int zn_rt_statistics_finite(const zn_module_desc *m, const char *param, int64_t step, int64_t epoch, float lr,
+                            zn_rt_error *e) {
+    const zn_tensor_desc *t = first_not_finite(m, param, true);
+    if (!t)
+        return 0;
+    zn_rt_fail(e, ZN_RT_NONFINITE,
+               "%s, written by bn, is not finite at step %" PRId64 " (epoch %" PRId64
+               ", lr %g); no weights are written",
+               t->name, step, epoch, (double)lr);
+    zn_rt_explain_place(m, t->line, e);
+    return ZN_RT_NONFINITE;
 }

@@ -10,26 +10,28 @@
 #include "runtime/pool.h"
 #include "runtime/sha256.h"
 
-#include <stdio.h>
+#include "support/file.h"
 
 /* Sets every tensor from its formula, by all threads of the pool. */
 void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool);
 
 /* Writes the file to f (may be NULL: nothing is written) and gives the SHA-256 of its bytes. path is for messages. */
-int zn_rt_weights_write(const zn_module_desc *m, const char *param, FILE *f, const char *path,
+int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, const char *path,
                         char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e);
 /* Writes directory/weights.safetensors: first under a temporary name, then renamed; on failure nothing is left. */
 int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, char sha256[ZN_RT_SHA256_HEX],
                        zn_rt_error *e);
 /* Makes the directory if it is not there (one level) and checks that a file can be written in it. */
 int zn_rt_directory_prepare(const char *directory, zn_rt_error *e);
-/* Removes the temporary file of a save that is under way; safe in a signal handler. */
-void zn_rt_weights_abandon(void);
 
 /* Reads tensors that stand in files from `path`: all of them, and no others but num_batches_tracked. */
 int zn_rt_weights_read(const zn_module_desc *m, char *param, const char *path, zn_rt_error *e);
 
-/* Fails with ZN_RT_NONFINITE, naming the first tensor with a value that is NaN or infinite. */
+/* Fails with ZN_RT_NONFINITE, naming the first tensor with a value that is NaN or infinite, and its line. */
 int zn_rt_weights_finite(const zn_module_desc *m, const char *param, zn_rt_error *e);
+/* The same of running statistics alone, which are few enough to be looked at after every step. Step and epoch count
+ * from 1. */
+int zn_rt_statistics_finite(const zn_module_desc *m, const char *param, int64_t step, int64_t epoch, float lr,
+                            zn_rt_error *e);
 
 #endif

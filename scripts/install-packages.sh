@@ -6,7 +6,7 @@ needed="gcc cmake ninja-build pkg-config llvm-19-dev flex bison libopenblas-dev 
 [ "${1:-}" != tests ] || needed="$needed libcunit1-dev xz-utils"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "This is no Debian or Ubuntu system: make sure that these are installed: $needed" >&2
+    echo "This is not a Debian or Ubuntu system: make sure that these are installed: $needed" >&2
     exit 0
 fi
 missing=""
@@ -20,9 +20,16 @@ if [ -z "$missing" ]; then
     echo "system packages: all there"
     exit 0
 fi
-echo "installing system packages:$missing"
 sudo=""
-[ "$(id -u)" = 0 ] || sudo=sudo
+if [ "$(id -u)" != 0 ]; then
+    sudo=sudo
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "System packages are missing, and there is no sudo to install them with. Run this as root, then try again:" >&2
+        echo "  apt-get update && apt-get install -y --no-install-recommends$missing" >&2
+        exit 1
+    fi
+fi
+echo "installing system packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
 # shellcheck disable=SC2086 # a list of words

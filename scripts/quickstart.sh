@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 build=${ZN_BUILD_DIR:-build}
 
 scripts/install-packages.sh
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF >/dev/null
 cmake --build "$build"
 
 mkdir -p out

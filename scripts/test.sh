@@ -8,7 +8,7 @@ preset=${1:-dev}
 build=build-$preset
 
 scripts/install-packages.sh tests || exit 1
-cmake --preset "$preset" ${ZN_DATA_DIR:+-DZN_DATA_DIR="$ZN_DATA_DIR"} >"${TMPDIR:-/tmp}/znet-cmake.$$" 2>&1 || {
+cmake --preset "$preset" -DBUILD_TESTING=ON ${ZN_DATA_DIR:+-DZN_DATA_DIR="$ZN_DATA_DIR"} >"${TMPDIR:-/tmp}/znet-cmake.$$" 2>&1 || {
     cat "${TMPDIR:-/tmp}/znet-cmake.$$"
     echo "0 passed, 1 failed"
     exit 1

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "support/ice.h"
+#include "support/utf8.h"
 
 void zn_buf_free(zn_buf *b) {
     free(b->at);
@@ -59,6 +60,17 @@ void zn_buf_printf(zn_buf *b, const char *fmt, ...) {
     va_start(ap, fmt);
     zn_buf_vprintf(b, fmt, ap);
     va_end(ap);
+}
+
+void zn_buf_json(zn_buf *b, const char *s) {
+    zn_buf_putc(b, '"');
+    for (size_t n = strlen(s), i = 0; i < n;) {
+        char c[ZN_JSON_CHAR_MAX];
+        size_t len;
+        i += zn_json_char(s + i, n - i, c, &len);
+        zn_buf_add(b, c, len);
+    }
+    zn_buf_putc(b, '"');
 }
 
 const char *zn_buf_str(const zn_buf *b) {

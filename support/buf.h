@@ -16,6 +16,8 @@ void zn_buf_puts(zn_buf *b, const char *s);
 void zn_buf_putc(zn_buf *b, char c);
 void zn_buf_printf(zn_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void zn_buf_vprintf(zn_buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* A quoted string of JSON, valid whatever s holds. */
+void zn_buf_json(zn_buf *b, const char *s);
 /* The contents as a C string; "" while empty. */
 const char *zn_buf_str(const zn_buf *b);
 

@@ -158,8 +158,8 @@ const char *zn_nearest_name(const char *name, const char *const *names, size_t n
         return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t m = strlen(names[i]);
-        if (m > NAME_MAX_NEAR)
-            continue;
+        if (m > NAME_MAX_NEAR || (m > len ? m - len : len - m) >= best_distance)
+            continue; /* the distance is at least the difference of lengths */
         size_t x = distance(name, len, names[i], m);
         /* a name of which nothing is left is no correction: `x` is not near `y` */
         if (x < best_distance && x < len && x < m) {

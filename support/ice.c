@@ -2,10 +2,14 @@
 #include "support/ice.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <unistd.h>
+
+#include "support/file.h"
 
 static const char *current_stage = "start";
+static atomic_flag ending = ATOMIC_FLAG_INIT;
 
 void zn_ice_stage(const char *stage) {
     current_stage = stage;
@@ -13,6 +17,10 @@ void zn_ice_stage(const char *stage) {
 
 void zn_ice(const char *file, int line, const char *fmt, ...) {
     va_list ap;
+    if (atomic_flag_test_and_set(&ending))
+        for (;;) /* another thread is at it: its message is the one */
+            pause();
+    zn_files_abandon();
     va_start(ap, fmt);
     fprintf(stderr, "znet: internal error in stage `%s`: ", current_stage);
     vfprintf(stderr, fmt, ap);
@@ -21,5 +29,5 @@ void zn_ice(const char *file, int line, const char *fmt, ...) {
             "command that led to it.\n",
             file, line);
     va_end(ap);
-    exit(70);
+    _exit(70); /* other threads run on: nothing that they use may be taken down */
 }

@@ -49,6 +49,16 @@ for file in $(echo "$code" | grep '\.[ch]$'); do
     head -n 1 "$file" | grep -q '^/\*' || echo "$file"
 done | complain "the first line does not say what the file is"
 
+# No program and no other binary file is tracked, but for fixtures.
+if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    git ls-files -z | grep -zvE '^tests/(fixtures|fuzz|golden/error)/' | xargs -0 -r -n 200 sh -c '
+        for f; do [ ! -f "$f" ] || [ ! -s "$f" ] || LC_ALL=C grep -qIm1 "" "$f" || echo "$f"; done' sh |
+        complain "a binary file is tracked"
+    git ls-files --stage | sed -n 's/^100755 [0-9a-f]* 0\t//p' | while read -r file; do
+        head -c 2 "$file" | grep -q '^#!' || echo "$file"
+    done | complain "an executable without #!"
+fi
+
 head -n 60 "$tmp/all"
 echo "$(echo "$text" | wc -w) files, $(wc -l <"$tmp/all") wrong"
 [ ! -s "$tmp/all" ]

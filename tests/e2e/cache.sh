@@ -46,6 +46,24 @@ equal "corrupt: digest" "$right" "$digest"
 run --cache-dir="$cache"
 equal "corrupt: replaced" 1 "$made"
 
+# ---- what is no entry is a miss
+ls "$cache" | sort >"$tmp/names"
+one=$cache/$(sed -n 1p "$tmp/names") two=$cache/$(sed -n 2p "$tmp/names") three=$cache/$(sed -n 3p "$tmp/names")
+four=$cache/$(sed -n 4p "$tmp/names")
+cp "$one" "$two"                                # a good entry under another name
+rm "$three" && mkfifo "$three"
+rm "$four" && truncate -s 1T "$four"            # all holes
+run --cache-dir="$cache"
+equal "no entries: three kernels and the descriptor are made" 4 "$made"
+equal "no entries: digest" "$right" "$digest"
+run --cache-dir="$cache"
+equal "no entries: replaced" 1 "$made"
+rm "$one" && mkdir "$one"
+run --cache-dir="$cache"
+equal "a directory: digest" "$right" "$digest"
+rmdir "$one"
+run --cache-dir="$cache"
+
 # ---- other code has other entries
 run --cache-dir="$cache" --march=x86-64-v3
 differ "another processor: nothing but what it made before" 1 "$made"
@@ -75,7 +93,7 @@ if mount -t tmpfs -o size=16k,mode=700 none "$tmp/full" 2>/dev/null; then
     equal "a full disk: digest" "$right" "$digest"
     run --cache-dir="$tmp/full"
     equal "a full disk: digest of the next run" "$right" "$digest"
-    equal "a full disk: nothing half-written" 0 "$(find "$tmp/full" -name '.new-*' | wc -l)"
+    equal "a full disk: nothing half-written" 0 "$(find "$tmp/full" -name '.*.tmp' | wc -l)"
     umount "$tmp/full"
 else
     skip "a full disk: cannot mount a small one"
@@ -90,7 +108,7 @@ wait
 for i in 1 2 3 4; do
     equal "four at once: digest $i" "$right" "$(sed -n 's/^weights sha256:\(.*\)$/\1/p' "$tmp/at-once.$i")"
 done
-equal "four at once: no temporary file is left" 0 "$(find "$cache" -name '.new-*' | wc -l)"
+equal "four at once: no temporary file is left" 0 "$(find "$cache" -name '.*.tmp' | wc -l)"
 run --cache-dir="$cache"
 equal "four at once: all is there" 1 "$made"
 

@@ -147,9 +147,9 @@ const zn_module_desc *fake_module(const fake_options *o) {
     interrupts = o->interrupts;
 
     tensor[0] = (zn_tensor_desc){
-        "head.weight", ROLE_WEIGHT, 2, {(int64_t)inputs, o->classes, 0, 0}, 0, ZN_FORMULA_NORMAL, 0.01f, 0, 1, 1};
+        "head.weight", ROLE_WEIGHT, 2, {(int64_t)inputs, o->classes, 0, 0}, 0, ZN_FORMULA_NORMAL, 0.01f, 0, 1, 1, 3};
     tensor[1] =
-        (zn_tensor_desc){"head.bias", ROLE_BIAS, 1, {o->classes, 0, 0, 0}, weights, ZN_FORMULA_CONST, 0, 0, 1, 1};
+        (zn_tensor_desc){"head.bias", ROLE_BIAS, 1, {o->classes, 0, 0, 0}, weights, ZN_FORMULA_CONST, 0, 0, 1, 1, 3};
     tensor[2] = (zn_tensor_desc){"head.weight.momentum",
                                  ROLE_MOMENTUM,
                                  2,
@@ -159,7 +159,8 @@ const zn_module_desc *fake_module(const fake_options *o) {
                                  0,
                                  0,
                                  0,
-                                 0};
+                                 0,
+                                 3};
     m.ntensor = 3;
     m.tensor = tensor;
     m.param_size = 2 * weights + 2 * classes * sizeof(float);

@@ -78,7 +78,7 @@ static void the_oldest_go(void) {
     zn_cache *c = zn_cache_open(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(c);
     snprintf(other, sizeof other, "%s/not-ours", dir);
-    snprintf(left, sizeof left, "%s/.new-1-1", dir);
+    snprintf(left, sizeof left, "%s/.name.o.tag.tmp", dir);
     for (int n = 0; n < 8; n++)
         put(c, n);
     for (int n = 0; n < 8; n++)

@@ -78,6 +78,10 @@ static void carets(void) {
     check_text("ab\n", at(2, 1, 0), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | \n  | ^\n");
     /* control characters and bytes that are no text */
     check_text("a\x1b[31mb\xff", at(1, 7, 1), "error[ZN0209]: m\n --> f.znet:1:7\n  |\n1 | a?[31mb?\n  |       ^\n");
+    /* a byte order mark is no part of line 1 */
+    check_text("\xef\xbb\xbf"
+               "ab cd",
+               at(1, 4, 2), "error[ZN0209]: m\n --> f.znet:1:4\n  |\n1 | ab cd\n  |    ^^\n");
     /* nowhere, and a line that is not there */
     check_text("ab", at(0, 0, 0), "error[ZN0209]: m\n");
     check_text("ab", at(7, 1, 1), "error[ZN0209]: m\n --> f.znet:7:1\n  |\n");
@@ -107,9 +111,36 @@ static void json(void) {
     CU_ASSERT_STRING_EQUAL(
         zn_buf_str(&b),
         "{\"code\":\"ZN0002\",\"severity\":\"error\",\"path\":\"a\\\"b\",\"line\":1,\"column\":2,\"length\":3,"
-        "\"message\":\"\\ufffd\\n\\u0001\\\\\","
+        "\"message\":\"\xef\xbf\xbd\\n\\u0001\\\\\","
         "\"notes\":[{\"kind\":\"help\",\"line\":0,\"column\":0,\"length\":0,\"text\":\"\xc3\xa4\"}]}\n");
     zn_buf_free(&b);
+    zn_diags_free(&d);
+}
+
+/* 20 of a code are shown, the others counted, whatever stands between them. */
+static void many(void) {
+    zn_diags d = {.path = "f.znet"};
+    zn_buf text = {0}, line = {0};
+    for (int i = 0; i < 57; i++)
+        zn_diag_add(&d, ZN_DIAG_NAME_UNKNOWN, at(0, 0, 0), "unknown %d", i);
+    for (int i = 0; i < 20; i++)
+        zn_diag_add(&d, ZN_DIAG_TYPE, at(0, 0, 0), "type %d", i);
+    zn_diag_add(&d, ZN_DIAG_UNUSED, at(0, 0, 0), "unused");
+    zn_render_text(&d, false, &text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&text), "unknown 19\n\nerror[ZN0209]: type 0\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&text), "type 19\n\nerror[ZN0401]: unused\n\n... and 37 more ZN0201\n"));
+    CU_ASSERT_PTR_NULL(strstr(zn_buf_str(&text), "unknown 20"));
+    CU_ASSERT_PTR_NULL(strstr(zn_buf_str(&text), "more ZN0209"));
+    zn_render_json(&d, &line);
+    size_t lines = 0;
+    for (size_t i = 0; i < line.n; i++)
+        lines += line.at[i] == '\n';
+    CU_ASSERT_EQUAL(lines, 42);
+    static const char last[] = "\n{\"code\":\"ZN0201\",\"severity\":\"error\",\"not_shown\":37}\n";
+    CU_ASSERT_STRING_EQUAL(line.at + line.n - (sizeof last - 1), last);
+    CU_ASSERT_EQUAL(d.errors, 78);
+    zn_buf_free(&text);
+    zn_buf_free(&line);
     zn_diags_free(&d);
 }
 
@@ -125,6 +156,7 @@ int main(void) {
     T(carets);
     T(notes);
     T(json);
+    T(many);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     unsigned failed = CU_get_number_of_failures();

@@ -236,6 +236,15 @@ static void spans(void) {
     zn_module_free(m);
 }
 
+static void byte_order_mark(void) {
+    zn_module *m = compile("\xef\xbb\xbf// made by an editor\nmodel m { input x[3] linear(2) }");
+    CU_ASSERT_TRUE(result(m)->span.line == 2 && result(m)->span.col == 22);
+    zn_module_free(m);
+    m = compile("\xef\xbb\xbfmodel m { input x[3] linear(2) }");
+    CU_ASSERT_TRUE(result(m)->span.line == 1 && result(m)->span.col == 22);
+    zn_module_free(m);
+}
+
 static void expressions(void) {
     CU_ASSERT_EQUAL(value_of("1 + 2 * 3"), 7);
     CU_ASSERT_EQUAL(value_of("(1 + 2) * 3 - -2"), 11);
@@ -419,6 +428,7 @@ int main(void) {
     CU_pSuite s = CU_add_suite("frontend", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(parameter_names);
+    T(byte_order_mark);
     T(parameter_roles);
     T(bias_rule);
     T(bias_of_last_layer);
