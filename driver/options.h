@@ -39,7 +39,7 @@ typedef struct zn_options {
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json;
     bool verify_each, time_passes, verbose, dry, save_temps;
-    bool list_passes, list_ops, list_ops_markdown, help, version;
+    bool list_passes, list_language, list_ops, list_ops_markdown, help, version;
     zn_words define, set;
     int argc; /* what stands after -- */
     char **argv;
