@@ -249,7 +249,8 @@ static k train(desc *d) {
                   f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_COSINE_end)),
                   f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_STEP_factor)), u64(d, at ? at->n : 0),
                   at ? doubles(d, at->v, at->n) : null(d), i64(d, zn_conf_int(m, "train.batch", 1)),
-                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_option_int(m, ZN_ARG_SECTION_TRAIN_seed)));
+                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_option_int(m, ZN_ARG_SECTION_TRAIN_seed)),
+                  f64(d, zn_conf_float(m, "train.beta1", 0)), f64(d, zn_conf_float(m, "train.beta2", 0)));
 }
 
 void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info,

@@ -271,6 +271,41 @@ zn_ll zn_log(zn_emit *e, zn_ll x) {
     return zn_select(e, zn_fcmp(e, LLVMRealOLT, x, like(e, x, INFINITY)), y, x);
 }
 
+static zn_ll magnitude(zn_emit *e, zn_ll x) {
+    return floats(e, x, LLVMBuildAnd(e->b, bits(e, x), ilike(e, x, 0x7fffffffu), ""));
+}
+static zn_ll with_sign_of(zn_emit *e, zn_ll size, zn_ll x) {
+    zn_ll sign = LLVMBuildAnd(e->b, bits(e, x), ilike(e, x, 0x80000000u), "");
+    return floats(e, x, LLVMBuildOr(e->b, bits(e, size), sign, ""));
+}
+static zn_ll horner(zn_emit *e, zn_ll p, zn_ll x, const float *c, int n) {
+    for (int i = 0; i < n; i++)
+        p = zn_fma(e, p, x, like(e, x, c[i]));
+    return p;
+}
+
+/* The sequence of zn_tanhf. */
+zn_ll zn_tanh(zn_emit *e, zn_ll x) {
+    static const float c[] = {ZN_TANH_T1, ZN_TANH_T2, ZN_TANH_T3, ZN_TANH_T4};
+    zn_ll t = magnitude(e, x), z = zn_fmul(e, x, x), one = like(e, x, 1);
+    zn_ll near = zn_fma(e, zn_fmul(e, horner(e, like(e, x, ZN_TANH_T0), z, c, 4), z), x, x);
+    zn_ll far = zn_fsub(e, one, zn_fdiv(e, like(e, x, 2), zn_fadd(e, zn_exp(e, zn_fadd(e, t, t)), one)));
+    return with_sign_of(e, zn_select(e, zn_fcmp(e, LLVMRealOLT, t, like(e, x, ZN_TANH_BOUND)), near, far), x);
+}
+
+/* The sequence of zn_erff. */
+zn_ll zn_erf(zn_emit *e, zn_ll x) {
+    static const float a[] = {ZN_ERF_A1, ZN_ERF_A2, ZN_ERF_A3, ZN_ERF_A4, ZN_ERF_A5},
+                       b[] = {ZN_ERF_B4, ZN_ERF_B5, ZN_ERF_B6};
+    zn_ll t = magnitude(e, x), s = zn_fmul(e, x, x);
+    zn_ll near = zn_fma(e, horner(e, like(e, x, ZN_ERF_A0), s, a, 5), x, x);
+    zn_ll r = zn_fma(e, like(e, x, ZN_ERF_B0), t, like(e, x, ZN_ERF_B1));
+    zn_ll u = zn_fma(e, like(e, x, ZN_ERF_B2), t, like(e, x, ZN_ERF_B3));
+    r = zn_fma(e, horner(e, zn_fma(e, r, s, u), t, b, 3), t, zn_fneg(e, t));
+    zn_ll far = zn_fsub(e, like(e, x, 1), zn_exp(e, r));
+    return zn_select(e, zn_fcmp(e, LLVMRealOGT, t, like(e, x, ZN_ERF_BOUND)), with_sign_of(e, far, x), near);
+}
+
 /* Philox4x32-10 with counter (c0, c1, c2, 0): support/philox.c. */
 zn_ll zn_philox_word(zn_emit *e, zn_ll k0, zn_ll k1, zn_ll c0, zn_ll c1, zn_ll c2) {
     LLVMTypeRef wide = LLVMVectorType(e->i64, (unsigned)e->lanes);

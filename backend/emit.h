@@ -79,6 +79,8 @@ zn_ll zn_select(zn_emit *e, zn_ll c, zn_ll a, zn_ll b);
 zn_ll zn_fcmp(zn_emit *e, LLVMRealPredicate p, zn_ll a, zn_ll b);
 zn_ll zn_exp(zn_emit *e, zn_ll x); /* support/math.h, vector or scalar */
 zn_ll zn_log(zn_emit *e, zn_ll x);
+zn_ll zn_tanh(zn_emit *e, zn_ll x);
+zn_ll zn_erf(zn_emit *e, zn_ll x);
 /* First word of Philox for lanes e, e + 1, ... (vector of i32 counters). */
 zn_ll zn_philox_word(zn_emit *e, zn_ll k0, zn_ll k1, zn_ll c0, zn_ll c1, zn_ll c2);
 

@@ -2,6 +2,7 @@
  *
  * Each function computes the same sequence of roundings as its twin in ir/interp.c. What depends on the channel only is
  * loaded and prepared once (invariants), outside the loops over positions. */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -44,6 +45,54 @@ static zn_ll expr_mul(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll
 static zn_ll expr_mul_const(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;
     return zn_fmul(e, x[0], zn_vconst(e, (float)zn_attr_of(v, MUL_CONST, value)->f));
+}
+static zn_ll expr_add_const(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fadd(e, x[0], zn_vconst(e, (float)zn_attr_of(v, ADD_CONST, value)->f));
+}
+static zn_ll expr_div(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fdiv(e, x[0], x[1]);
+}
+static zn_ll expr_max(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll more = zn_fcmp(e, LLVMRealOGT, x[0], x[1]), nan = zn_fcmp(e, LLVMRealUNO, x[0], x[0]);
+    return zn_select(e, LLVMBuildOr(e->b, more, nan, ""), x[0], x[1]);
+}
+static zn_ll expr_neg(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fneg(e, x[0]);
+}
+static zn_ll expr_sqrt(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_sqrt(e, x[0]);
+}
+static zn_ll expr_exp(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_exp(e, x[0]);
+}
+static zn_ll expr_log(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll zero = zn_vconst(e, 0),
+          y = zn_select(e, zn_fcmp(e, LLVMRealOEQ, x[0], zero), zn_vconst(e, -INFINITY), zn_vconst(e, NAN));
+    return zn_select(e, zn_fcmp(e, LLVMRealOGT, x[0], zero), zn_log(e, x[0]), y);
+}
+static zn_ll expr_tanh(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_tanh(e, x[0]);
+}
+static zn_ll expr_erf(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_erf(e, x[0]);
+}
+static zn_ll expr_select(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_select(e, zn_fcmp(e, LLVMRealOLT, x[0], x[1]), x[2], x[3]);
+}
+static zn_ll expr_mask(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll less = zn_fcmp(e, LLVMRealOLT, x[0], x[1]), zero = zn_vconst(e, 0);
+    return zn_attr_of(v, MASK, inverted)->i ? zn_select(e, less, zero, x[2]) : zn_select(e, less, x[2], zero);
 }
 static zn_ll expr_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;
@@ -108,6 +157,11 @@ static zn_ll channel_load(zn_emit *e, const zn_value *operand, int64_t row, zn_l
     return zn_load(e, zn_at(e, e->base[b], zn_addk(e, c, row * zn_type_channels(&operand->type))), lanes);
 }
 
+static const int64_t hyper_offset[ZN_HYPER_COUNT] = {
+#define ZN_HYPER(ID, text, field, doc) [ZN_HYPER_##ID] = offsetof(zn_args, field),
+#include "ir/hypers.def"
+};
+
 static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int lanes) {
     zn_value **o = v->operand;
     switch (v->op) {
@@ -139,7 +193,7 @@ static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int 
     }
     case ZN_OP_SCALE:
         if (o[1]->op == ZN_OP_HYPER) {
-            inv[0] = zn_splat(e, zn_arg_f32(e, offsetof(zn_args, lr)));
+            inv[0] = zn_splat(e, zn_arg_f32(e, hyper_offset[zn_hyper_find(zn_attr_of(o[1], HYPER, name)->s)]));
         } else {
             int b = zn_binding_of(e, ZN_BIND_IN, o[1]);
             ZN_ASSERT(b >= 0);

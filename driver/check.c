@@ -277,7 +277,7 @@ static memory make_memory(const zn_module *m, const zn_plan *plan, int threads) 
     if (plan->eval.scratch_size > scratch)
         scratch = plan->eval.scratch_size;
     for (const zn_param *p = m->params; p; p = p->next)
-        *(p->role == ZN_ROLE_MOMENTUM ? &state : &weights) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
+        *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
     x.data_known = data_bytes(m, zn_type_count(image) / image->dim[0], &data, &order);
     term(&x, "parameters and statistics", "parameters", weights);
     term(&x, "optimizer state", "optimizer_state", state);

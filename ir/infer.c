@@ -57,18 +57,29 @@ static bool infer_param(zn_module *m, const zn_value *v, zn_type *out, zn_diags 
     return true;
 }
 
-static bool infer_store(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
-    const zn_param *p = zn_param_find(m, zn_attr_of(v, STORE, name)->s);
+/* v's operand has the shape of the parameter called name. */
+static bool of_param(zn_module *m, const zn_value *v, const char *name, zn_type *out, zn_diags *d) {
+    const zn_param *p = zn_param_find(m, name);
     if (!p)
-        return fail(d, v, "no parameter `%s`", zn_attr_of(v, STORE, name)->s);
+        return fail(d, v, "no parameter `%s`", name);
     if (!zn_type_equal(&p->type, in(v, 0)))
         return fail(d, v, "`%s` has another shape", p->name);
     *out = p->type;
     return true;
 }
 
-static bool infer_scalar(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
-    (void)m, (void)v, (void)d;
+static bool infer_store(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    return of_param(m, v, zn_attr_of(v, STORE, name)->s, out, d);
+}
+
+static bool infer_gradient(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    return of_param(m, v, zn_attr_of(v, GRADIENT, name)->s, out, d);
+}
+
+static bool infer_hyper(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    if (zn_hyper_find(zn_attr_of(v, HYPER, name)->s) == ZN_HYPER_COUNT)
+        return fail(d, v, "the training loop sets no number `%s`", zn_attr_of(v, HYPER, name)->s);
     *out = zn_type_make(ZN_F32, 0, NULL);
     return true;
 }

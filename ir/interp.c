@@ -85,6 +85,47 @@ static void eval_mul_const(const eval_ctx *e) {
     float k = (float)zn_attr_of(e->v, MUL_CONST, value)->f;
     EACH(i) e->out[i] = src(e, 0)[i] * k;
 }
+static void eval_add_const(const eval_ctx *e) {
+    float k = (float)zn_attr_of(e->v, ADD_CONST, value)->f;
+    EACH(i) e->out[i] = src(e, 0)[i] + k;
+}
+static void eval_div(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] / src(e, 1)[i];
+}
+static void eval_max(const eval_ctx *e) {
+    EACH(i) {
+        float a = src(e, 0)[i], b = src(e, 1)[i];
+        e->out[i] = a > b || isnan(a) ? a : b;
+    }
+}
+static void eval_neg(const eval_ctx *e) {
+    EACH(i) e->out[i] = -src(e, 0)[i];
+}
+static void eval_sqrt(const eval_ctx *e) {
+    EACH(i) e->out[i] = sqrtf(src(e, 0)[i]);
+}
+static void eval_exp(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_expf(src(e, 0)[i]);
+}
+static void eval_log(const eval_ctx *e) {
+    EACH(i) {
+        float x = src(e, 0)[i];
+        e->out[i] = x > 0 ? zn_logf(x) : x == 0 ? -INFINITY : NAN;
+    }
+}
+static void eval_tanh(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_tanhf(src(e, 0)[i]);
+}
+static void eval_erf(const eval_ctx *e) {
+    EACH(i) e->out[i] = zn_erff(src(e, 0)[i]);
+}
+static void eval_select(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] < src(e, 1)[i] ? src(e, 2)[i] : src(e, 3)[i];
+}
+static void eval_mask(const eval_ctx *e) {
+    bool inverted = zn_attr_of(e->v, MASK, inverted)->i;
+    EACH(i) e->out[i] = (src(e, 0)[i] < src(e, 1)[i]) != inverted ? src(e, 2)[i] : 0;
+}
 static void eval_relu_grad(const eval_ctx *e) {
     bool one = zn_attr_of(e->v, RELU_GRAD, at_zero)->i;
     EACH(i) {
@@ -616,6 +657,18 @@ static float *param_data(const zn_interp *in, const char *name) {
     return in->param[p->index];
 }
 
+static float hyper(const zn_interp *in, const char *name) {
+    switch (zn_hyper_find(name)) {
+#define ZN_HYPER(ID, text, field, doc)                                                                                 \
+    case ZN_HYPER_##ID:                                                                                                \
+        return in->field;
+#include "ir/hypers.def"
+    case ZN_HYPER_COUNT:
+        break;
+    }
+    ZN_ICE("no number `%s`", name);
+}
+
 const float *zn_interp_value(const zn_value *v) {
     return v->note;
 }
@@ -631,7 +684,7 @@ bool zn_interp_run(zn_interp *in, zn_func *f, const void *const *args) {
         const void *operand[8];
         for (int i = 0; i < v->noperands; i++)
             operand[i] = v->operand[i]->note;
-        if (v->op == ZN_OP_STORE)
+        if (zn_op_table[v->op].traits & ZN_T_EFFECT)
             continue;
         float *out = v->note = temp(n);
         if (v->op == ZN_OP_ARG)
@@ -639,7 +692,7 @@ bool zn_interp_run(zn_interp *in, zn_func *f, const void *const *args) {
         else if (v->op == ZN_OP_PARAM)
             memcpy(out, param_data(in, zn_attr_of(v, PARAM, name)->s), n * sizeof *out);
         else if (v->op == ZN_OP_HYPER)
-            out[0] = in->lr;
+            out[0] = hyper(in, zn_attr_of(v, HYPER, name)->s);
         else
             zn_interp_eval(in, v, operand, out);
     }

@@ -18,7 +18,7 @@ bool zn_role_trained(zn_role r) {
 }
 
 bool zn_role_saved(zn_role r) {
-    return r != ZN_ROLE_MOMENTUM;
+    return r < ZN_ROLE_MOMENTUM;
 }
 
 zn_type zn_type_make(zn_dtype dtype, int rank, const int64_t *dim) {

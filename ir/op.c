@@ -15,6 +15,18 @@ const zn_attr_info zn_attr_table[ZN_ATTR_ALL_COUNT] = {
 #include "ir/attrs.def"
 };
 
+const char *const zn_hyper_names[ZN_HYPER_COUNT] = {
+#define ZN_HYPER(ID, text, field, doc) [ZN_HYPER_##ID] = text,
+#include "ir/hypers.def"
+};
+
+zn_hyper zn_hyper_find(const char *name) {
+    int i = 0;
+    while (i < ZN_HYPER_COUNT && strcmp(zn_hyper_names[i], name))
+        i++;
+    return (zn_hyper)i;
+}
+
 /* The attributes of an op stand together, so the last row wins here: one behind the op's last attribute; 0 = none. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"

@@ -25,8 +25,19 @@ enum {
     ZN_T_LEAF = 1,   /* no computation */
     ZN_T_EFFECT = 2, /* has no value: lives for what it does */
     ZN_T_MAP = 4, /* elementwise: result i depends on element i of operand 0's shape, on its channel and on scalars */
+    ZN_T_OF_PARAM = 16, /* its attribute `name` is that of a parameter, which stands as operand in text: @name */
     ZN_T_COMMUTES = 8, /* f(a, b) == f(b, a), bit for bit but for NaN payloads */
 };
+
+/* Numbers of a step: ir/hypers.def. */
+typedef enum zn_hyper {
+#define ZN_HYPER(ID, text, field, doc) ZN_HYPER_##ID,
+#include "ir/hypers.def"
+    ZN_HYPER_COUNT
+} zn_hyper;
+extern const char *const zn_hyper_names[ZN_HYPER_COUNT];
+/* ZN_HYPER_COUNT if there is none. */
+zn_hyper zn_hyper_find(const char *name);
 
 typedef enum zn_attr_kind { ZN_ATTR_INT, ZN_ATTR_FLOAT, ZN_ATTR_BOOL, ZN_ATTR_INTS, ZN_ATTR_STR } zn_attr_kind;
 

@@ -6,8 +6,8 @@
 
 static bool complain(zn_diags *d, const zn_value *v, const zn_func *f, const char *what) {
     if (d)
-        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, v->span, "@%s, %%%d `%s`: %s", f->name, v->id, zn_op_table[v->op].text,
-                    what);
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, v->span, "@%s, %%%s `%s`: %s", f->name, v->name ? v->name : "",
+                    zn_op_table[v->op].text, what);
     return false;
 }
 
@@ -21,8 +21,18 @@ static bool uses_are_right(const zn_value *v) {
     return n == v->nuses;
 }
 
+/* Is v the second gradient of its parameter in this function? */
+static bool twice(const zn_module *m, const zn_value *v, bool *seen) {
+    const zn_param *p = v->op == ZN_OP_GRADIENT ? zn_param_find(m, zn_attr_of(v, GRADIENT, name)->s) : NULL;
+    if (!p)
+        return false;
+    bool again = seen[p->index];
+    seen[p->index] = true;
+    return again;
+}
+
 /* note == f marks values seen so far: definition before use, by the order of the list. */
-static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
+static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
     bool ok = true, body = false;
     size_t args = 0;
     zn_func_number(f);
@@ -55,6 +65,8 @@ static bool verify_func(zn_module *m, zn_func *f, zn_diags *d) {
             ok = false;
         else if (!zn_type_equal(&declared, &v->type))
             ok = complain(d, v, f, "the type is not what the operation gives");
+        if (twice(m, v, seen))
+            ok = complain(d, v, f, "the parameter has another gradient");
         v->note = f;
     }
     for (size_t i = 0; i < f->results.n; i++)
@@ -74,7 +86,10 @@ bool zn_module_verify(zn_module *m, zn_diags *d) {
                             p->name);
             ok = false;
         }
-    for (zn_func *f = m->funcs; f; f = f->next)
-        ok = verify_func(m, f, d) && ok;
+    for (zn_func *f = m->funcs; f; f = f->next) {
+        zn_arena scratch = {0};
+        ok = verify_func(m, f, zn_new_n(&scratch, bool, m->nparams + 1), d) && ok;
+        zn_arena_free(&scratch);
+    }
     return ok;
 }

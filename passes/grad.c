@@ -1,9 +1,10 @@
 /* Pass grad: @train_step and @eval_step from @forward.
  *
- * The step is plain IR: forward with batch statistics and dropout, loss, the gradient by reverse accumulation, and the
- * optimizer's update of each parameter as soon as its gradient is whole and nothing reads its old value any more.
- * Gradients of a value with several uses are added in reverse order of the uses.
- * SGD as PyTorch writes it: g += decay w; v = momentum v + g; w -= lr v (nesterov: lr (g + momentum v)).
+ * The step is plain IR: forward with batch statistics and dropout, loss, running statistics, and the gradient by
+ * reverse accumulation. Gradients of a value with several uses are added in reverse order of the uses, and so are those
+ * of all reads of one parameter. As soon as a parameter's gradient is whole and nothing reads the old value any more,
+ * the operation `gradient` names it: one for each parameter. What works on gradients stands behind this pass; pass
+ * update makes the optimizer's steps of them.
  *
  * Requires @forward without step functions. Keeps @forward. */
 #include <string.h>
@@ -17,7 +18,8 @@ typedef struct grad_ctx {
     zn_pass_ctx *pass;
     zn_func *f;       /* @train_step */
     bool *needs;      /* by id of the forward part: depends on a trained parameter */
-    zn_value **adj;   /* by id: gradient so far */
+    zn_value **adj;   /* by id: gradient so far; of a parameter: at its first read */
+    int *first_read;  /* by id: the first read of the same parameter; of other values their own */
     zn_value **again; /* by id: the value computed a second time, for the gradient */
 } grad_ctx;
 
@@ -42,7 +44,7 @@ static bool needs(const grad_ctx *c, const zn_value *v) {
 }
 
 static void accumulate(grad_ctx *c, const zn_value *of, zn_value *g) {
-    zn_value **slot = &c->adj[of->id];
+    zn_value **slot = &c->adj[c->first_read[of->id]];
     if (c->needs[of->id])
         *slot = *slot ? make(c, of, ZN_OP_ADD, 2, OPERANDS(*slot, g)) : g;
 }
@@ -218,10 +220,85 @@ static void grad_mul(grad_ctx *c, zn_value *v, zn_value *dy) {
             accumulate(c, v->operand[i], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v->operand[1 - i])));
 }
 
+static void grad_div(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *b = v->operand[1];
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, b)));
+    if (needs(c, b)) {
+        zn_value *g = make(c, v, ZN_OP_DIV, 2, OPERANDS(make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v)), b));
+        accumulate(c, b, make(c, v, ZN_OP_NEG, 1, &g));
+    }
+}
+
+/* dy where a < b (inverted: elsewhere), else 0. */
+static zn_value *masked(grad_ctx *c, const zn_value *v, zn_value *a, zn_value *b, zn_value *dy, bool inverted) {
+    zn_value *g = add_op(c, v, ZN_OP_MASK, 3, OPERANDS(a, b, dy));
+    zn_attr_of(g, MASK, inverted)->i = inverted;
+    return typed(c, g);
+}
+
+static void grad_max(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *a = v->operand[0], *b = v->operand[1];
+    if (needs(c, a))
+        accumulate(c, a, masked(c, v, b, a, dy, false));
+    if (needs(c, b))
+        accumulate(c, b, masked(c, v, b, a, dy, true));
+}
+
+static void grad_select(grad_ctx *c, zn_value *v, zn_value *dy) {
+    for (int i = 0; i < 2; i++)
+        if (needs(c, v->operand[2 + i]))
+            accumulate(c, v->operand[2 + i], masked(c, v, v->operand[0], v->operand[1], dy, i));
+}
+
+static void grad_mask(grad_ctx *c, zn_value *v, zn_value *dy) {
+    bool inverted = zn_attr_of(v, MASK, inverted)->i;
+    if (needs(c, v->operand[2]))
+        accumulate(c, v->operand[2], masked(c, v, v->operand[0], v->operand[1], dy, inverted));
+}
+
+static zn_value *times(grad_ctx *c, const zn_value *v, zn_value *x, double k) {
+    zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &x);
+    zn_attr_of(g, MUL_CONST, value)->f = k;
+    return typed(c, g);
+}
+
+static void grad_neg(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_NEG, 1, &dy));
+}
+
+static void grad_sqrt(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], times(c, v, make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, v)), 0.5));
+}
+
+static void grad_exp(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, v)));
+}
+
+static void grad_log(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_DIV, 2, OPERANDS(dy, v->operand[0])));
+}
+
+static void grad_tanh(grad_ctx *c, zn_value *v, zn_value *dy) { /* 1 - y y */
+    zn_value *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(v, v));
+    g = make(c, v, ZN_OP_NEG, 1, &g);
+    g = add_op(c, v, ZN_OP_ADD_CONST, 1, &g);
+    zn_attr_of(g, ADD_CONST, value)->f = 1;
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, typed(c, g))));
+}
+
+static void grad_erf(grad_ctx *c, zn_value *v, zn_value *dy) { /* 2 / sqrt(pi) exp(-x x) */
+    zn_value *x = v->operand[0], *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(x, x));
+    g = make(c, v, ZN_OP_NEG, 1, &g);
+    g = times(c, v, make(c, v, ZN_OP_EXP, 1, &g), 1.1283791670955126);
+    accumulate(c, x, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, g)));
+}
+
+static void grad_add_const(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], dy);
+}
+
 static void grad_mul_const(grad_ctx *c, zn_value *v, zn_value *dy) {
-    zn_value *g = add_op(c, v, ZN_OP_MUL_CONST, 1, &dy);
-    zn_attr_of(g, MUL_CONST, value)->f = zn_attr_of(v, MUL_CONST, value)->f;
-    accumulate(c, v->operand[0], typed(c, g));
+    accumulate(c, v->operand[0], times(c, v, dy, zn_attr_of(v, MUL_CONST, value)->f));
 }
 
 static zn_value *row_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t index) {
@@ -298,6 +375,7 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
         r = zn_value_copy(m, f, NULL, v, operand);
         break;
     }
+    r->name = v->name;
     if (!zn_value_infer(m, r, pass->diags))
         ZN_ICE("a copied operation has no type: %s", zn_op_table[r->op].text);
     return r;
@@ -331,37 +409,12 @@ static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
     return loss;
 }
 
-/* ---- updates */
-
-static zn_value *times(grad_ctx *c, const zn_value *at, zn_value *x, double k) {
-    zn_value *v = add_op(c, at, ZN_OP_MUL_CONST, 1, &x);
-    zn_attr_of(v, MUL_CONST, value)->f = k;
-    return typed(c, v);
-}
+/* ---- running statistics */
 
 static void store(grad_ctx *c, const zn_value *at, const char *name, zn_value *x) {
     zn_value *s = add_op(c, at, ZN_OP_STORE, 1, &x);
     zn_attr_of(s, STORE, name)->s = name;
     typed(c, s);
-}
-
-static void update(grad_ctx *c, zn_value *w, zn_value *g, zn_value *lr) {
-    zn_module *m = c->m;
-    const char *name = zn_attr_of(w, PARAM, name)->s;
-    const zn_param *p = zn_param_find(m, name);
-    double momentum = zn_conf_float(m, "train.momentum", 0);
-    if (p->decay != 0)
-        g = make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, w, (double)p->decay)));
-    if (momentum != 0) {
-        const char *vname = zn_arena_printf(&m->arena, "%s.momentum", name);
-        zn_param *state = zn_param_new(m, vname, p->type, ZN_ROLE_MOMENTUM, zn_formula_const(0), p->span);
-        zn_value *v = zn_param_read(m, c->f, NULL, state, w->path);
-        v = make(c, w, ZN_OP_ADD, 2, OPERANDS(times(c, w, v, momentum), g));
-        store(c, w, vname, v);
-        g = zn_conf_bool(m, "train.nesterov", false) ? make(c, w, ZN_OP_ADD, 2, OPERANDS(g, times(c, w, v, momentum)))
-                                                     : v;
-    }
-    store(c, w, name, make(c, w, ZN_OP_SUB, 2, OPERANDS(w, make(c, w, ZN_OP_SCALE, 2, OPERANDS(g, lr)))));
 }
 
 static void running_update(grad_ctx *c, const zn_value *bn, zn_value *stats) {
@@ -389,30 +442,54 @@ static void running_updates(grad_ctx *c, const zn_func *from, zn_value *end) {
     }
 }
 
-/* Reverse accumulation from `end`, the last value so far, to the first; `seed` has its gradient already, or is the
- * loss. done(), if given, is called for each parameter's value when its gradient is whole. */
-typedef void whole_fn(grad_ctx *c, zn_value *param, zn_value *g, void *arg);
+/* ---- reverse accumulation */
 
+/* By id: the first value that uses it, or any read of the same parameter. */
 static zn_value **prepare(grad_ctx *c) {
     zn_func_number(c->f);
     size_t n = (size_t)c->f->last->id + 1;
     c->needs = zn_new_n(&c->m->arena, bool, n);
     c->adj = zn_new_n(&c->m->arena, zn_value *, n);
     c->again = zn_new_n(&c->m->arena, zn_value *, n);
+    c->first_read = zn_new_n(&c->m->arena, int, n);
     zn_value **first_use = zn_new_n(&c->m->arena, zn_value *, n);
+    int *read = zn_new_n(&c->m->arena, int, c->m->nparams + 1); /* by parameter: id of its first read + 1 */
     for (zn_value *v = c->f->first; v; v = v->next) {
-        if (v->op == ZN_OP_PARAM)
-            c->needs[v->id] = zn_role_trained(zn_param_find(c->m, zn_attr_of(v, PARAM, name)->s)->role);
+        c->first_read[v->id] = v->id;
+        if (v->op == ZN_OP_PARAM) {
+            const zn_param *p = zn_param_find(c->m, zn_attr_of(v, PARAM, name)->s);
+            c->needs[v->id] = zn_role_trained(p->role);
+            if (!read[p->index])
+                read[p->index] = v->id + 1;
+            c->first_read[v->id] = read[p->index] - 1;
+        }
         for (int i = 0; i < v->noperands; i++) {
             c->needs[v->id] |= c->needs[v->operand[i]->id] && v->op != ZN_OP_CORRECT;
-            if (!first_use[v->operand[i]->id])
-                first_use[v->operand[i]->id] = v;
+            zn_value **use = &first_use[c->first_read[v->operand[i]->id]];
+            *use = *use ? *use : v;
         }
     }
     return first_use;
 }
 
-static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use, whole_fn *whole, void *arg) {
+/* Names the gradients of v's operands that are whole: of parameters that nothing before v reads. */
+static void mark_gradients(grad_ctx *c, const zn_value *v, zn_value **first_use) {
+    for (int i = 0; i < v->noperands; i++) {
+        const zn_value *w = v->operand[i];
+        int id = c->first_read[w->id];
+        bool again = false;
+        for (int j = 0; j < i; j++)
+            again |= c->first_read[v->operand[j]->id] == id;
+        if (w->op != ZN_OP_PARAM || again || first_use[id] != v || !c->adj[id])
+            continue;
+        zn_value *g = add_op(c, w, ZN_OP_GRADIENT, 1, &c->adj[id]);
+        zn_attr_of(g, GRADIENT, name)->s = zn_attr_of(w, PARAM, name)->s;
+        typed(c, g);
+    }
+}
+
+/* From `end`, the last value so far, to the first; the gradient of the result is there, or it is the loss. */
+static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use) {
     for (zn_value *v = end; v; v = v->prev) {
         if (!c->needs[v->id] || (v->op != ZN_OP_CROSS_ENTROPY && !c->adj[v->id]) || v->op == ZN_OP_PARAM)
             continue;
@@ -421,20 +498,9 @@ static bool backward(grad_ctx *c, zn_value *end, zn_value **first_use, whole_fn 
             return false;
         }
         grad_table[v->op](c, v, c->adj[v->id]);
-        for (int i = 0; whole && i < v->noperands; i++) {
-            zn_value *w = v->operand[i];
-            bool again = false;
-            for (int j = 0; j < i; j++)
-                again |= v->operand[j] == w;
-            if (w->op == ZN_OP_PARAM && !again && first_use[w->id] == v && c->adj[w->id])
-                whole(c, w, c->adj[w->id], arg);
-        }
+        mark_gradients(c, v, first_use);
     }
     return true;
-}
-
-static void update_whole(grad_ctx *c, zn_value *param, zn_value *g, void *lr) {
-    update(c, param, g, lr);
 }
 
 /* Where v is from, or f where that is not known. */
@@ -473,11 +539,9 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
                     "there is nothing to train: no parameter has an influence on the loss");
         return false;
     }
-    zn_value *end = c.f->last, *lr = add_op(&c, NULL, ZN_OP_HYPER, 0, NULL);
-    zn_attr_of(lr, HYPER, name)->s = "lr";
-    typed(&c, lr);
+    zn_value *end = c.f->last;
     running_updates(&c, from, end->next);
-    if (!backward(&c, end, first_use, update_whole, lr))
+    if (!backward(&c, end, first_use))
         return false;
     add_loss(&c, copy_forward(&c, from, "eval_step", false));
     for (zn_func *f = m->funcs; f; f = f->next)
@@ -493,7 +557,7 @@ zn_func *zn_make_vjp(zn_module *m, zn_pass_ctx *ctx) {
     zn_value **first_use = prepare(&c), *end = c.f->last;
     zn_func_return(m, c.f, out);
     accumulate(&c, out, dout);
-    if (!backward(&c, end, first_use, NULL, NULL))
+    if (!backward(&c, end, first_use))
         return NULL;
     for (zn_value *v = c.f->first; v != end->next; v = v->next)
         if (v->op == ZN_OP_PARAM && c.adj[v->id])

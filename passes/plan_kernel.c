@@ -111,6 +111,8 @@ static const char *key_of(zn_planner *p, const zn_kernel_plan *k, const char *ta
                 at++;
             if (in < k->group->values.n)
                 zn_buf_printf(&b, " g%zu", in);
+            else if (v->operand[j]->op == ZN_OP_HYPER)
+                zn_buf_printf(&b, " h%d", (int)zn_hyper_find(zn_attr_of(v->operand[j], HYPER, name)->s));
             else
                 zn_buf_printf(&b, " b%zu", at);
             key_type(&b, &v->operand[j]->type, &(zn_layout){0});

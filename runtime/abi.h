@@ -31,6 +31,7 @@ typedef struct zn_args {
     uint32_t position; /* of the batch's first sample in the epoch's order */
     uint32_t count;    /* samples of the batch that are real (evaluation's last batch); the others are copies */
     uint32_t seed_lo, seed_hi;
+    float correction1, correction2; /* 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t): t the number of the step, from 1 */
 } zn_args;
 
 struct zn_phase;
@@ -131,6 +132,7 @@ typedef struct zn_train_desc {
     const double *at;
     int64_t batch, epochs;
     int64_t seed;
+    double beta1, beta2; /* of the corrections in zn_args; 0 where the optimizer has none */
 } zn_train_desc;
 
 typedef struct zn_module_desc {

@@ -5,6 +5,7 @@
 #include "runtime/cpu.h"
 #include "runtime/memory.h"
 #include "runtime/pool.h"
+#include "runtime/schedule.h"
 #include "runtime/step.h"
 #include "runtime/weights.h"
 
@@ -158,6 +159,7 @@ static int open_bench(bench *b, zn_rt_error *e) {
         return code;
     b->engine = (zn_rt_engine){m, &b->mem, b->pool};
     b->args = (zn_args){.lr = learning_rate, .count = (uint32_t)m->input.batch, .seed_lo = 1};
+    zn_rt_corrections(&m->train, 0, &b->args);
     zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed, b->pool);
     for (int i = 0; i < ZN_RT_BATCHES; i++)
         fill_batch(m, b->mem.batch[i], (uint32_t)i);

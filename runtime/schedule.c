@@ -3,6 +3,8 @@
  * entry of `at` (in epochs) that was reached; or end + (lr - end)(1 + cos(pi (t - W) / (T - W))) / 2. */
 #include "runtime/schedule.h"
 
+#include <math.h>
+
 #include "support/math.h"
 
 int64_t zn_rt_warmup_steps(const zn_train_desc *t, int64_t steps_per_epoch) {
@@ -30,4 +32,18 @@ float zn_rt_learning_rate(const zn_train_desc *d, int64_t steps_per_epoch, int64
         break;
     }
     return (float)lr;
+}
+
+/* By squaring: no libm for a number that reaches a weight. */
+static double power(double x, int64_t n) {
+    double y = 1;
+    for (; n > 0; n /= 2, x *= x)
+        if (n % 2)
+            y *= x;
+    return y;
+}
+
+void zn_rt_corrections(const zn_train_desc *d, int64_t t, zn_args *args) {
+    args->correction1 = (float)(1.0 / (1.0 - power(d->beta1, t + 1)));
+    args->correction2 = (float)(1.0 / sqrt(1.0 - power(d->beta2, t + 1)));
 }

@@ -1,4 +1,4 @@
-/* The learning rate: a pure function of the step. */
+/* The learning rate and other numbers of a step: pure functions of the step. */
 #ifndef ZN_RUNTIME_SCHEDULE_H
 #define ZN_RUNTIME_SCHEDULE_H
 
@@ -8,5 +8,8 @@
 int64_t zn_rt_warmup_steps(const zn_train_desc *t, int64_t steps_per_epoch);
 /* Step t (from 0) of a run of `total` steps, total > warm-up. */
 float zn_rt_learning_rate(const zn_train_desc *d, int64_t steps_per_epoch, int64_t total, int64_t t);
+
+/* Sets what optimizers with moments need in step t (from 0). */
+void zn_rt_corrections(const zn_train_desc *d, int64_t t, zn_args *args);
 
 #endif

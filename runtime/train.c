@@ -116,6 +116,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     int copy = r->copy;
     zn_args args =
         make_args(r, zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, t), epoch, position, batch);
+    zn_rt_corrections(&r->m->train, t, &args);
     zn_rt_loader_wait(r->loader);
     r->copy = 1 - copy;
     if (more)

@@ -79,6 +79,48 @@ float zn_logf(float x) {
     return log_of(x);
 }
 
+static inline float with_sign_of(float magnitude, float x) {
+    return float_of(bits_of(magnitude) | (bits_of(x) & 0x80000000u));
+}
+
+float zn_tanhf(float x) {
+    float t = float_of(bits_of(x) & 0x7fffffffu);
+    float z = x * x;
+    float p = ZN_TANH_T0;
+    p = fmaf(p, z, ZN_TANH_T1);
+    p = fmaf(p, z, ZN_TANH_T2);
+    p = fmaf(p, z, ZN_TANH_T3);
+    p = fmaf(p, z, ZN_TANH_T4);
+    p = p * z;
+    float near = fmaf(p, x, x);
+    float e = zn_expf(t + t);
+    e = e + 1.0f;
+    e = 2.0f / e;
+    float far = 1.0f - e;
+    return with_sign_of(t < ZN_TANH_BOUND ? near : far, x); /* near of -0 is +0 */
+}
+
+float zn_erff(float x) {
+    float t = float_of(bits_of(x) & 0x7fffffffu);
+    float s = x * x;
+    float p = ZN_ERF_A0;
+    p = fmaf(p, s, ZN_ERF_A1);
+    p = fmaf(p, s, ZN_ERF_A2);
+    p = fmaf(p, s, ZN_ERF_A3);
+    p = fmaf(p, s, ZN_ERF_A4);
+    p = fmaf(p, s, ZN_ERF_A5);
+    float near = fmaf(p, x, x);
+    float r = fmaf(ZN_ERF_B0, t, ZN_ERF_B1);
+    float u = fmaf(ZN_ERF_B2, t, ZN_ERF_B3);
+    r = fmaf(r, s, u);
+    r = fmaf(r, t, ZN_ERF_B4);
+    r = fmaf(r, t, ZN_ERF_B5);
+    r = fmaf(r, t, ZN_ERF_B6);
+    r = fmaf(r, t, -t);
+    float far = 1.0f - zn_expf(r);
+    return t > ZN_ERF_BOUND ? with_sign_of(far, x) : near;
+}
+
 /* sin(pi r) and cos(pi r) for |r| <= 1/4. */
 static inline double sinpi_kernel(double r) {
     double y = r * 3.14159265358979323846, z = y * y, p = -1.0 / 121645100408832000.0;

@@ -36,6 +36,34 @@ float zn_expf(float x);
 #define ZN_LOG_L8 3.3333331174e-1f
 float zn_logf(float x);
 
+/* Hyperbolic tangent (Cephes' tanhf): t = |x|; below BOUND z = x x, p = polynomial T0 .. T4 in z by fma,
+ * y = fma(p z, x, x); from there on 1 - 2 / (exp(t + t) + 1); with the sign of x. */
+#define ZN_TANH_BOUND 0.625f
+#define ZN_TANH_T0 (-5.70498872745e-3f)
+#define ZN_TANH_T1 2.06390887954e-2f
+#define ZN_TANH_T2 (-5.37397155531e-2f)
+#define ZN_TANH_T3 1.33314422036e-1f
+#define ZN_TANH_T4 (-3.33332819422e-1f)
+float zn_tanhf(float x);
+
+/* Error function, minimax polynomials (N. Juffa): t = |x|, s = x x; above BOUND r = B0 .. B6 in t, the first four taken
+ * as (B0 t + B1) s + (B2 t + B3), then 1 - exp(fma(r, t, -t)) with the sign of x; else y = fma(A0 .. A5 in s, x, x). */
+#define ZN_ERF_BOUND 0.927734375f
+#define ZN_ERF_A0 (-5.96761703e-4f)
+#define ZN_ERF_A1 4.99119423e-3f
+#define ZN_ERF_A2 (-2.67681349e-2f)
+#define ZN_ERF_A3 1.12819925e-1f
+#define ZN_ERF_A4 (-3.76125336e-1f)
+#define ZN_ERF_A5 1.28379166e-1f
+#define ZN_ERF_B0 (-1.72853470e-5f)
+#define ZN_ERF_B1 3.83197126e-4f
+#define ZN_ERF_B2 (-3.88396438e-3f)
+#define ZN_ERF_B3 2.42546219e-2f
+#define ZN_ERF_B4 (-1.06777877e-1f)
+#define ZN_ERF_B5 (-6.34846687e-1f)
+#define ZN_ERF_B6 (-1.28717512e-1f)
+float zn_erff(float x);
+
 /* Double precision, for the host's schedule and normal deviates; arguments of cospi in turns/2 (cos(pi x)). */
 double zn_cospi(double x);
 double zn_sinpi(double x);

@@ -32,7 +32,7 @@ expect "bench of a linear network" 0 "^images/s" "$znetc" bench "$source/bench/m
 # ---- usage
 expect "bench --threads 0" 2 "threads takes a number from 1" "$znetc" bench "$file" --threads 0
 expect "bench --seconds x" 2 "seconds takes a number" "$znetc" bench "$file" --seconds x
-expect "bench -o" 2 "writes no file" "$znetc" bench "$file" -o "$tmp/x"
+expect "bench -o" 2 "write no file" "$znetc" bench "$file" -o "$tmp/x"
 expect "run --kernels" 2 "options of .znetc bench." "$znetc" run "$file" --kernels
 echo 'model m { input x[4] linear(2) }' >"$tmp/untrained.znet"
 expect "bench of a network alone" 1 "nothing to train" "$znetc" bench "$tmp/untrained.znet"

@@ -9,7 +9,7 @@ for a; do case $a in cunit*) exit 1 ;; esac; done
 exec pkg-config "$@"
 END
 chmod +x "$tmp/pkg-config"
-configure() { cmake -S "$source" -B "$tmp/$1" -DCMAKE_BUILD_TYPE=Release -DPKG_CONFIG_EXECUTABLE="$tmp/pkg-config" "$2"; }
+configure() { cmake -G Ninja -S "$source" -B "$tmp/$1" -DCMAKE_BUILD_TYPE=Release -DPKG_CONFIG_EXECUTABLE="$tmp/pkg-config" "$2"; }
 
 expect "the tests ask for CUnit by its package" 1 "apt-get install .*libcunit1-dev" configure tested -DBUILD_TESTING=ON
 expect "the product does not" 0 "" configure "a path" -DCMAKE_C_FLAGS=-O1

@@ -46,6 +46,24 @@ equal "corrupt: digest" "$right" "$digest"
 run --cache-dir="$cache"
 equal "corrupt: replaced" 1 "$made"
 
+# ---- what is no entry is a miss
+ls "$cache" | sort >"$tmp/names"
+one=$cache/$(sed -n 1p "$tmp/names") two=$cache/$(sed -n 2p "$tmp/names") three=$cache/$(sed -n 3p "$tmp/names")
+four=$cache/$(sed -n 4p "$tmp/names")
+cp "$one" "$two"                                # a good entry under another name
+rm "$three" && mkfifo "$three"
+rm "$four" && truncate -s 1T "$four"            # all holes
+run --cache-dir="$cache"
+equal "no entries: three kernels and the descriptor are made" 4 "$made"
+equal "no entries: digest" "$right" "$digest"
+run --cache-dir="$cache"
+equal "no entries: replaced" 1 "$made"
+rm "$one" && mkdir "$one"
+run --cache-dir="$cache"
+equal "a directory: digest" "$right" "$digest"
+rmdir "$one"
+run --cache-dir="$cache"
+
 # ---- other code has other entries
 run --cache-dir="$cache" --march=x86-64-v3
 differ "another processor: nothing but what it made before" 1 "$made"

@@ -43,6 +43,23 @@ expect "an unknown pass" 2 "unknown pass .fuze.; did you mean .fuse." "$znetc" n
 expect "an unknown pass to print after" 2 "unknown pass" "$znetc" net.znet --emit=opt --print-after=nosuch
 expect "two files" 2 "one file at a time" "$znetc" net.znet net.znet -o x
 expect "no output" 2 "where to" "$znetc" net.znet
+expect "a command misspelled" 2 "unknown command .chek.; did you mean .check." "$znetc" chek net.znet
+expect "-h" 0 "^usage: znetc" "$znetc" -h
+expect "VERB --help" 0 "^usage: znetc" "$znetc" run --help
+expect "an option of the training program" 2 "znetc run FILE -- --epochs" "$znetc" run net.znet --epochs 2
+expect "two results" 2 "given twice" "$znetc" net.znet --emit=ir --emit=plan
+expect "two outputs" 2 "given twice" "$znetc" net.znet -o a -o b
+expect "two places" 2 "give one" "$znetc" net.znet -o a --emit=ir=b
+expect "two starts" 2 "gives .init. twice" "$znetc" check net.znet --init zero --set init=kaiming
+expect "a key twice" 2 "gives .train.lr. twice" "$znetc" check net.znet --set train.lr=1 --set train.lr=2
+expect "run -o" 2 "has no use" "$znetc" run net.znet -o out
+expect "run --emit" 2 "stands alone" "$znetc" run net.znet --emit=ir
+expect "check --cc" 2 "about linking" "$znetc" check net.znet --cc=gcc
+expect "-O3" 2 "takes 0, 1 or 2" "$znetc" check net.znet -O3
+expect "-Werror is not promised" 2 "unknown option" "$znetc" check net.znet -Werror
+expect "check: what the columns are" 0 "^layer .*kernel .*output .*parameters .*FLOPs/image .*MB/batch .*init" "$znetc" check net.znet
+expect "check: the sum of a stage" 0 "^= stage  *[0-9]" "$znetc" check net.znet
+expect "check --json" 0 '^{"model": "net", "layers": \[.*"peak": [0-9]*' "$znetc" check net.znet --json
 expect "a bad level" 2 "takes 0, 1 or 2" "$znetc" net.znet -O7 -o x
 expect "a bad choice" 2 "takes auto" "$znetc" net.znet --gemm=fast -o x
 expect "an option without its value" 2 "needs a value" "$znetc" net.znet -o
@@ -226,6 +243,19 @@ expect "it names the operation" 10 "written by [a-z_]*" "$znetc" run net.znet --
 expect "and the line" 10 "^ *--> .*net.znet:[0-9]" "$znetc" run net.znet --set train.lr=1e6 --init kaiming
 checks=$((checks + 1))
 [ ! -e big/weights.safetensors ] || fail "weights that are not finite were written"
+
+# ---- the peak that check names is the one that is measured
+"$znetc" "$source/examples/digits.znet" -o digits || fail "cannot compile"
+threads=$(nproc)
+said=$("$znetc" check "$source/examples/digits.znet" --json | sed 's/.*"peak": \([0-9]*\),.*/\1/')
+seen=$(./digits --steps 2 --threads "$threads" --progress none | sed -n 's/^memory  *peak \([0-9.]*\) MB.*/\1/p')
+case $(ldd digits) in
+*san*) skip "the peak: a build with sanitizers" ;;
+*)
+    checks=$((checks + 1))
+    awk "BEGIN { d = $seen - $said * 1e-6; exit !(d > -4 && d < 4) }" || fail "check says a peak of $said bytes; measured are $seen MB"
+    ;;
+esac
 
 # ---- Ctrl-C
 "$znetc" net.znet --set train.epochs=1000000 -o long || fail "cannot compile"

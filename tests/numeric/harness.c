@@ -134,7 +134,8 @@ th_input th_input_make(zn_module *m, th_random *r, int64_t classes) {
     const zn_type *image = argument(m, 0), *labels = argument(m, 1);
     if (!image || !labels)
         stop(m->name, "@train_step takes an image and labels");
-    th_input in = {.lr = 0.1f, .epoch = 3, .position = 1000, .seed = 0x123456789ABCu};
+    th_input in = {
+        .lr = 0.1f, .correction1 = 1.75f, .correction2 = 3.5f, .epoch = 3, .position = 1000, .seed = 0x123456789ABCu};
     int64_t n = zn_type_count(image), k = zn_type_count(labels);
     in.image = get((size_t)n * sizeof *in.image);
     in.labels = get((size_t)k * sizeof *in.labels);
@@ -209,8 +210,14 @@ void th_state_free(th_state *s) {
 /* ---- by the interpreter */
 
 void th_interpret(zn_module *m, const char *name, const th_input *in, th_state *s) {
-    zn_interp it = {
-        .m = m, .param = s->param, .lr = in->lr, .epoch = in->epoch, .position = in->position, .seed = in->seed};
+    zn_interp it = {.m = m,
+                    .param = s->param,
+                    .lr = in->lr,
+                    .correction1 = in->correction1,
+                    .correction2 = in->correction2,
+                    .epoch = in->epoch,
+                    .position = in->position,
+                    .seed = in->seed};
     zn_func *f = zn_func_find(m, name);
     if (!f)
         stop(m->name, name);
@@ -364,6 +371,8 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
                                       space_open(c->desc->input.size, 0xFF)};
     space scratch = space_open(p->scratch_size, 0xFF);
     zn_args args = {.lr = in->lr,
+                    .correction1 = in->correction1,
+                    .correction2 = in->correction2,
                     .epoch = in->epoch,
                     .position = in->position,
                     .count = (uint32_t)c->desc->input.batch,

@@ -29,7 +29,7 @@ zn_module *th_copy(zn_module *m);
 typedef struct th_input {
     float *image;
     int32_t *labels;
-    float lr;
+    float lr, correction1, correction2;
     uint32_t epoch, position;
     uint64_t seed;
 } th_input;

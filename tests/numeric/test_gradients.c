@@ -99,13 +99,21 @@ static bool check_param(gradient_case *c, const zn_param *p, float *x, const flo
     return ok;
 }
 
-/* In the order in which @vjp reads them. */
+/* Does @vjp read p before v? */
+static bool read_before(const gradient_case *c, const zn_value *v, const zn_param *p) {
+    for (const zn_value *u = c->f->first; u != v; u = u->next)
+        if (u->op == ZN_OP_PARAM && zn_param_find(c->m, zn_attr_of(u, PARAM, name)->s) == p)
+            return true;
+    return false;
+}
+
+/* In the order in which @vjp reads them first. */
 static const zn_param *trained(const gradient_case *c, size_t k, size_t *index) {
     for (const zn_value *v = c->f->first; v; v = v->next) {
         if (v->op != ZN_OP_PARAM)
             continue;
         const zn_param *p = zn_param_find(c->m, zn_attr_of(v, PARAM, name)->s);
-        if (!zn_role_trained(p->role) || k--)
+        if (!zn_role_trained(p->role) || read_before(c, v, p) || k--)
             continue;
         *index = 0;
         for (const zn_param *q = c->m->params; q != p; q = q->next)

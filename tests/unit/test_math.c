@@ -60,6 +60,28 @@ static void logarithm(void) {
     CU_ASSERT_EQUAL(zn_logf(INFINITY), INFINITY);
 }
 
+static void tangent_and_error(void) {
+    double worst[2] = {0};
+    for (int i = -1000000; i <= 1000000; i++) {
+        float x = (float)i * 1e-5f;
+        double u[2] = {ulps(zn_tanhf(x), tanh((double)x)), ulps(zn_erff(x), erf((double)x))};
+        for (int k = 0; k < 2 && i; k++)
+            worst[k] = u[k] > worst[k] ? u[k] : worst[k];
+    }
+    printf(" tanhf %.3f erff %.3f ulp ", worst[0], worst[1]);
+    CU_ASSERT_TRUE(worst[0] <= 3);
+    CU_ASSERT_TRUE(worst[1] <= 2);
+    float (*const f[])(float) = {zn_tanhf, zn_erff};
+    for (int k = 0; k < 2; k++) {
+        CU_ASSERT_TRUE(f[k](0.0f) == 0 && !signbit(f[k](0.0f)));
+        CU_ASSERT_TRUE(f[k](-0.0f) == 0 && signbit(f[k](-0.0f)));
+        CU_ASSERT_EQUAL(f[k](1000.0f), 1.0f);
+        CU_ASSERT_EQUAL(f[k](INFINITY), 1.0f);
+        CU_ASSERT_EQUAL(f[k](-INFINITY), -1.0f);
+        CU_ASSERT_TRUE(isnan(f[k](NAN)));
+    }
+}
+
 static void half_turns(void) {
     double worst = 0;
     for (int i = -400000; i <= 400000; i++) {
@@ -111,6 +133,7 @@ int main(void) {
     CU_pSuite s = CU_add_suite("math", NULL, NULL);
     CU_add_test(s, "exponential", exponential);
     CU_add_test(s, "logarithm", logarithm);
+    CU_add_test(s, "tangent and error", tangent_and_error);
     CU_add_test(s, "half turns", half_turns);
     CU_add_test(s, "fixed bits", fixed_bits);
     CU_add_test(s, "denormals", denormals); /* last: the mode stays */

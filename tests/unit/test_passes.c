@@ -283,7 +283,7 @@ static bool stores(const zn_func *f, const char *name) {
 }
 
 static void every_parameter_is_updated(void) {
-    zn_module *m = tc_compile_file("examples/resnet20.znet", "init=zero", 0, "grad");
+    zn_module *m = tc_compile_file("examples/resnet20.znet", "init=zero", 0, "update");
     zn_func *train = zn_func_find(m, "train_step"), *eval = zn_func_find(m, "eval_step");
     CU_ASSERT_PTR_NOT_NULL_FATAL(train);
     CU_ASSERT_PTR_NOT_NULL_FATAL(eval);
