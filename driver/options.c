@@ -48,6 +48,7 @@ static const option table[] = {
     {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
+    {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
     {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
     {"--diagnostics", CHOICE, F(diagnostics), "text|json", "form of messages"},
@@ -296,7 +297,7 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
             o->file = a;
         }
     }
-    if (o->help || o->version || o->list_ops || o->list_passes)
+    if (o->help || o->version || o->list_ops || o->list_passes || o->list_language)
         return true;
     if (!o->file)
         return usage(error, "no input file");

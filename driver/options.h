@@ -40,7 +40,7 @@ typedef struct zn_options {
     bool kernels, json;
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
-    bool list_passes, list_ops, list_ops_markdown, help, version;
+    bool list_passes, list_language, list_ops, list_ops_markdown, help, version;
     zn_words define, set;
     int argc; /* what stands after -- */
     char **argv;

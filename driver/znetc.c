@@ -21,6 +21,7 @@
 #include "driver/pipeline.h"
 #include "driver/render.h"
 #include "frontend/frontend.h"
+#include "ir/schema.h"
 #include "passes/plan.h"
 #include "runtime/blas.h"
 #include "runtime/pool.h"
@@ -480,6 +481,8 @@ static int lists(const zn_options *o) {
         zn_buf_printf(&b, "znetc %s (LLVM %s)\n", ZN_VERSION, zn_backend_llvm_version());
     else if (o->help)
         zn_buf_puts(&b, zn_options_help());
+    else if (o->list_language)
+        zn_list_language(&b);
     else if (o->list_passes)
         zn_list_passes(&b);
     else
@@ -554,7 +557,7 @@ int main(int argc, char **argv) {
     if (!zn_options_parse(&d.o, argc, argv, &error)) {
         fprintf(stderr, "znetc: error: %s\n(`znetc --help` lists options)\n", error);
         code = 2;
-    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes) {
+    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language) {
         code = lists(&d.o);
     } else {
         code = compile(&d);

@@ -22,6 +22,12 @@ static void signature(const zn_sig *sig, zn_buf *out) {
     zn_buf_puts(out, any ? ")` |" : sig->group == ZN_GROUP_SOURCE ? "()` |" : "` |");
 }
 
+static const char *const groups[] = {
+#define X(ID, text) text,
+    ZN_GROUPS(X)
+#undef X
+};
+
 static void range_text(const zn_sig_arg *a, zn_buf *out) {
     char low[ZN_NUMBER_MAX], high[ZN_NUMBER_MAX];
     zn_f64_json(a->low, low);
@@ -46,11 +52,13 @@ static void range_text(const zn_sig_arg *a, zn_buf *out) {
             p += n + (p[n] == '|');
         }
         return;
+    case ZN_A_CALL:
+        zn_buf_printf(out, "%s, below", groups[a->group]);
+        return;
     default: {
-        static const char *const text[] = {[ZN_A_ANY] = "value",         [ZN_A_SPECIAL] = "see above",
-                                           [ZN_A_BOOL] = "true, false",  [ZN_A_BIAS] = "`auto`, true, false",
-                                           [ZN_A_PATH] = "path",         [ZN_A_EPOCHS] = "list of epochs",
-                                           [ZN_A_CALL] = "one of a list"};
+        static const char *const text[] = {[ZN_A_ANY] = "value",        [ZN_A_SPECIAL] = "below",
+                                           [ZN_A_BOOL] = "true, false", [ZN_A_BIAS] = "`auto`, true, false",
+                                           [ZN_A_PATH] = "path",        [ZN_A_EPOCHS] = "list of epochs"};
         zn_buf_puts(out, text[a->kind]);
         return;
     }
@@ -95,7 +103,7 @@ static void takes_and_gives(const zn_sig *sig, zn_buf *out) {
         if (n >= 3)
             zn_buf_printf(out, " `[%s, %s, %s]`", word[0], word[1], word[2]);
         if (n >= 4)
-            zn_buf_printf(out, word[3][0] == 'c' ? "" : ", %s classes", word[3]);
+            zn_buf_printf(out, word[3][0] == 'c' || word[3][0] == '0' ? "" : ", %s classes", word[3]);
         zn_buf_puts(out, n ? " |" : " as the files say |");
     }
 }

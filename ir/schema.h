@@ -17,8 +17,8 @@
     X(AUGMENT, "augment")                                                                                              \
     X(LOSS, "loss")                                                                                                    \
     X(OPTIMIZER, "optimizer")                                                                                          \
-    X(SCHEDULE, "lr")                                                                                                  \
-    X(SCHEME, "init")
+    X(SCHEDULE, "schedule")                                                                                            \
+    X(SCHEME, "start")
 typedef enum zn_sig_group {
 #define X(ID, text) ZN_GROUP_##ID,
     ZN_GROUPS(X)

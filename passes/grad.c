@@ -9,6 +9,7 @@
  * Requires @forward without step functions. Keeps @forward. */
 #include <string.h>
 
+#include "ir/schema.h"
 #include "passes/pass.h"
 #include "passes/util.h"
 #include "support/ice.h"
@@ -404,7 +405,7 @@ static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
     int64_t batch = logits->type.dim[0];
     zn_value *labels = zn_arg_new(c->m, c->f, zn_type_make(ZN_I32, 1, &batch), "labels"), *of[2] = {logits, labels};
     zn_value *loss = zn_value_new(c->m, c->f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, logits->span, "");
-    zn_attr_of(loss, CROSS_ENTROPY, smoothing)->f = zn_conf_float(c->m, "train.smoothing", 0);
+    zn_attr_of(loss, CROSS_ENTROPY, smoothing)->f = zn_option_float(c->m, ZN_ARG_LOSS_CROSS_ENTROPY_smoothing);
     zn_func_return(c->m, c->f, typed(c, loss));
     zn_func_return(c->m, c->f, typed(c, zn_value_new(c->m, c->f, NULL, ZN_OP_CORRECT, 2, of, logits->span, "")));
     return loss;

@@ -7,6 +7,7 @@
  * Requires nothing: does nothing without gradients. State that a step keeps are parameters NAME.ROLE, zero at first. */
 #include <string.h>
 
+#include "ir/schema.h"
 #include "passes/pass.h"
 #include "passes/util.h"
 #include "support/ice.h"
@@ -81,21 +82,22 @@ static void store(step *s, const zn_value *old, zn_value *x) {
 }
 
 static void update_sgd(step *s) {
-    double momentum = zn_conf_float(s->m, "train.momentum", 0);
+    double momentum = zn_option_float(s->m, ZN_ARG_OPTIMIZER_SGD_momentum);
     zn_value *g = s->g;
     if (s->p->decay != 0)
         g = add(s, g, times(s, s->w, (double)s->p->decay));
     if (momentum != 0) {
         zn_value *old = state(s, ZN_ROLE_MOMENTUM), *v = add(s, times(s, old, momentum), g);
         store(s, old, v);
-        g = zn_conf_bool(s->m, "train.nesterov", false) ? add(s, g, times(s, v, momentum)) : v;
+        g = zn_option_bool(s->m, ZN_ARG_OPTIMIZER_SGD_nesterov) ? add(s, g, times(s, v, momentum)) : v;
     }
     store(s, s->w, sub(s, s->w, scaled(s, g, ZN_HYPER_LR)));
 }
 
 /* The moments of g, stored, and the direction they give: (m correction1) / (sqrt(v) correction2 + eps). */
 static zn_value *moments(step *s, zn_value *g) {
-    double beta1 = zn_conf_float(s->m, "train.beta1", 0.9), beta2 = zn_conf_float(s->m, "train.beta2", 0.999);
+    double beta1 = zn_option_float(s->m, ZN_ARG_OPTIMIZER_ADAM_beta1),
+           beta2 = zn_option_float(s->m, ZN_ARG_OPTIMIZER_ADAM_beta2);
     zn_value *old = state(s, ZN_ROLE_MOMENT1), *m = add(s, times(s, old, beta1), times(s, g, 1 - beta1));
     store(s, old, m);
     old = state(s, ZN_ROLE_MOMENT2);
@@ -103,7 +105,7 @@ static zn_value *moments(step *s, zn_value *g) {
     store(s, old, v);
     zn_value *root = scaled(s, typed(s, make(s, ZN_OP_SQRT, 1, &v)), ZN_HYPER_CORRECTION2);
     zn_value *bound = make(s, ZN_OP_ADD_CONST, 1, &root);
-    zn_attr_of(bound, ADD_CONST, value)->f = zn_conf_float(s->m, "train.eps", 1e-8);
+    zn_attr_of(bound, ADD_CONST, value)->f = zn_option_float(s->m, ZN_ARG_OPTIMIZER_ADAM_eps);
     return binary(s, ZN_OP_DIV, scaled(s, m, ZN_HYPER_CORRECTION1), typed(s, bound));
 }
 

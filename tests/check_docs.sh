@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the documentation says exists. usage: check_docs.sh SOURCE BIN
-# Links and paths of *.md lead somewhere; blocks of ```znet compile; docs/ops.md is what --list-ops=markdown prints.
+# Links and paths of *.md lead somewhere; blocks of ```znet compile; docs/ops.md is what --list-ops=markdown prints, the tables
+# of docs/language.md what --list-language prints, in any order.
 set -u
 cd "$1" || exit 2
 export LC_ALL=C
@@ -45,5 +46,18 @@ done
 checked=$((checked + 1))
 "$bin/znetc" --list-ops=markdown >"$tmp/ops.md"
 cmp -s "$tmp/ops.md" docs/ops.md || fail "docs/ops.md is not what znetc --list-ops=markdown prints"
+checked=$((checked + 1))
+"$bin/znetc" --list-language >"$tmp/language"
+for table in $(sed -n 's/^<!-- schema: \(.*\) -->$/\1/p' "$tmp/language"); do
+    checked=$((checked + 1))
+    for from in "$tmp/language" docs/language.md; do
+        sed -n "/^<!-- schema: $table -->\$/,/^<!-- end -->\$/p" "$from"
+        echo ====
+    done >"$tmp/both"
+    awk '/^====$/ { n++; next } { text[n + 0] = text[n + 0] $0 "\n" } END { exit text[0] == text[1] && text[0] != "" ? 0 : 1 }' "$tmp/both" ||
+        fail "docs/language.md: the table of $table is not what znetc --list-language prints"
+done
+[ "$(grep -c '^<!-- schema: ' docs/language.md)" -eq "$(grep -c '^<!-- schema: ' "$tmp/language")" ] ||
+    fail "docs/language.md has tables that znetc --list-language does not print, or lacks some"
 echo "$checked checked, $bad wrong"
 [ "$checked" -gt 5 ] && [ "$bad" -eq 0 ]

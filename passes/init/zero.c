@@ -131,7 +131,7 @@ static zn_value *project(init_ctx *c, place at, zn_value *u, int64_t out, const 
     int64_t in = zn_type_channels(&u->type), dim4[4] = {1, 1, in, out}, dim2[2] = {in, out};
     zn_param *p = zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
                                (zn_formula){ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in}, at.span);
-    p->decay = (float)zn_conf_float(c->m, "train.decay", 0);
+    p->decay = (float)zn_option_float(c->m, ZN_ARG_SECTION_TRAIN_decay);
     zn_value *operand[2] = {u, zn_param_read(c->m, c->f, at.before, p, path)};
     zn_value *v = build(c, at, image ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand);
     v->path = path;
