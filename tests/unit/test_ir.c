@@ -417,6 +417,7 @@ static void shards(void) {
     X(bad_text_is_refused)                                                                                             \
     X(every_beginning_is_safe)                                                                                         \
     X(every_changed_byte_is_safe)                                                                                      \
-    X(deep_garbage) X(a_nul_byte_ends_nothing) X(the_verifier_finds_what_passes_may_break) X(changing)                 \
-        X(configuration) X(types) X(shards)
+    X(deep_garbage)                                                                                                    \
+    X(a_nul_byte_ends_nothing) X(the_verifier_finds_what_passes_may_break) X(changing) X(configuration) X(types)       \
+        X(shards)
 ZN_UNIT_MAIN("ir", TESTS)
