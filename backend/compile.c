@@ -253,9 +253,9 @@ static void select_kernels(work *w, zn_code_part part) {
     const zn_plan *plan = w->plan;
     for (size_t i = 0; i < plan->kernels.n; i++)
         w->left_out[i] = part == ZN_CODE_TRAIN;
-    if (part != ZN_CODE_ALL)
-        for (size_t i = 0; i < plan->train.phases.n; i++)
-            w->left_out[plan->train.phases.at[i].index] = part == ZN_CODE_EVAL;
+    const zn_program_plan *train = part == ZN_CODE_ALL ? NULL : zn_plan_program(plan, "train_step");
+    for (size_t i = 0; train && i < train->phases.n; i++)
+        w->left_out[train->phases.at[i].index] = part == ZN_CODE_EVAL;
     for (size_t i = 0; i < plan->kernels.n; i++)
         if (plan->kernels.at[i]->family == ZN_KERNEL_OPENBLAS)
             w->left_out[i] = false; /* the runtime has it */

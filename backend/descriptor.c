@@ -88,7 +88,12 @@ static k function(desc *d, const char *name) {
 static k ref(desc *d, const zn_buffer *b) {
     static const uint64_t space[] = {
         [ZN_PLACE_PARAM] = ZN_SPACE_PARAM, [ZN_PLACE_ARENA] = ZN_SPACE_ARENA, [ZN_PLACE_BATCH] = ZN_SPACE_BATCH};
-    return RECORD(d, u64(d, space[b->place]), u64(d, (uint64_t)b->offset));
+    return RECORD(d, u64(d, space[b->place]), u64(d, (uint64_t)b->offset), u64(d, (uint64_t)b->size));
+}
+
+/* Of what the program does not have: size 0. */
+static k ref_of(desc *d, const zn_program_plan *prog, int buffer) {
+    return buffer < 0 ? RECORD(d, u64(d, ZN_SPACE_ARENA), u64(d, 0), u64(d, 0)) : ref(d, &prog->buffers.at[buffer]);
 }
 
 static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, size_t i) {
@@ -171,10 +176,17 @@ static k program(desc *d, const zn_program_plan *prog) {
     k *phases = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
     for (size_t i = 0; i < n; i++)
         phases[i] = phase(d, prog, &prog->phases.at[i]);
-    return RECORD(d, u64(d, n), array(d, phases, n), u64(d, (uint64_t)prog->nforward),
-                  ref(d, &prog->buffers.at[prog->loss]), ref(d, &prog->buffers.at[prog->correct]),
-                  u64(d, (uint64_t)prog->arena_size), u64(d, (uint64_t)prog->scratch_size), u64(d, prog->kept.n),
-                  kept(d, prog));
+    return RECORD(d, text(d, prog->func->name), u64(d, n), array(d, phases, n), u64(d, (uint64_t)prog->nforward),
+                  ref_of(d, prog, prog->loss), ref_of(d, prog, prog->correct), u64(d, (uint64_t)prog->arena_size),
+                  u64(d, (uint64_t)prog->scratch_size), u64(d, prog->kept.n), kept(d, prog));
+}
+
+static k programs(desc *d) {
+    size_t n = d->plan->programs.n;
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
+    for (size_t i = 0; i < n; i++)
+        v[i] = program(d, d->plan->programs.at[i]);
+    return array(d, v, n);
 }
 
 static k tensors(desc *d, size_t *n) {
@@ -193,12 +205,13 @@ static k tensors(desc *d, size_t *n) {
 
 static k input(desc *d) {
     const zn_plan *p = d->plan;
-    const zn_type *t = &p->train.func->args.at[0]->type;
+    const zn_type *t = &p->programs.at[0]->func->args.at[0]->type;
     bool image = t->rank == 4;
     const zn_type *logits = NULL;
-    for (const zn_value *v = p->train.func->first; v; v = v->next)
-        if (v->op == ZN_OP_CROSS_ENTROPY)
-            logits = &v->operand[0]->type;
+    for (size_t i = 0; i < p->programs.n && !logits; i++)
+        for (const zn_value *v = p->programs.at[i]->func->first; v; v = v->next)
+            if (v->op == ZN_OP_CROSS_ENTROPY)
+                logits = &v->operand[0]->type;
     int64_t h = image ? t->dim[1] : 1, w = image ? t->dim[2] : 1, c = image ? t->dim[3] : t->dim[1];
     return RECORD(d, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits ? logits->dim[1] : 0),
                   u64(d, image ? 3 : 1), u64(d, 0), u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
@@ -285,8 +298,8 @@ void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *pl
                  text(&d, info->overrides), text(&d, info->versions), text(&d, zn_conf_str(m, "init.text", "zero")),
                  text(&d, zn_conf_str(m, "select.conv", "auto")), text(&d, zn_conf_str(m, "select.gemm", "auto")),
                  text(&d, info->target.cpu), text(&d, info->target.needs), u64(&d, n), list,
-                 u64(&d, (uint64_t)plan->param_size), input(&d), data(&d), train(&d), program(&d, &plan->train),
-                 program(&d, &plan->eval), blas_version, blas_start);
+                 u64(&d, (uint64_t)plan->param_size), input(&d), data(&d), train(&d), u64(&d, plan->programs.n),
+                 programs(&d), blas_version, blas_start);
     LLVMTargetDataRef layout = LLVMGetModuleDataLayout(mod);
     if (LLVMABISizeOfType(layout, LLVMTypeOf(v)) != sizeof(zn_module_desc))
         ZN_ICE("descriptor: %llu bytes made, the ABI has %zu", LLVMABISizeOfType(layout, LLVMTypeOf(v)),

@@ -53,7 +53,7 @@ static void add_row(row *sum, const row *r) {
 }
 
 static table make_table(const zn_plan *plan, const double *seconds) {
-    const zn_program_plan *prog = &plan->train;
+    const zn_program_plan *prog = zn_plan_program(plan, "train_step");
     table t = {.rows = calloc(plan->kernels.n + 1, sizeof *t.rows)};
     row *by_kernel = calloc(plan->kernels.n + 1, sizeof *by_kernel);
     if (!t.rows || !by_kernel)
@@ -140,7 +140,7 @@ static void print_table(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) 
 }
 
 void zn_bench_print(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) {
-    double batch = (double)plan->train.func->args.at[0]->type.dim[0];
+    double batch = (double)plan->programs.at[0]->func->args.at[0]->type.dim[0];
     zn_buf_printf(out, "%s: batch %.0f, %d thread%s, %lld steps measured\n", plan->m->name, batch, b->threads,
                   b->threads == 1 ? "" : "s", (long long)b->steps);
     zn_buf_printf(out, "images/s       median %10.1f   best %10.1f\n", batch / b->median, batch / b->best);
@@ -162,7 +162,7 @@ static void json_number(zn_buf *out, const char *key, double x) {
 }
 
 void zn_bench_json(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) {
-    double batch = (double)plan->train.func->args.at[0]->type.dim[0];
+    double batch = (double)plan->programs.at[0]->func->args.at[0]->type.dim[0];
     zn_buf_puts(out, "{");
     json_number(out, "batch", batch);
     json_number(out, "threads", b->threads);

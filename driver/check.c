@@ -270,12 +270,8 @@ static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t
 
 static memory make_memory(const zn_module *m, const zn_plan *plan, int threads) {
     memory x = {.threads = threads};
-    int64_t weights = 0, state = 0, data, order, scratch = plan->train.scratch_size, arena = plan->train.arena_size;
-    const zn_type *image = &plan->train.func->args.at[0]->type;
-    if (plan->eval.arena_size > arena)
-        arena = plan->eval.arena_size;
-    if (plan->eval.scratch_size > scratch)
-        scratch = plan->eval.scratch_size;
+    int64_t weights = 0, state = 0, data, order, scratch = zn_plan_scratch(plan), arena = zn_plan_arena(plan);
+    const zn_type *image = &plan->programs.at[0]->func->args.at[0]->type;
     for (const zn_param *p = m->params; p; p = p->next)
         *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
     x.data_known = data_bytes(m, zn_type_count(image) / image->dim[0], &data, &order);

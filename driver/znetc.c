@@ -356,25 +356,29 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
 typedef struct late {
     driver *d;
     zn_jit *j;
-    zn_module_desc module; /* a copy, with phases of its own for the evaluation */
-    zn_phase *phase;
+    zn_module_desc module; /* a copy, with programs and phases of its own */
+    zn_program *program;
+    zn_phase *phase; /* of all programs, one after the other */
 } late;
 
 static bool link_late(late *l, char **error) {
-    const zn_program_plan *p = &l->d->plan->eval;
     zn_objects o;
     if (!generate(l->d, ZN_CODE_EVAL, &o, error))
         return false;
     bool ok = zn_jit_add(l->j, &o, error);
     zn_objects_free(&o);
-    for (size_t i = 0; ok && i < p->phases.n; i++) {
-        char symbol[ZN_SYMBOL_MAX];
-        if (l->phase[i].kernel)
-            continue;
-        zn_kernel_symbol(p->phases.at[i].kernel, symbol);
-        l->phase[i].kernel = zn_jit_kernel(l->j, symbol);
-        if (!l->phase[i].kernel)
-            ZN_ICE("no kernel %s", symbol);
+    zn_phase *phase = l->phase;
+    for (size_t k = 0; ok && k < l->d->plan->programs.n; k++) {
+        const zn_program_plan *p = l->d->plan->programs.at[k];
+        for (size_t i = 0; i < p->phases.n; i++, phase++) {
+            char symbol[ZN_SYMBOL_MAX];
+            if (phase->kernel)
+                continue;
+            zn_kernel_symbol(p->phases.at[i].kernel, symbol);
+            phase->kernel = zn_jit_kernel(l->j, symbol);
+            if (!phase->kernel)
+                ZN_ICE("no kernel %s", symbol);
+        }
     }
     return ok;
 }
@@ -395,12 +399,21 @@ static int make_late(void *ctx, zn_rt_error *e) {
 }
 
 static void open_late(late *l, driver *d, zn_jit *j, const zn_module_desc *module) {
-    size_t n = module->eval_step.nphase;
+    size_t n = 0;
+    for (uint64_t k = 0; k < module->nprogram; k++)
+        n += module->program[k].nphase;
     *l = (late){.d = d, .j = j, .module = *module, .phase = calloc(n + 1, sizeof *l->phase)};
-    if (!l->phase)
+    l->program = calloc(module->nprogram + 1, sizeof *l->program);
+    if (!l->phase || !l->program)
         ZN_ICE("out of memory");
-    memcpy(l->phase, module->eval_step.phase, n * sizeof *l->phase);
-    l->module.eval_step.phase = l->phase;
+    l->module.program = l->program;
+    zn_phase *phase = l->phase;
+    for (uint64_t k = 0; k < module->nprogram; k++) {
+        l->program[k] = module->program[k];
+        memcpy(phase, module->program[k].phase, module->program[k].nphase * sizeof *phase);
+        l->program[k].phase = phase;
+        phase += module->program[k].nphase;
+    }
 }
 
 static int run(driver *d) {
@@ -421,6 +434,7 @@ static int run(driver *d) {
     code = zn_rt_main_late(&l.module, &(zn_rt_late){make_late, &l}, d->o.argc + 1, argv);
     free(argv);
     free(l.phase);
+    free(l.program);
     zn_jit_free(j);
     return code;
 }

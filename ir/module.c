@@ -102,6 +102,16 @@ void zn_func_remove(zn_module *m, zn_func *f) {
         }
 }
 
+bool zn_func_is_program(const zn_func *f) {
+    return strcmp(f->name, "forward") != 0;
+}
+
+const zn_value *zn_value_viewed(const zn_value *v) {
+    while (v->op == ZN_OP_ROW || v->op == ZN_OP_FLATTEN || v->op == ZN_OP_UNFLATTEN)
+        v = v->operand[0];
+    return v;
+}
+
 void zn_func_number(zn_func *f) {
     int n = 0;
     for (zn_value *v = f->first; v; v = v->next)

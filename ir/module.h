@@ -96,7 +96,7 @@ typedef struct zn_func {
     zn_value *first, *last;
     ZN_VEC(zn_value *) args;    /* also in the list */
     ZN_VEC(zn_value *) results; /* what the function returns; changed by zn_func_return and zn_value_replace only */
-    zn_span text; /* where its name stands in the IR text that it was read from; line 0: it was not */
+    zn_span text;               /* where its name stands in the IR text that it was read from; line 0: it was not */
     struct zn_func *next;
 } zn_func;
 
@@ -131,6 +131,10 @@ void zn_module_free(zn_module *m);
 zn_func *zn_func_new(zn_module *m, const char *name);
 zn_func *zn_func_find(const zn_module *m, const char *name);
 void zn_func_remove(zn_module *m, zn_func *f);
+/* Is f a program, that is, to be run as code? All but @forward are. */
+bool zn_func_is_program(const zn_func *f);
+/* The value in whose memory v lies if it is a part or another shape of it; else v. */
+const zn_value *zn_value_viewed(const zn_value *v);
 /* Gives values dense numbers in order. */
 void zn_func_number(zn_func *f);
 

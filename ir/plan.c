@@ -1,6 +1,8 @@
 /* Layout arithmetic and the text of plans. */
 #include "ir/plan.h"
 
+#include <string.h>
+
 #include "support/number.h"
 
 void zn_plan_free(zn_plan *p) {
@@ -8,6 +10,27 @@ void zn_plan_free(zn_plan *p) {
         return;
     zn_arena arena = p->arena;
     zn_arena_free(&arena);
+}
+
+const zn_program_plan *zn_plan_program(const zn_plan *p, const char *name) {
+    for (size_t i = 0; i < p->programs.n; i++)
+        if (!strcmp(p->programs.at[i]->func->name, name))
+            return p->programs.at[i];
+    return NULL;
+}
+
+int64_t zn_plan_arena(const zn_plan *p) {
+    int64_t most = 0;
+    for (size_t i = 0; i < p->programs.n; i++)
+        most = p->programs.at[i]->arena_size > most ? p->programs.at[i]->arena_size : most;
+    return most;
+}
+
+int64_t zn_plan_scratch(const zn_plan *p) {
+    int64_t most = 0;
+    for (size_t i = 0; i < p->programs.n; i++)
+        most = p->programs.at[i]->scratch_size > most ? p->programs.at[i]->scratch_size : most;
+    return most;
 }
 
 bool zn_is_channel_sum(const zn_value *v) {
@@ -176,6 +199,6 @@ void zn_plan_print(const zn_plan *p, zn_buf *out) {
         zn_type_print(&q->type, out);
         zn_buf_printf(out, " %s\n", q->name);
     }
-    print_program(&p->train, out);
-    print_program(&p->eval, out);
+    for (i = 0; i < p->programs.n; i++)
+        print_program(p->programs.at[i], out);
 }

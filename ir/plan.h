@@ -129,8 +129,8 @@ typedef struct zn_plan {
     ZN_VEC(zn_kernel_plan *) kernels;
     int *by_key; /* hash table: number of a kernel + 1; for the planner */
     size_t by_key_size;
-    zn_program_plan train, eval;
-    int64_t *param_offset; /* bytes, one per parameter in order of the list */
+    ZN_VEC(zn_program_plan *) programs; /* one for each function but @forward */
+    int64_t *param_offset;              /* bytes, one per parameter in order of the list */
     int64_t param_size;
     zn_layout image_layout;           /* of the batch */
     int64_t label_offset, batch_size; /* the image lies at 0 */
@@ -138,6 +138,11 @@ typedef struct zn_plan {
 } zn_plan;
 
 void zn_plan_free(zn_plan *p);
+/* The program of function `name`; NULL if there is none. */
+const zn_program_plan *zn_plan_program(const zn_plan *p, const char *name);
+/* Bytes of work space, and of scratch memory of a thread, that serve every program. */
+int64_t zn_plan_arena(const zn_plan *p);
+int64_t zn_plan_scratch(const zn_plan *p);
 void zn_plan_print(const zn_plan *p, zn_buf *out);
 
 /* Bytes of scratch memory of a Hadamard transform over c channels: 0 where it is done in registers. */

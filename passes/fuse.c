@@ -288,7 +288,7 @@ static bool is_load(const zn_value *v) {
 
 bool zn_pass_fuse(zn_module *m, zn_pass_ctx *ctx) {
     for (zn_func *f = m->funcs; f; f = f->next) {
-        if (!strcmp(f->name, "forward"))
+        if (!zn_func_is_program(f))
             continue;
         fuse_ctx c = {.pass = ctx};
         find_loads(m, f);

@@ -1,8 +1,11 @@
 /* Plan: kernels in order, every buffer an offset, the exact peak. Everything here is a function of the module: nothing
  * depends on the processor.
  *
- * Requires step functions (pass grad). Changes nothing in them but notes and numbers. */
+ * Every function but @forward is a program: all run over one set of parameters, in one arena. Requires at least one.
+ * Changes nothing in them but notes and numbers. */
 #include "passes/plan.h"
+
+#include <string.h>
 
 #include "passes/planner.h"
 
@@ -35,15 +38,34 @@ static void plan_late_stores(zn_planner *p) {
     }
 }
 
-/* Kept values live beyond the last phase. */
-static void plan_kept(zn_planner *p) {
-    for (const zn_value *v = p->f->first; v; v = v->next) {
-        if (!v->keep)
-            continue;
-        zn_kept_value k = {v, zn_pl_buffer(p, v)};
-        zn_vec_push(ZN_PL_ARENA(p), &p->prog->kept, k);
-        zn_pl_touch(p->prog, k.buffer, (int)p->prog->phases.n);
-    }
+static void keep(zn_planner *p, const zn_value *v) {
+    zn_kept_value k = {v, zn_pl_buffer(p, v)};
+    zn_vec_push(ZN_PL_ARENA(p), &p->prog->kept, k);
+    zn_pl_touch(p->prog, k.buffer, (int)p->prog->phases.n);
+}
+
+/* Does f return each sample's loss, and whether it is right, first? */
+static bool has_losses(const zn_func *f) {
+    int64_t batch = f->args.n ? f->args.at[0]->type.dim[0] : 0;
+    for (size_t i = 0; i < 2; i++)
+        if (f->results.n < 2 || f->results.at[i]->type.rank != 1 || f->results.at[i]->type.dim[0] != batch)
+            return false;
+    return true;
+}
+
+/* What is handed out lives beyond the last phase: loss and right answers, other results, kept values. */
+static void plan_results(zn_planner *p) {
+    zn_program_plan *prog = p->prog;
+    bool losses = has_losses(p->f);
+    prog->loss = losses ? zn_pl_buffer(p, p->f->results.at[0]) : -1;
+    prog->correct = losses ? zn_pl_buffer(p, p->f->results.at[1]) : -1;
+    for (size_t i = 0; i < 2 && losses; i++)
+        zn_pl_touch(prog, i ? prog->correct : prog->loss, (int)prog->phases.n);
+    for (size_t i = losses ? 2 : 0; i < p->f->results.n; i++)
+        keep(p, p->f->results.at[i]);
+    for (const zn_value *v = p->f->first; v; v = v->next)
+        if (v->keep)
+            keep(p, v);
 }
 
 static zn_plan_fn *const families[ZN_KERNEL_COUNT] = {
@@ -51,9 +73,11 @@ static zn_plan_fn *const families[ZN_KERNEL_COUNT] = {
 #include "ir/kernels.def"
 };
 
-static void plan_program(zn_plan *plan, zn_program_plan *prog, const char *name, zn_plan_options o) {
-    zn_planner p = {.plan = plan, .prog = prog, .m = plan->m, .f = zn_func_find(plan->m, name)};
-    prog->func = p.f;
+static void plan_program(zn_plan *plan, zn_func *f, zn_plan_options o) {
+    zn_program_plan *prog = zn_new(&plan->arena, zn_program_plan);
+    zn_planner p = {.plan = plan, .prog = prog, .m = plan->m, .f = f};
+    zn_vec_push(&plan->arena, &plan->programs, prog);
+    prog->func = f;
     zn_func_number(p.f);
     p.nvalues = p.f->last->id + 1;
     size_t n = (size_t)p.nvalues;
@@ -70,21 +94,17 @@ static void plan_program(zn_plan *plan, zn_program_plan *prog, const char *name,
     zn_pl_make_groups(&p);
     zn_pl_order_groups(&p);
     find_leaving(&p);
-    prog->loss = prog->correct = -1;
+    const zn_value *loss = has_losses(f) ? f->results.at[0] : NULL;
     for (size_t i = 0; i < prog->groups.n; i++) {
         families[prog->groups.at[i]->family](&p, prog->groups.at[i]);
-        if (p.group[p.f->results.at[0]->id] == (int)i)
+        if (!loss || p.group[loss->id] == (int)i)
             prog->nforward = (int)prog->phases.n;
     }
     plan_late_stores(&p);
-    prog->loss = zn_pl_buffer(&p, p.f->results.at[0]);
-    prog->correct = zn_pl_buffer(&p, p.f->results.at[1]);
     for (size_t i = 0; i < prog->phases.n; i++)
         for (size_t j = 0; j < prog->phases.at[i].buffers.n; j++)
             zn_pl_touch(prog, prog->phases.at[i].buffers.at[j], (int)i);
-    zn_pl_touch(prog, prog->loss, (int)prog->phases.n);
-    zn_pl_touch(prog, prog->correct, (int)prog->phases.n);
-    plan_kept(&p);
+    plan_results(&p);
     if (o.in_place)
         zn_pl_share_in_place(&p);
     zn_pl_place_arena(&p);
@@ -93,14 +113,42 @@ static void plan_program(zn_plan *plan, zn_program_plan *prog, const char *name,
             prog->scratch_size = prog->phases.at[i].scratch;
 }
 
-/* The image's halo serves both programs. */
-static void plan_image(zn_plan *plan, const char *name) {
-    zn_planner p = {.plan = plan, .m = plan->m, .f = zn_func_find(plan->m, name)};
-    zn_func_number(p.f);
-    p.layout = zn_new_n(ZN_PL_ARENA(&p), zn_layout, (size_t)p.f->last->id + 1);
+/* The image's halo serves all programs. */
+static void plan_image(zn_plan *plan, zn_func *f) {
+    zn_planner p = {.plan = plan, .m = plan->m, .f = f};
+    zn_func_number(f);
+    p.layout = zn_new_n(ZN_PL_ARENA(&p), zn_layout, (size_t)f->last->id + 1);
     zn_pl_make_layouts(&p);
-    const zn_layout *l = &p.layout[p.f->args.at[0]->id];
+    const zn_layout *l = &p.layout[f->args.at[0]->id];
     zn_pl_need(&plan->image_layout, l->top, l->left, l->bottom, l->right);
+}
+
+static bool stores(const zn_func *f, const char *name) {
+    for (const zn_value *v = f->first; v; v = v->next)
+        if (v->op == ZN_OP_STORE && !strcmp(zn_attr_of(v, STORE, name)->s, name))
+            return true;
+    return false;
+}
+
+/* Programs take the image and perhaps the labels of one batch, and return what is computed. */
+static bool check_program(const zn_func *f, const zn_type **image, zn_diags *d) {
+    const char *wrong = NULL;
+    if (!f->args.n || f->args.n > 2 || f->args.at[0]->type.dtype != ZN_F32 || !f->args.at[0]->type.rank ||
+        (f->args.n == 2 && f->args.at[1]->type.dtype != ZN_I32))
+        wrong = "takes other arguments than an image and labels";
+    else if (*image && !zn_type_equal(*image, &f->args.at[0]->type))
+        wrong = "takes another image than the programs before it";
+    for (size_t i = 0; i < f->results.n && !wrong; i++) {
+        const zn_value *v = zn_value_viewed(f->results.at[i]);
+        if (v->op == ZN_OP_PARAM && stores(f, zn_attr_of(v, PARAM, name)->s))
+            wrong = "returns a parameter that it overwrites";
+    }
+    if (wrong) {
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, (zn_span){0}, "program @%s %s", f->name, wrong);
+        return false;
+    }
+    *image = &f->args.at[0]->type;
+    return true;
 }
 
 zn_plan *zn_plan_make(zn_module *m, zn_plan_options o, zn_diags *d) {
@@ -114,18 +162,24 @@ zn_plan *zn_plan_make(zn_module *m, zn_plan_options o, zn_diags *d) {
         plan->param_offset[n++] = plan->param_size;
         plan->param_size += (zn_type_count(&q->type) * 4 + 63) / 64 * 64;
     }
-    plan_image(plan, "train_step");
-    plan_image(plan, "eval_step");
-    const zn_func *f = zn_func_find(m, "train_step");
-    const zn_type *image = &f->args.at[0]->type;
-    plan->label_offset = (zn_layout_bytes(image, &plan->image_layout) + 63) / 64 * 64;
-    plan->batch_size = plan->label_offset + (image->dim[0] * 4 + 63) / 64 * 64;
-    plan_program(plan, &plan->train, "train_step", o);
-    plan_program(plan, &plan->eval, "eval_step", o);
-    if (plan->train.arena_size > (int64_t)1 << 45 || plan->param_size > (int64_t)1 << 45) {
-        zn_diag_add(d, ZN_DIAG_MEMORY, (zn_span){0}, "the plan needs %lld bytes", (long long)plan->train.arena_size);
-        zn_plan_free(plan);
-        return NULL;
+    const zn_type *image = NULL;
+    bool ok = true;
+    for (zn_func *f = m->funcs; f && ok; f = f->next)
+        if (zn_func_is_program(f) && (ok = check_program(f, &image, d)))
+            plan_image(plan, f);
+    if (ok && image) {
+        plan->label_offset = (zn_layout_bytes(image, &plan->image_layout) + 63) / 64 * 64;
+        plan->batch_size = plan->label_offset + (image->dim[0] * 4 + 63) / 64 * 64;
     }
-    return plan;
+    for (zn_func *f = m->funcs; f && ok; f = f->next)
+        if (zn_func_is_program(f))
+            plan_program(plan, f, o);
+    if (ok && (zn_plan_arena(plan) > (int64_t)1 << 45 || plan->param_size > (int64_t)1 << 45)) {
+        zn_diag_add(d, ZN_DIAG_MEMORY, (zn_span){0}, "the plan needs %lld bytes", (long long)zn_plan_arena(plan));
+        ok = false;
+    }
+    if (ok)
+        return plan;
+    zn_plan_free(plan);
+    return NULL;
 }

@@ -94,7 +94,7 @@ bool zn_pass_select(zn_module *m, zn_pass_ctx *ctx) {
     if (!zn_conf_get(m, "select.gemm"))
         zn_conf_set_str(m, "select.gemm", "auto", (zn_span){0});
     for (zn_func *f = m->funcs; f; f = f->next) {
-        if (!strcmp(f->name, "forward"))
+        if (!zn_func_is_program(f))
             continue;
         for (zn_value *v = f->first; v; v = v->next) {
             if (v->op == ZN_OP_MATMUL) {

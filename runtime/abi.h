@@ -15,13 +15,13 @@
 
 #include <stdint.h>
 
-#define ZN_ABI_VERSION 3u
+#define ZN_ABI_VERSION 4u
 #define ZN_ALIGN 64
 
 enum { ZN_SPACE_PARAM, ZN_SPACE_ARENA, ZN_SPACE_BATCH, ZN_SPACE_COUNT };
 typedef struct zn_ref {
     uint64_t space;
-    uint64_t offset;
+    uint64_t offset, size; /* bytes */
 } zn_ref;
 
 /* What changes from step to step. Kernels read it at fixed offsets. */
@@ -80,10 +80,11 @@ typedef struct zn_kept {
 
 /* Phases [0, nforward) compute the losses and write no parameter or statistic; the rest updates. */
 typedef struct zn_program {
+    const char *name; /* "train_step" */
     uint64_t nphase;
     const zn_phase *phase;
     uint64_t nforward;
-    zn_ref loss;    /* f32[batch]: each sample's */
+    zn_ref loss;    /* f32[batch]: each sample's; size 0: a program without losses */
     zn_ref correct; /* f32[batch]: 1 or 0 (eval); of the same space */
     uint64_t arena_size;
     uint64_t scratch_size; /* largest of any phase */
@@ -166,7 +167,8 @@ typedef struct zn_module_desc {
     zn_input_desc input;
     zn_data_desc data;
     zn_train_desc train;
-    zn_program train_step, eval_step;
+    uint64_t nprogram; /* over the same parameters, and one after the other in the same ARENA and BATCH */
+    const zn_program *program;
     const char *(*blas_version)(void); /* NULL where the plan has no OpenBLAS product */
     void (*blas_start)(void);          /* called once in every thread that runs phases */
 } zn_module_desc;

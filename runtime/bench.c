@@ -69,7 +69,7 @@ static void fill_batch(const zn_module_desc *m, char *batch, uint32_t copy) {
 }
 
 static void one_step(bench *b) {
-    const zn_program *p = &b->m->train_step;
+    const zn_program *p = zn_rt_program(&b->engine, ZN_RT_TRAIN);
     int copy = (int)(b->step++ % ZN_RT_BATCHES);
     zn_rt_run_phases(&b->engine, ZN_RT_TRAIN, copy, &b->args, 0, p->nforward);
     b->loss += zn_rt_loss_sum(&b->engine, ZN_RT_TRAIN, copy, b->m->input.batch);
@@ -99,7 +99,7 @@ static int measure_steps(bench *b, zn_rt_error *e) {
 
 /* Whole steps again, one phase at a time, so that every kernel finds the caches as it does in training. */
 static int measure_phases(bench *b, zn_rt_error *e) {
-    size_t phases = (size_t)b->m->train_step.nphase, n = 0;
+    size_t phases = (size_t)zn_rt_program(&b->engine, ZN_RT_TRAIN)->nphase, n = 0;
     double *time = calloc(phases * MAX_PHASE_STEPS + 1, sizeof *time), until = now() + b->o->seconds;
     b->out->phase = calloc(phases + 1, sizeof *b->out->phase);
     if (!time || !b->out->phase) {
@@ -154,7 +154,7 @@ static int open_bench(bench *b, zn_rt_error *e) {
         code = zn_rt_memory_open(&b->mem, m, e);
     b->out->threads = b->o->threads ? b->o->threads : zn_rt_processors();
     if (!code)
-        code = zn_rt_pool_open(&b->pool, b->out->threads, m->train_step.scratch_size, m->blas_start, e);
+        code = zn_rt_pool_open(&b->pool, b->out->threads, b->mem.scratch_size, m->blas_start, e);
     if (code)
         return code;
     b->engine = (zn_rt_engine){m, &b->mem, b->pool};

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int map_space(zn_rt_memory *mem, int which, const char *name, size_t size, char **base, zn_rt_error *e) {
     if (zn_rt_pages_get(&mem->pages[which], size))
@@ -40,9 +41,11 @@ static bool inside(uint64_t offset, uint64_t count, uint64_t width, uint64_t siz
            !__builtin_add_overflow(end, offset, &end) && end <= size;
 }
 
-static bool ref_inside(const zn_rt_memory *mem, zn_ref ref, uint64_t count) {
+/* Whether all of a buffer lies in its space. */
+static bool ref_inside(const zn_rt_memory *mem, zn_ref ref) {
     const size_t size[ZN_SPACE_COUNT] = {mem->param_size, mem->arena_size, mem->batch_size};
-    return ref.space < ZN_SPACE_COUNT && inside(ref.offset, count, sizeof(float), size[ref.space]);
+    return ref.space < ZN_SPACE_COUNT && ref.size % sizeof(float) == 0 &&
+           inside(ref.offset, ref.size / sizeof(float), sizeof(float), size[ref.space]);
 }
 
 static int check_tensors(const zn_module_desc *m, zn_rt_error *e) {
@@ -69,16 +72,25 @@ static int check_input(const zn_module_desc *m, zn_rt_error *e) {
     return ok ? 0 : zn_rt_fail(e, ZN_RT_INTERNAL, "the input does not fit in its own batch memory");
 }
 
-static int check_program(const zn_rt_memory *mem, const zn_program *p, int64_t batch, bool correct, zn_rt_error *e) {
-    bool ok = p->nforward <= p->nphase && ref_inside(mem, p->loss, (uint64_t)batch) &&
-              (!correct || ref_inside(mem, p->correct, (uint64_t)batch));
+const zn_program *zn_rt_program_of(const zn_module_desc *m, zn_rt_which which) {
+    static const char *const names[ZN_RT_PROGRAMS] = {"train_step", "eval_step"};
+    for (uint64_t i = 0; i < m->nprogram; i++)
+        if (!strcmp(m->program[i].name, names[which]))
+            return &m->program[i];
+    return NULL;
+}
+
+static int check_program(const zn_rt_memory *mem, const zn_program *p, zn_rt_error *e) {
+    bool ok = p->nforward <= p->nphase && ref_inside(mem, p->loss) && ref_inside(mem, p->correct);
+    for (uint64_t i = 0; i < p->nkept; i++)
+        ok = ok && ref_inside(mem, p->kept[i].at);
     if (!ok)
-        return zn_rt_fail(e, ZN_RT_INTERNAL, "the losses of a program lie outside its memory");
+        return zn_rt_fail(e, ZN_RT_INTERNAL, "results of %s lie outside their memory", p->name);
     for (uint64_t i = 0; i < p->nphase; i++) {
         const zn_phase *f = &p->phase[i];
         ok = f->scratch <= p->scratch_size;
         for (uint64_t b = 0; b < f->nbuf; b++)
-            ok = ok && ref_inside(mem, f->buf[b], 0);
+            ok = ok && ref_inside(mem, f->buf[b]);
         for (uint64_t o = 0; o < f->noutput; o++)
             ok = ok && f->output[o].buf < f->nbuf;
         if (!ok)
@@ -87,9 +99,24 @@ static int check_program(const zn_rt_memory *mem, const zn_program *p, int64_t b
     return 0;
 }
 
+/* Training and evaluation must be there, with a loss of each sample; evaluation knows right answers if there are any.
+ */
+static int check_programs(const zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
+    int code = 0;
+    for (uint64_t i = 0; i < m->nprogram && !code; i++)
+        code = check_program(mem, &m->program[i], e);
+    for (int i = 0; i < ZN_RT_PROGRAMS && !code; i++) {
+        const zn_program *p = zn_rt_program_of(m, i);
+        uint64_t need = (uint64_t)m->input.batch * sizeof(float);
+        if (!p || p->loss.size < need || (i == ZN_RT_EVAL && m->input.classes > 0 && p->correct.size < need))
+            code = zn_rt_fail(e, ZN_RT_INTERNAL, "the module has no program for %s", i ? "evaluation" : "training");
+    }
+    return code;
+}
+
 /* Fills the tables of addresses. */
 static int resolve(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
-    const zn_program *programs[ZN_RT_PROGRAMS] = {&m->train_step, &m->eval_step};
+    const zn_program *programs[ZN_RT_PROGRAMS] = {zn_rt_program_of(m, ZN_RT_TRAIN), zn_rt_program_of(m, ZN_RT_EVAL)};
     size_t nbuf = 0, at = 0;
     for (int p = 0; p < ZN_RT_PROGRAMS; p++)
         for (uint64_t i = 0; i < programs[p]->nphase; i++)
@@ -117,16 +144,17 @@ static int resolve(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
 int zn_rt_memory_open(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
     *mem = (zn_rt_memory){0};
     mem->param_size = m->param_size;
-    mem->arena_size =
-        m->train_step.arena_size > m->eval_step.arena_size ? m->train_step.arena_size : m->eval_step.arena_size;
+    for (uint64_t i = 0; i < m->nprogram; i++) {
+        const zn_program *p = &m->program[i];
+        mem->arena_size = p->arena_size > mem->arena_size ? p->arena_size : mem->arena_size;
+        mem->scratch_size = p->scratch_size > mem->scratch_size ? p->scratch_size : mem->scratch_size;
+    }
     mem->batch_size = m->input.size;
     int code = check_tensors(m, e);
     if (!code)
         code = check_input(m, e);
     if (!code)
-        code = check_program(mem, &m->train_step, m->input.batch, false, e);
-    if (!code)
-        code = check_program(mem, &m->eval_step, m->input.batch, m->input.classes > 0, e);
+        code = check_programs(mem, m, e);
     if (!code)
         code = map_space(mem, 0, "parameters and optimizer state", mem->param_size, &mem->param, e);
     if (!code)

@@ -11,10 +11,14 @@
 enum { ZN_RT_BATCHES = 2 };
 typedef enum zn_rt_which { ZN_RT_TRAIN, ZN_RT_EVAL, ZN_RT_PROGRAMS } zn_rt_which;
 
+/* The program of the module that does it; NULL if it has none. */
+const zn_program *zn_rt_program_of(const zn_module_desc *m, zn_rt_which which);
+
 /* Zero-initialise to start. */
 typedef struct zn_rt_memory {
     char *param, *arena, *batch[ZN_RT_BATCHES];
     size_t param_size, arena_size, batch_size;
+    size_t scratch_size;                          /* of a thread, for every program */
     zn_step *step[ZN_RT_PROGRAMS][ZN_RT_BATCHES]; /* one for each phase */
     zn_rt_pages pages[2 + ZN_RT_BATCHES];
     void **buf; /* what the steps point into */

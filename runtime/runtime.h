@@ -12,7 +12,7 @@
 int zn_rt_main(const zn_module_desc *m, int argc, char **argv);
 
 /* Kernels of the evaluation that are made only when it first runs: `make` is called before, once, and after it no
- * kernel of m->eval_step is NULL. It returns 0, or an exit code with a message. */
+ * kernel of the evaluation is NULL. It returns 0, or an exit code with a message. */
 typedef struct zn_rt_late {
     int (*make)(void *ctx, zn_rt_error *e);
     void *ctx;

@@ -19,7 +19,7 @@ static void run_range(void *ctx, int64_t begin, int64_t end, void *scratch) {
 }
 
 const zn_program *zn_rt_program(const zn_rt_engine *g, zn_rt_which which) {
-    return which == ZN_RT_TRAIN ? &g->m->train_step : &g->m->eval_step;
+    return zn_rt_program_of(g->m, which);
 }
 
 void zn_rt_run_phases(const zn_rt_engine *g, zn_rt_which which, int batch, const zn_args *args, uint64_t first,

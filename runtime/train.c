@@ -81,7 +81,7 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         r->copy = 1 - copy;
         if (at + batch < n)
             request(r, r->copy, split, false, 0, at + batch);
-        zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, r->m->eval_step.nphase);
+        zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
         double sum = zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, count);
         if (!isfinite(sum)) {
             zn_rt_loader_wait(r->loader);
@@ -121,7 +121,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     r->copy = 1 - copy;
     if (more)
         request(r, r->copy, 0, true, epoch, position + batch);
-    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, 0, r->m->train_step.nforward);
+    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_TRAIN)->nforward);
     double loss = zn_rt_loss_sum(&r->engine, ZN_RT_TRAIN, copy, batch) / (double)batch;
     if (!isfinite(loss)) {
         zn_rt_fail(e, ZN_RT_NONFINITE,
@@ -129,7 +129,8 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
                    t + 1, epoch + 1, (double)args.lr);
         return zn_rt_explain_nonfinite(&r->engine, ZN_RT_TRAIN, copy, &args, e);
     }
-    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, r->m->train_step.nforward, r->m->train_step.nphase);
+    zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, zn_rt_program(&r->engine, ZN_RT_TRAIN)->nforward,
+                     zn_rt_program(&r->engine, ZN_RT_TRAIN)->nphase);
     r->evaluated = false;
     int code = zn_rt_statistics_finite(r->m, r->mem.param, t + 1, epoch + 1, args.lr, e);
     if (code)
@@ -212,15 +213,13 @@ static int plan_steps(run *r, zn_rt_error *e) {
 
 static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
-    uint64_t scratch =
-        m->train_step.scratch_size > m->eval_step.scratch_size ? m->train_step.scratch_size : m->eval_step.scratch_size;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
     char sha256[ZN_RT_SHA256_HEX] = "";
     int code = r->o->out ? zn_rt_directory_prepare(r->o->out, e) : 0;
     if (!code)
         code = zn_rt_memory_open(&r->mem, m, e);
     if (!code)
-        code = zn_rt_pool_open(&r->pool, threads, scratch, m->blas_start, e);
+        code = zn_rt_pool_open(&r->pool, threads, r->mem.scratch_size, m->blas_start, e);
     if (!code)
         code = zn_rt_dataset_open(&r->data, m, r->o->data, r->pool, e);
     if (!code)

@@ -381,9 +381,13 @@ static void on_fault(int sig) {
 }
 
 bool th_execute(const th_code *c, const char *name, const th_input *in, th_state *s, th_random *r) {
-    bool train = !strcmp(name, "train_step");
-    const zn_program *p = train ? &c->desc->train_step : &c->desc->eval_step;
-    const zn_program_plan *pp = train ? &c->plan->train : &c->plan->eval;
+    const zn_program_plan *pp = zn_plan_program(c->plan, name);
+    const zn_program *p = NULL;
+    for (uint64_t k = 0; k < c->desc->nprogram; k++)
+        if (!strcmp(c->desc->program[k].name, name))
+            p = &c->desc->program[k];
+    if (!p || !pp)
+        stop("descriptor", "a program is missing");
     space space_of[ZN_SPACE_COUNT] = {space_open(c->desc->param_size, 0xFF), space_open(p->arena_size, 0xFF),
                                       space_open(c->desc->input.size, 0xFF)};
     space scratch = space_open(p->scratch_size, 0xFF);
@@ -420,9 +424,11 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
     for (const zn_param *q = c->plan->m->params; q; q = q->next, i++)
         memcpy(s->param[i], params + c->desc->tensor[i].offset, (size_t)zn_type_count(&q->type) * sizeof(float));
     free_results(s);
-    const zn_buffer *loss = &pp->buffers.at[pp->loss], *correct = &pp->buffers.at[pp->correct];
-    add_result(s, &loss->type, gather(loss, space_of[p->loss.space].base + p->loss.offset));
-    add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
+    if (pp->loss >= 0) {
+        const zn_buffer *loss = &pp->buffers.at[pp->loss], *correct = &pp->buffers.at[pp->correct];
+        add_result(s, &loss->type, gather(loss, space_of[p->loss.space].base + p->loss.offset));
+        add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
+    }
     for (uint64_t k = 0; k < p->nkept; k++) {
         const zn_buffer *b = &pp->buffers.at[pp->kept.at[k].buffer];
         add_result(s, &b->type, gather(b, space_of[p->kept[k].at.space].base + p->kept[k].at.offset));

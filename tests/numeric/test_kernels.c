@@ -48,12 +48,12 @@ static bool has_winograd(zn_module *m) {
     return false;
 }
 
-static bool check(zn_module *m, const char *name) {
+static bool check(zn_module *m, const char *name, const char *function) {
     th_random r = th_random_of(name);
     th_input in = th_input_make(m, &r, classes_of(m));
     th_state before = th_state_make(m, &r, false, 0), expected = th_state_copy(m, &before);
     bool ok = true;
-    th_interpret(m, "train_step", &in, &expected);
+    th_interpret(m, function, &in, &expected);
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const variant *v = &variants[i];
         if (!th_march_runs(v->march))
@@ -65,8 +65,8 @@ static bool check(zn_module *m, const char *name) {
         th_code code = th_compile(copy, v->march, v->in_place);
         th_state actual = th_state_copy(copy, &before);
         char what[256];
-        snprintf(what, sizeof what, "%s (%s)", name, v->name);
-        ok = th_execute(&code, "train_step", &in, &actual, &r) && ok;
+        snprintf(what, sizeof what, "%s @%s (%s)", name, function, v->name);
+        ok = th_execute(&code, function, &in, &actual, &r) && ok;
         if (i == 0 && has_winograd(m)) {
             ok = th_near_state(what, m, &expected, &actual, WINOGRAD_ERROR) && ok;
             th_state_free(&expected);
@@ -104,7 +104,9 @@ int main(int argc, char **argv) {
         zn_module *m = th_parse(slash + 1, text, n);
         if (zn_func_find(m, "train_step")) {
             cases++;
-            bad += !check(m, slash + 1);
+            for (const zn_func *f = m->funcs; f; f = f->next)
+                if (zn_func_is_program(f) && strcmp(f->name, "eval_step"))
+                    bad += !check(m, slash + 1, f->name);
         }
         zn_module_free(m);
         free(text);

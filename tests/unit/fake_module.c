@@ -128,6 +128,7 @@ const zn_module_desc *fake_module(const fake_options *o) {
     static zn_output output;
     static zn_phase train_phase[2], eval_phase[1];
     static zn_tensor_desc tensor[3];
+    static zn_program program[2];
     static zn_module_desc m;
     static const uint32_t lines[1] = {3};
     uint64_t row = (uint64_t)(o->width * o->channels), classes = (uint64_t)o->classes, batch = (uint64_t)o->batch;
@@ -190,11 +191,13 @@ const zn_module_desc *fake_module(const fake_options *o) {
     m.tensor = tensor;
     m.param_size = 2 * weights + 2 * classes * sizeof(float);
 
-    const zn_ref probability = {ZN_SPACE_ARENA, 0}, loss = {ZN_SPACE_ARENA, outputs};
-    const zn_ref correct = {ZN_SPACE_ARENA, outputs + batch * sizeof(float)};
-    const zn_ref image = {ZN_SPACE_BATCH, 0}, label = {ZN_SPACE_BATCH, labels};
-    const zn_ref weight = {ZN_SPACE_PARAM, 0}, bias = {ZN_SPACE_PARAM, weights};
-    const zn_ref momentum = {ZN_SPACE_PARAM, tensor[2].offset};
+    const uint64_t each = batch * sizeof(float);
+    const zn_ref probability = {ZN_SPACE_ARENA, 0, outputs}, loss = {ZN_SPACE_ARENA, outputs, each};
+    const zn_ref correct = {ZN_SPACE_ARENA, outputs + each, each};
+    const zn_ref image = {ZN_SPACE_BATCH, 0, batch * image_pitch * sizeof(float)};
+    const zn_ref label = {ZN_SPACE_BATCH, labels, batch * sizeof(int32_t)};
+    const zn_ref weight = {ZN_SPACE_PARAM, 0, weights}, bias = {ZN_SPACE_PARAM, weights, classes * sizeof(float)};
+    const zn_ref momentum = {ZN_SPACE_PARAM, tensor[2].offset, weights + classes * sizeof(float)};
     const zn_ref f[7] = {probability, loss, correct, image, label, weight, bias};
     const zn_ref u[6] = {weight, momentum, bias, probability, image, label};
     memcpy(forward_buf, f, sizeof f);
@@ -223,15 +226,19 @@ const zn_module_desc *fake_module(const fake_options *o) {
                                 .lines = lines,
                                 .extra = extra};
     eval_phase[0] = train_phase[0];
-    m.train_step = (zn_program){.nphase = 2,
-                                .phase = train_phase,
-                                .nforward = 1,
-                                .loss = loss,
-                                .correct = correct,
-                                .arena_size = correct.offset + batch * sizeof(float),
-                                .scratch_size = MAX_CLASSES * sizeof(float)};
-    m.eval_step = m.train_step;
-    m.eval_step.nphase = 1;
-    m.eval_step.phase = eval_phase;
+    program[FAKE_TRAIN] = (zn_program){.name = "train_step",
+                                       .nphase = 2,
+                                       .phase = train_phase,
+                                       .nforward = 1,
+                                       .loss = loss,
+                                       .correct = correct,
+                                       .arena_size = correct.offset + each,
+                                       .scratch_size = MAX_CLASSES * sizeof(float)};
+    program[FAKE_EVAL] = program[FAKE_TRAIN];
+    program[FAKE_EVAL].name = "eval_step";
+    program[FAKE_EVAL].nphase = 1;
+    program[FAKE_EVAL].phase = eval_phase;
+    m.nprogram = 2;
+    m.program = program;
     return &m;
 }

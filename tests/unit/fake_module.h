@@ -15,6 +15,8 @@ typedef struct fake_options {
     int interrupts;       /* how many */
 } fake_options;
 
+enum { FAKE_TRAIN, FAKE_EVAL }; /* its programs */
+
 /* digits in batches of 64, learning rate 0.05 down a cosine, 2 epochs. */
 fake_options fake_default(void);
 /* Replaces the data by a source without options; then adds one, or changes it. */

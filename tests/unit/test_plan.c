@@ -5,6 +5,10 @@
 #include "passes/plan.h"
 #include "tests/unit/compile.h"
 
+static const zn_program_plan *train_of(const zn_plan *p) {
+    return zn_plan_program(p, "train_step");
+}
+
 static int root(const zn_program_plan *p, int b) {
     while (p->buffers.at[b].same_as >= 0)
         b = p->buffers.at[b].same_as;
@@ -148,7 +152,7 @@ static void parameters_are_apart(const zn_plan *p) {
         end = p->param_offset[i] + zn_type_count(&q->type) * 4;
     }
     CU_ASSERT_TRUE(end <= p->param_size);
-    CU_ASSERT_TRUE(p->label_offset >= zn_layout_bytes(&p->train.func->args.at[0]->type, &p->image_layout));
+    CU_ASSERT_TRUE(p->label_offset >= zn_layout_bytes(&p->programs.at[0]->func->args.at[0]->type, &p->image_layout));
 }
 
 static const char *const files[] = {"examples/digits.znet",
@@ -171,7 +175,7 @@ static void every_plan_is_sound(void) {
             zn_diags d = {.path = files[i], .source = ""};
             zn_plan *p = zn_plan_make(m, (zn_plan_options){.in_place = level == 2}, &d);
             CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-            const zn_program_plan *programs[2] = {&p->train, &p->eval};
+            const zn_program_plan *programs[2] = {train_of(p), zn_plan_program(p, "eval_step")};
             for (int k = 0; k < 2; k++) {
                 live_buffers_are_apart(programs[k]);
                 touched_means_live(programs[k]);
@@ -198,8 +202,8 @@ static void fusion_saves_memory(void) {
         zn_diags d = {.path = "", .source = ""};
         zn_plan *p = zn_plan_make(m, (zn_plan_options){.in_place = k == 1}, &d);
         CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-        peak[k] = p->train.arena_size;
-        phases[k] = (int64_t)p->train.phases.n;
+        peak[k] = train_of(p)->arena_size;
+        phases[k] = (int64_t)train_of(p)->phases.n;
         zn_plan_free(p);
         zn_module_free(m);
     }
@@ -212,7 +216,7 @@ static void equal_layers_share_kernels(void) {
     zn_diags d = {.path = "", .source = ""};
     zn_plan *p = zn_plan_make(m, (zn_plan_options){.in_place = true}, &d);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-    CU_ASSERT_TRUE(p->kernels.n * 2 < p->train.phases.n + p->eval.phases.n);
+    CU_ASSERT_TRUE(p->kernels.n * 2 < train_of(p)->phases.n + zn_plan_program(p, "eval_step")->phases.n);
     for (size_t i = 0; i < p->kernels.n; i++)
         for (size_t j = 0; j < i; j++) {
             CU_ASSERT_STRING_NOT_EQUAL(p->kernels.at[i]->key, p->kernels.at[j]->key);
@@ -238,6 +242,55 @@ static void too_much_memory_is_an_error(void) {
     zn_module_free(m);
 }
 
+static zn_plan *plan_of(const char *functions, zn_module **m, zn_diags *d) {
+    zn_buf b = {0};
+    zn_buf_puts(&b, "zir 2 module \"m\" param @w : f32[4] weight init ones ");
+    zn_buf_puts(&b, functions);
+    *m = zn_module_parse(zn_buf_str(&b), b.n, d);
+    zn_buf_free(&b);
+    return *m ? zn_plan_make(*m, (zn_plan_options){.in_place = true}, d) : NULL;
+}
+
+/* Any number of programs over one set of parameters; what they return is listed. */
+static void programs(void) {
+    static const char *const wrong[][2] = {
+        {"func @a(%x: f32[2, 4]) { %y = neg @w : f32[4] store @w, %y : f32[4] return @w }",
+         "returns a parameter that it overwrites"},
+        {"func @a(%x: i32[2]) { return }", "takes other arguments"},
+        {"func @a(%x: f32[2, 4]) { return } func @b(%x: f32[3, 4]) { return }", "takes another image"}};
+    zn_diags d = {.path = "", .source = ""};
+    zn_module *m;
+    zn_plan *p = plan_of("func @a(%x: f32[2, 4]) { %1 = relu %x : f32[2, 4] return %1 } "
+                         "func @b(%x: f32[2, 4]) { %1 = neg %x : f32[2, 4] keep %2 = exp %1 : f32[2, 4] return } "
+                         "func @c(%x: f32[2, 4], %labels: i32[2]) { return }",
+                         &m, &d);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    ZN_EQUAL_INT(p->programs.n, 3);
+    CU_ASSERT_PTR_NULL(zn_plan_program(p, "train_step"));
+    for (size_t i = 0; i < 3; i++) {
+        ZN_EQUAL_INT(p->programs.at[i]->loss, -1);
+        ZN_EQUAL_INT(p->programs.at[i]->kept.n, i < 2);
+    }
+    ZN_EQUAL_INT(zn_plan_arena(p), zn_plan_program(p, "b")->arena_size);
+    zn_buf b = {0};
+    zn_plan_print(p, &b);
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&b), "program @a: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&b), "program @c: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(zn_buf_str(&b), "  keep 1 neg\n"));
+    zn_buf_free(&b);
+    zn_plan_free(p);
+    zn_module_free(m);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        p = plan_of(wrong[i][0], &m, &d);
+        bool said = !p && d.last && strstr(d.last->msg, wrong[i][1]);
+        if (!said)
+            printf("%s: %s\n", wrong[i][1], d.last ? d.last->msg : "no error");
+        CU_ASSERT_TRUE(said);
+        zn_module_free(m);
+    }
+    zn_diags_free(&d);
+}
+
 static void layout_arithmetic(void) {
     zn_type t = zn_type_make(ZN_F32, 4, (int64_t[]){2, 3, 4, 5});
     zn_layout plain = {0}, halo = {1, 2, 3, 4};
@@ -255,5 +308,5 @@ static void layout_arithmetic(void) {
 
 #define TESTS(X)                                                                                                       \
     X(every_plan_is_sound)                                                                                             \
-    X(fusion_saves_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(layout_arithmetic)
+    X(fusion_saves_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(programs) X(layout_arithmetic)
 ZN_UNIT_MAIN("plan", TESTS)

@@ -103,8 +103,19 @@ static void memory(void) {
     CU_ASSERT_EQUAL(mem.step[ZN_RT_TRAIN][0][0].buf[5], mem.param);
     CU_ASSERT_EQUAL(mem.step[ZN_RT_TRAIN][0][0].buf[3], mem.batch[0]);
     CU_ASSERT_EQUAL(mem.step[ZN_RT_EVAL][1][0].buf[3], mem.batch[1]);
-    CU_ASSERT_EQUAL(mem.step[ZN_RT_EVAL][1][0].phase, &m.eval_step.phase[0]);
+    CU_ASSERT_EQUAL(mem.step[ZN_RT_EVAL][1][0].phase, &m.program[FAKE_EVAL].phase[0]);
     zn_rt_memory_close(&mem);
+    zn_program program[2] = {m.program[FAKE_TRAIN], m.program[FAKE_EVAL]};
+    m.program = program;
+    for (int i = 0; i < 2; i++) /* the last buffer begins inside of the arena and ends outside */
+        program[i].arena_size -= sizeof(float);
+    CU_ASSERT_EQUAL(zn_rt_memory_open(&mem, &m, &e), ZN_RT_INTERNAL);
+    m.nprogram = 1;
+    program[FAKE_TRAIN].arena_size += sizeof(float);
+    CU_ASSERT_EQUAL(zn_rt_memory_open(&mem, &m, &e), ZN_RT_INTERNAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "no program for evaluation"));
+    m.nprogram = 2;
+    program[FAKE_EVAL].arena_size += sizeof(float);
     m.param_size = (uint64_t)1 << 60;
     CU_ASSERT_EQUAL(zn_rt_memory_open(&mem, &m, &e), ZN_RT_MEMORY);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "1152921504606846976"));

@@ -387,9 +387,12 @@ static void made_late(void) {
     snprintf(first, sizeof first, "%s", digest());
     for (int i = 0; i < 3; i++) {
         zn_module_desc m = *fake_module(&o);
-        maker k = {.phase = m.eval_step.phase[0], .kernel = m.eval_step.phase[0].kernel, .fails = i == 2};
+        zn_program program[2] = {m.program[FAKE_TRAIN], m.program[FAKE_EVAL]};
+        const zn_phase *made = &program[FAKE_EVAL].phase[0];
+        maker k = {.phase = *made, .kernel = made->kernel, .fails = i == 2};
         k.phase.kernel = NULL;
-        m.eval_step.phase = &k.phase;
+        program[FAKE_EVAL].phase = &k.phase;
+        m.program = program;
         late = &(zn_rt_late){make, &k};
         CU_ASSERT_EQUAL(run(&m, i == 0 ? "--steps 40 --eval-first" : "--steps 40"), k.fails ? 70 : 0);
         late = NULL;
