@@ -261,7 +261,7 @@ static void programs(void) {
     zn_diags d = {.path = "", .source = ""};
     zn_module *m;
     zn_plan *p = plan_of("func @a(%x: f32[2, 4]) { %1 = relu %x : f32[2, 4] return %1 } "
-                         "func @b(%x: f32[2, 4]) { %1 = neg %x : f32[2, 4] keep %2 = exp %1 : f32[2, 4] return } "
+                         "func @b(%x: f32[2, 4]) { %neg = neg %x : f32[2, 4] keep %exp = exp %neg : f32[2, 4] return } "
                          "func @c(%x: f32[2, 4], %labels: i32[2]) { return }",
                          &m, &d);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
