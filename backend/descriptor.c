@@ -147,6 +147,25 @@ static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
                   ints(d, ph->extra.at, ph->extra.n));
 }
 
+static k dims(desc *d, const zn_type *t) {
+    k v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = i64(d, i < t->rank ? t->dim[i] : 1);
+    return LLVMConstArray2(d->i64, v, 4);
+}
+
+static k kept(desc *d, const zn_program_plan *prog) {
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, prog->kept.n + 1);
+    for (size_t i = 0; i < prog->kept.n; i++) {
+        const zn_buffer *b = &prog->buffers.at[prog->kept.at[i].buffer];
+        v[i] = RECORD(d, text(d, b->what), ref(d, b), u64(d, (uint64_t)b->type.rank), dims(d, &b->type),
+                      u64(d, (uint64_t)zn_layout_first(&b->type, &b->layout)),
+                      u64(d, (uint64_t)zn_layout_image(&b->type, &b->layout)),
+                      u64(d, (uint64_t)zn_layout_row(&b->type, &b->layout)));
+    }
+    return array(d, v, prog->kept.n);
+}
+
 static k program(desc *d, const zn_program_plan *prog) {
     size_t n = prog->phases.n;
     k *phases = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
@@ -154,14 +173,8 @@ static k program(desc *d, const zn_program_plan *prog) {
         phases[i] = phase(d, prog, &prog->phases.at[i]);
     return RECORD(d, u64(d, n), array(d, phases, n), u64(d, (uint64_t)prog->nforward),
                   ref(d, &prog->buffers.at[prog->loss]), ref(d, &prog->buffers.at[prog->correct]),
-                  u64(d, (uint64_t)prog->arena_size), u64(d, (uint64_t)prog->scratch_size));
-}
-
-static k dims(desc *d, const zn_type *t) {
-    k v[4];
-    for (int i = 0; i < 4; i++)
-        v[i] = i64(d, i < t->rank ? t->dim[i] : 1);
-    return LLVMConstArray2(d->i64, v, 4);
+                  u64(d, (uint64_t)prog->arena_size), u64(d, (uint64_t)prog->scratch_size), u64(d, prog->kept.n),
+                  kept(d, prog));
 }
 
 static k tensors(desc *d, size_t *n) {

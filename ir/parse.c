@@ -473,6 +473,7 @@ static bool read_notes(reader *r, zn_value *v) {
             return fail(r, "bad group");
         v->group = (int)group;
     }
+    v->keep = take(r, "keep");
     return read_loc(r, &v->span);
 }
 

@@ -163,6 +163,8 @@ static void print_program(const zn_program_plan *p, zn_buf *out) {
             zn_buf_printf(out, " (%s)", ph->group->anchor->path);
         zn_buf_putc(out, '\n');
     }
+    for (size_t i = 0; i < p->kept.n; i++)
+        zn_buf_printf(out, "  keep %d %s\n", p->kept.at[i].buffer, p->buffers.at[p->kept.at[i].buffer].what);
 }
 
 void zn_plan_print(const zn_plan *p, zn_buf *out) {

@@ -105,6 +105,12 @@ typedef struct zn_phase_plan {
     ZN_VEC(int64_t) extra;
 } zn_phase_plan;
 
+/* A value that lies in memory when the program has run. */
+typedef struct zn_kept_value {
+    const zn_value *value;
+    int buffer;
+} zn_kept_value;
+
 typedef struct zn_program_plan {
     zn_func *func;
     ZN_VEC(zn_group *) groups;
@@ -112,6 +118,7 @@ typedef struct zn_program_plan {
     ZN_VEC(zn_phase_plan) phases;
     int nforward;
     int loss, correct; /* buffers */
+    ZN_VEC(zn_kept_value) kept;
     int64_t arena_size, scratch_size, live_peak;
     int64_t guard; /* bytes kept free at either end of the arena: kernels that mask borders read beyond their image */
 } zn_program_plan;

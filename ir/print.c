@@ -241,6 +241,8 @@ static void print_value(const printer *p, const zn_value *v) {
     }
     if (v->group >= 0)
         zn_buf_printf(out, " group %d", v->group);
+    if (v->keep)
+        zn_buf_puts(out, " keep");
     print_loc(p, v->span);
     zn_buf_putc(out, '\n');
 }

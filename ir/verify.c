@@ -31,6 +31,13 @@ static bool twice(const zn_module *m, const zn_value *v, bool *seen) {
     return again;
 }
 
+/* Only what a kernel writes into work space can be kept: not a parameter, an argument or a part of one. */
+static bool may_keep(const zn_value *v) {
+    while (v->op == ZN_OP_ROW || v->op == ZN_OP_FLATTEN || v->op == ZN_OP_UNFLATTEN)
+        v = v->operand[0];
+    return !(zn_op_table[v->op].traits & (ZN_T_LEAF | ZN_T_EFFECT));
+}
+
 /* note == f marks values seen so far: definition before use, by the order of the list. */
 static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
     bool ok = true, body = false;
@@ -65,6 +72,8 @@ static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
             ok = false;
         else if (!zn_type_equal(&declared, &v->type))
             ok = complain(d, v, f, "the type is not what the operation gives");
+        if (v->keep && !may_keep(v))
+            ok = complain(d, v, f, "only values that are computed can be kept");
         if (twice(m, v, seen))
             ok = complain(d, v, f, "the parameter has another gradient");
         v->note = f;

@@ -275,7 +275,8 @@ static void find_loads(zn_module *m, zn_func *f) {
         v->note = NULL;
     for (zn_value *v = f->first, *next; v; v = next) {
         next = v->next;
-        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && v->operand[0]->nuses == 1 && only_loaded(v))
+        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && v->operand[0]->nuses == 1 && only_loaded(v) && !v->keep &&
+            !v->operand[0]->keep)
             load_through(m, f, v);
     }
 }

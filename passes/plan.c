@@ -7,12 +7,14 @@
 #include "passes/planner.h"
 
 static void find_leaving(zn_planner *p) {
-    for (zn_value *v = p->f->first; v; v = v->next)
+    for (zn_value *v = p->f->first; v; v = v->next) {
+        p->leaves[v->id] |= v->keep;
         for (int i = 0; i < v->noperands; i++) {
             const zn_value *u = v->operand[i];
             if (p->group[u->id] < 0 || p->group[u->id] != p->group[v->id] || zn_is_channel_sum(v))
                 p->leaves[u->id] = true;
         }
+    }
     for (size_t i = 0; i < p->f->results.n; i++)
         p->leaves[p->f->results.at[i]->id] = true;
 }
@@ -30,6 +32,17 @@ static void plan_late_stores(zn_planner *p) {
         int to = zn_pl_param_buffer(p, s->type, zn_attr_of(s, STORE, name)->s);
         zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "stored", to);
         zn_pl_add_phase(p, k, &ph);
+    }
+}
+
+/* Kept values live beyond the last phase. */
+static void plan_kept(zn_planner *p) {
+    for (const zn_value *v = p->f->first; v; v = v->next) {
+        if (!v->keep)
+            continue;
+        zn_kept_value k = {v, zn_pl_buffer(p, v)};
+        zn_vec_push(ZN_PL_ARENA(p), &p->prog->kept, k);
+        zn_pl_touch(p->prog, k.buffer, (int)p->prog->phases.n);
     }
 }
 
@@ -71,6 +84,7 @@ static void plan_program(zn_plan *plan, zn_program_plan *prog, const char *name,
             zn_pl_touch(prog, prog->phases.at[i].buffers.at[j], (int)i);
     zn_pl_touch(prog, prog->loss, (int)prog->phases.n);
     zn_pl_touch(prog, prog->correct, (int)prog->phases.n);
+    plan_kept(&p);
     if (o.in_place)
         zn_pl_share_in_place(&p);
     zn_pl_place_arena(&p);

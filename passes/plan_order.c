@@ -90,6 +90,7 @@ static graph graph_of(zn_planner *p) {
                 int d = p->group[p->source[u->id]->id]; /* who makes the memory */
                 if (d >= 0 && d != i)
                     connect(&g, d, i);
+                u = p->source[u->id];
                 if (u->op != ZN_OP_PARAM)
                     continue;
                 zn_pl_ints *r = &g.readers[zn_param_find(p->m, zn_attr_of(u, PARAM, name)->s)->index];
@@ -213,14 +214,14 @@ static bool reads_param(const zn_value *u, const char *name) {
 
 /* Inside the group that makes the new value the old one may only be read element for element, in a kernel that writes
  * it so. */
-static bool may_overwrite(const zn_group *g, const zn_value *v, const char *name) {
+static bool may_overwrite(const zn_planner *p, const zn_group *g, const zn_value *v, const char *name) {
     bool by_element = g->family == ZN_KERNEL_MAP || g->family == ZN_KERNEL_CONV_GRAD_W ||
                       g->family == ZN_KERNEL_BN_RUNNING ||
                       (g->family == ZN_KERNEL_MATMUL && zn_attr_of(g->anchor, MATMUL, trans_a)->i);
     for (size_t i = 0; i < g->values.n; i++)
         for (int j = 0; j < g->values.at[i]->noperands; j++) {
             const zn_value *u = g->values.at[i]->operand[j];
-            if (reads_param(u, name) && (!by_element || !zn_type_equal(&u->type, &v->type)))
+            if (reads_param(p->source[u->id], name) && (!by_element || !zn_type_equal(&u->type, &v->type)))
                 return false;
         }
     return true;
@@ -233,7 +234,7 @@ static void place_store(zn_planner *p, graph *g, const zn_value *s) {
     const char *name = zn_attr_of(s, STORE, name)->s;
     const zn_pl_ints *readers = &g->readers[zn_param_find(p->m, name)->index];
     bool ok = w >= 0 && !zn_pl_is_view(p, v) && !p->stored[v->id] && zn_layout_plain(&p->layout[v->id]) &&
-              may_overwrite(p->prog->groups.at[w], v, name);
+              may_overwrite(p, p->prog->groups.at[w], v, name);
     for (size_t i = 0; ok && i < readers->n; i++)
         ok = readers->at[i] == w || !comes_after(g, readers->at[i], w);
     if (!ok) {

@@ -79,10 +79,10 @@ static size_t simplify_func(zn_func *f) {
                 by = table[i];
             i = (i + 1) & (cap - 1);
         }
-        if (!by) {
+        if (!by)
             table[i] = v;
+        if (!by || v->keep)
             continue;
-        }
         zn_value_replace(f, v, by, NULL);
         zn_value_remove(f, v);
         removed++;

@@ -114,6 +114,13 @@ static void update_adam(step *s) {
     store(s, s->w, sub(s, s->w, scaled(s, moments(s, g), ZN_HYPER_LR)));
 }
 
+static void update_adamw(step *s) {
+    zn_value *w = s->w;
+    if (s->p->decay != 0)
+        w = sub(s, w, scaled(s, times(s, w, (double)s->p->decay), ZN_HYPER_LR));
+    store(s, s->w, sub(s, w, scaled(s, moments(s, s->g), ZN_HYPER_LR)));
+}
+
 static const optimizer optimizers[] = {
 #define ROLE(ID) [ZN_ROLE_##ID] = true,
 #define ZN_OPTIMIZER(ID, name, fn, state, doc) {name, update_##fn, {state}},

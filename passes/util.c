@@ -5,7 +5,7 @@ bool zn_remove_unused(zn_func *f) {
     bool any = false;
     for (zn_value *v = f->last, *prev; v; v = prev) {
         prev = v->prev;
-        if (!v->nuses && v->op != ZN_OP_ARG && !(zn_op_table[v->op].traits & ZN_T_EFFECT)) {
+        if (!v->nuses && !v->keep && v->op != ZN_OP_ARG && !(zn_op_table[v->op].traits & ZN_T_EFFECT)) {
             zn_value_remove(f, v);
             any = true;
         }
@@ -34,5 +34,6 @@ zn_value *zn_value_copy(zn_module *m, zn_func *f, zn_value *before, const zn_val
     c->type = v->type;
     c->name = v->name;
     c->group = v->group;
+    c->keep = v->keep;
     return c;
 }

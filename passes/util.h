@@ -8,7 +8,8 @@
 bool zn_remove_unused(zn_func *f);
 /* Removes parameters that no function reads or stores. */
 void zn_remove_unread_params(zn_module *m);
-/* A copy of v with the given operands, in front of `before` (NULL: at the end of f). Type and group are copied. */
+/* A copy of v with the given operands, in front of `before` (NULL: at the end of f). Type, group and keep are
+ * copied. */
 zn_value *zn_value_copy(zn_module *m, zn_func *f, zn_value *before, const zn_value *v, zn_value *const *operand);
 
 #endif

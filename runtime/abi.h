@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define ZN_ABI_VERSION 2u
+#define ZN_ABI_VERSION 3u
 #define ZN_ALIGN 64
 
 enum { ZN_SPACE_PARAM, ZN_SPACE_ARENA, ZN_SPACE_BATCH, ZN_SPACE_COUNT };
@@ -68,6 +68,16 @@ typedef struct zn_phase {
     const int64_t *extra; /* numbers for kernels of the runtime (zn_rt_gemm) */
 } zn_phase;
 
+/* A value that lies in memory when the program has run, for handing it out. Element (n, y, x, c) of rank 4 is the float
+ * at first + n * image_pitch + y * pitch + x * dim[3] + c; others lie in one line from `first` on. */
+typedef struct zn_kept {
+    const char *name; /* what it is and where: "conv stage1.0.conv1" */
+    zn_ref at;
+    uint64_t rank;
+    int64_t dim[4];
+    uint64_t first, image_pitch, pitch; /* floats */
+} zn_kept;
+
 /* Phases [0, nforward) compute the losses and write no parameter or statistic; the rest updates. */
 typedef struct zn_program {
     uint64_t nphase;
@@ -77,6 +87,8 @@ typedef struct zn_program {
     zn_ref correct; /* f32[batch]: 1 or 0 (eval); of the same space */
     uint64_t arena_size;
     uint64_t scratch_size; /* largest of any phase */
+    uint64_t nkept;
+    const zn_kept *kept;
 } zn_program;
 
 /* Roles and formulas have the numbers of ZN_ROLES (ir/module.h) and ZN_FORMULAS (support/formula.h). */

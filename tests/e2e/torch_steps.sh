@@ -27,6 +27,7 @@ steps_of() { # OPTIMIZER LEVEL [--set ...]
 for level in 0 2; do
     steps_of sgd $level
     steps_of adam $level --set train.lr=0.01 --set 'train.optimizer=adam(beta1 = 0.8, beta2 = 0.99, eps = 1e-4)'
+    steps_of adamw $level --set train.lr=0.01 --set 'train.optimizer=adamw(0.8, 0.99, 1e-3)'
 done
 
 # the comparison can fail: another step's weights are not these

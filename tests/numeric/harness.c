@@ -196,8 +196,27 @@ static void free_results(th_state *s) {
     for (size_t i = 0; i < s->nresult; i++)
         free(s->result[i]);
     free(s->result);
+    free(s->elements);
     s->result = NULL;
+    s->elements = NULL;
     s->nresult = 0;
+}
+
+/* Takes data, which is on the heap. */
+static void add_result(th_state *s, const zn_type *type, float *data) {
+    s->result = realloc(s->result, (s->nresult + 1) * sizeof *s->result);
+    s->elements = realloc(s->elements, (s->nresult + 1) * sizeof *s->elements);
+    if (!s->result || !s->elements)
+        stop("results", "out of memory");
+    s->result[s->nresult] = data;
+    s->elements[s->nresult++] = zn_type_count(type);
+}
+
+static void add_copy(th_state *s, const zn_value *v) {
+    size_t bytes = (size_t)zn_type_count(&v->type) * sizeof(float);
+    float *data = get(bytes);
+    memcpy(data, zn_interp_value(v), bytes);
+    add_result(s, &v->type, data);
 }
 
 void th_state_free(th_state *s) {
@@ -225,13 +244,11 @@ void th_interpret(zn_module *m, const char *name, const th_input *in, th_state *
     free_results(s);
     if (!zn_interp_run(&it, f, args))
         stop(m->name, "the interpreter refuses");
-    s->nresult = f->results.n;
-    s->result = get(s->nresult * sizeof *s->result);
-    for (size_t i = 0; i < s->nresult; i++) {
-        size_t bytes = (size_t)zn_type_count(&f->results.at[i]->type) * sizeof(float);
-        s->result[i] = get(bytes);
-        memcpy(s->result[i], zn_interp_value(f->results.at[i]), bytes);
-    }
+    for (size_t i = 0; i < f->results.n; i++)
+        add_copy(s, f->results.at[i]);
+    for (const zn_value *v = f->first; v; v = v->next)
+        if (v->keep)
+            add_copy(s, v);
     zn_interp_release(f);
 }
 
@@ -403,10 +420,13 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
     for (const zn_param *q = c->plan->m->params; q; q = q->next, i++)
         memcpy(s->param[i], params + c->desc->tensor[i].offset, (size_t)zn_type_count(&q->type) * sizeof(float));
     free_results(s);
-    s->nresult = 2;
-    s->result = get(2 * sizeof *s->result);
-    s->result[0] = gather(&pp->buffers.at[pp->loss], space_of[p->loss.space].base + p->loss.offset);
-    s->result[1] = gather(&pp->buffers.at[pp->correct], space_of[p->correct.space].base + p->correct.offset);
+    const zn_buffer *loss = &pp->buffers.at[pp->loss], *correct = &pp->buffers.at[pp->correct];
+    add_result(s, &loss->type, gather(loss, space_of[p->loss.space].base + p->loss.offset));
+    add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
+    for (uint64_t k = 0; k < p->nkept; k++) {
+        const zn_buffer *b = &pp->buffers.at[pp->kept.at[k].buffer];
+        add_result(s, &b->type, gather(b, space_of[p->kept[k].at.space].base + p->kept[k].at.offset));
+    }
     bool ok = space_close(&space_of[ZN_SPACE_PARAM], "the parameters");
     ok = space_close(&space_of[ZN_SPACE_ARENA], "the arena") && ok;
     ok = space_close(&space_of[ZN_SPACE_BATCH], "the batch") && ok;
@@ -432,17 +452,28 @@ bool th_same(const char *what, const char *item, const float *expected, const fl
     return wrong == 0;
 }
 
+static const char *result_name(size_t i) {
+    static char name[32];
+    snprintf(name, sizeof name, i < 2 ? "result %zu" : "kept value %zu", i < 2 ? i : i - 2);
+    return name;
+}
+
+/* How many can be compared; all, if the two have the same. */
+static size_t count_results(const char *what, const th_state *expected, const th_state *actual) {
+    if (expected->nresult == actual->nresult)
+        return expected->nresult;
+    fprintf(stderr, "FAIL %s: %zu results, expected %zu\n", what, actual->nresult, expected->nresult);
+    return 0;
+}
+
 bool th_same_state(const char *what, zn_module *m, const th_state *expected, const th_state *actual) {
-    const zn_func *f = zn_func_find(m, "train_step");
     bool ok = true;
     size_t i = 0;
     for (const zn_param *p = m->params; p; p = p->next, i++)
         ok = th_same(what, p->name, expected->param[i], actual->param[i], zn_type_count(&p->type)) && ok;
-    for (i = 0; i < 2; i++)
-        ok = th_same(what, i ? "result 1" : "result 0", expected->result[i], actual->result[i],
-                     zn_type_count(&f->results.at[i]->type)) &&
-             ok;
-    return ok;
+    for (i = 0; i < count_results(what, expected, actual); i++)
+        ok = th_same(what, result_name(i), expected->result[i], actual->result[i], expected->elements[i]) && ok;
+    return ok && i == expected->nresult;
 }
 
 static bool near_values(const char *what, const char *item, const float *expected, const float *actual, int64_t n,
@@ -465,14 +496,12 @@ static bool near_values(const char *what, const char *item, const float *expecte
 }
 
 bool th_near_state(const char *what, zn_module *m, const th_state *expected, const th_state *actual, double error) {
-    const zn_func *f = zn_func_find(m, "train_step");
     bool ok = true;
     size_t i = 0;
     for (const zn_param *p = m->params; p; p = p->next, i++)
         ok = near_values(what, p->name, expected->param[i], actual->param[i], zn_type_count(&p->type), error) && ok;
-    for (i = 0; i < 2; i++)
-        ok = near_values(what, i ? "result 1" : "result 0", expected->result[i], actual->result[i],
-                         zn_type_count(&f->results.at[i]->type), error) &&
+    for (i = 0; i < count_results(what, expected, actual); i++)
+        ok = near_values(what, result_name(i), expected->result[i], actual->result[i], expected->elements[i], error) &&
              ok;
-    return ok;
+    return ok && i == expected->nresult;
 }

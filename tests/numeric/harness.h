@@ -41,10 +41,11 @@ void th_input_free(th_input *in);
  * operation makes one.) */
 void th_fill(const zn_param *p, th_random *r, float *out);
 
-/* Values of all parameters, one block each, and of the results of a function. */
+/* Values of all parameters, one block each, and of the results and kept values of a function. */
 typedef struct th_state {
     size_t nparam, nresult;
     float **param, **result;
+    int64_t *elements; /* of each result */
 } th_state;
 /* Parameters by th_fill, or by their formulas. */
 th_state th_state_make(zn_module *m, th_random *r, bool by_formula, uint64_t seed);

@@ -223,8 +223,13 @@ const zn_module_desc *fake_module(const fake_options *o) {
                                 .lines = lines,
                                 .extra = extra};
     eval_phase[0] = train_phase[0];
-    m.train_step = (zn_program){
-        2, train_phase, 1, loss, correct, correct.offset + batch * sizeof(float), MAX_CLASSES * sizeof(float)};
+    m.train_step = (zn_program){.nphase = 2,
+                                .phase = train_phase,
+                                .nforward = 1,
+                                .loss = loss,
+                                .correct = correct,
+                                .arena_size = correct.offset + batch * sizeof(float),
+                                .scratch_size = MAX_CLASSES * sizeof(float)};
     m.eval_step = m.train_step;
     m.eval_step.nphase = 1;
     m.eval_step.phase = eval_phase;

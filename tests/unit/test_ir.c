@@ -324,6 +324,13 @@ static void the_verifier_finds_what_passes_may_break(void) {
     }
     zn_value_remove(f, f->last);
 
+    x->keep = true;
+    CU_ASSERT_TRUE(refuses(m, "only values that are computed can be kept"));
+    x->keep = false;
+    y->keep = true;
+    CU_ASSERT_TRUE(zn_module_verify(m, NULL));
+    y->keep = false;
+
     zn_value *lr = zn_value_new(m, f, NULL, ZN_OP_HYPER, 0, NULL, (zn_span){0}, "");
     zn_attr_of(lr, HYPER, name)->s = "rl";
     CU_ASSERT_TRUE(refuses(m, "sets no number `rl`"));
