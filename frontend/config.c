@@ -497,6 +497,12 @@ static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
                       "`scalars = true` is not supported yet");
         return false;
     }
+    if (c->v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !weights) {
+        zn_sema_error(
+            s, ZN_DIAG_INIT_OPTION, c->slot[ZN_ARG_AT(SCHEME, ZERO, scale)]->at,
+            "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
+        return false;
+    }
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, head)])
         zn_conf_set_str(s->module, "init.head", weights ? "identity" : "zero", at);
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, relu_at_zero)])
