@@ -24,12 +24,6 @@ typedef struct table {
  * the compiler takes on top where it runs the program itself (LLVM; measured: 60 to 65 MB). */
 static const int64_t program_bytes = 2500000, compiler_bytes = 62000000;
 
-/* Images of the splits that sources have; those of idx are known when its files are read. */
-static const struct {
-    const char *source;
-    int64_t train, test;
-} sizes[] = {{"digits", 10000, 2000}, {"mnist", 60000, 10000}, {"cifar10", 50000, 10000}};
-
 /* FLOPs of the forward pass for one image: a fused multiply-add counts as two. */
 static int64_t flops_of(const zn_value *v) {
     int64_t each = zn_type_count(&v->type) / v->type.dim[0];
@@ -252,17 +246,9 @@ static void term(memory *x, const char *name, const char *key, int64_t bytes) {
 
 /* Bytes of both splits: a byte an element and one a label; of the order of the training images: four each. */
 static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t *order) {
-    const char *source = zn_conf_str(m, "data.source", "");
-    int64_t train = 0, test = 0;
-    if (!strcmp(source, "noise")) {
-        train = zn_option_int(m, ZN_ARG_SOURCE_NOISE_n);
-        test = train / 10;
-    }
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (!strcmp(source, sizes[i].source)) {
-            train = sizes[i].train;
-            test = sizes[i].test;
-        }
+    int64_t fact[ZN_FACTS];
+    (void)zn_source_facts(m, fact);
+    int64_t train = fact[ZN_FACT_TRAINING], test = fact[ZN_FACT_TEST];
     *data = (train + test) * (image + 1);
     *order = 4 * train;
     return train > 0;

@@ -352,41 +352,25 @@ static void config_train(zn_sema *s) {
 
 /* ---- data ---- */
 
-/* What the row says a source gives: each a number, or the value of an argument. False where only the files know. */
-static bool facts_of(const call *c, int64_t fact[5]) {
-    const char *p = c->sig->gives;
-    for (size_t i = 0; i < 5; i++) {
-        size_t n = strcspn(p, " "), k = 0;
-        fact[i] = 0;
-        while (k < c->sig->n && (strlen(c->sig->arg[k].name) != n || strncmp(c->sig->arg[k].name, p, n)))
-            k++;
-        if (k < c->sig->n)
-            fact[i] = c->v[k].i;
-        else if (n && !zn_i64_parse(p, n, &fact[i]))
-            ZN_ICE("schema: `%s` gives neither numbers nor arguments: %s", c->sig->name, c->sig->gives);
-        p += n + (p[n] == ' ');
-    }
-    return *c->sig->gives;
-}
-
 static void config_source(zn_sema *s, zn_expr *e) {
     call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_DATA_source], e);
-    int64_t fact[5], elements;
+    int64_t fact[ZN_FACTS], elements;
     if (!c.sig)
         return;
     s->source = c.sig->name;
     s->source_at = e->at;
-    if (!facts_of(&c, fact))
+    if (!zn_source_facts(s->module, fact))
         return;
-    if (__builtin_mul_overflow(fact[0], fact[1], &elements) || __builtin_mul_overflow(elements, fact[2], &elements) ||
+    int64_t h = fact[ZN_FACT_HEIGHT], w = fact[ZN_FACT_WIDTH], channels = fact[ZN_FACT_CHANNELS];
+    if (__builtin_mul_overflow(h, w, &elements) || __builtin_mul_overflow(elements, channels, &elements) ||
         elements > INT32_MAX) {
         zn_sema_error(s, ZN_DIAG_TOO_LARGE, e->at, "a sample of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large",
-                      fact[0], fact[1], fact[2]);
+                      h, w, channels);
         return;
     }
-    s->sample = (zn_shape){.rank = 3, .dim = {fact[0], fact[1], fact[2]}};
-    s->classes = fact[3];
-    s->samples = fact[4];
+    s->sample = (zn_shape){.rank = 3, .dim = {h, w, channels}};
+    s->classes = fact[ZN_FACT_CLASSES];
+    s->samples = fact[ZN_FACT_TRAINING];
 }
 
 /* Numbers of a list, or NULL. */
@@ -495,6 +479,12 @@ static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
     if (c->v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, c->slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
                       "`scalars = true` is not supported yet");
+        return false;
+    }
+    if (c->v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !weights) {
+        zn_sema_error(
+            s, ZN_DIAG_INIT_OPTION, c->slot[ZN_ARG_AT(SCHEME, ZERO, scale)]->at,
+            "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
         return false;
     }
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, head)])

@@ -128,3 +128,34 @@ int zn_option_word(const zn_module *m, int arg) {
 bool zn_option_given(const zn_module *m, int arg) {
     return zn_conf_get(m, zn_arg_table[arg].key) != NULL;
 }
+
+/* One word of `gives`: a number, an argument or a part of one. */
+static int64_t fact_of(const zn_module *m, const zn_sig *sig, const char *p, size_t n) {
+    const char *slash = memchr(p, '/', n);
+    size_t name = slash ? (size_t)(slash - p) : n, k = 0;
+    int64_t x = 0, part = 1;
+    while (k < sig->n && (strlen(sig->arg[k].name) != name || strncmp(sig->arg[k].name, p, name)))
+        k++;
+    bool ok = k < sig->n || zn_i64_parse(p, name, &x);
+    if (slash)
+        ok = ok && zn_i64_parse(slash + 1, n - name - 1, &part) && part > 0;
+    if (!ok)
+        ZN_ICE("schema: `%s` gives neither numbers nor arguments: %s", sig->name, sig->gives);
+    return (k < sig->n ? zn_option_int(m, (int)(&sig->arg[k] - zn_arg_table)) : x) / part;
+}
+
+bool zn_source_facts(const zn_module *m, int64_t fact[ZN_FACTS]) {
+    const char *name = zn_option_str(m, ZN_ARG_SECTION_DATA_source);
+    zn_sig_id id = name ? zn_sig_from_name(ZN_GROUP_SOURCE, name) : ZN_SIG_COUNT;
+    memset(fact, 0, ZN_FACTS * sizeof *fact);
+    if (id == ZN_SIG_COUNT)
+        return false;
+    zn_sig sig = zn_sig_row(id);
+    const char *p = sig.gives;
+    for (size_t i = 0; i < ZN_FACTS && *p; i++) {
+        size_t n = strcspn(p, " ");
+        fact[i] = fact_of(m, &sig, p, n);
+        p += n + (p[n] == ' ');
+    }
+    return *sig.gives;
+}

@@ -111,6 +111,18 @@ int zn_option_word(const zn_module *m, int arg);        /* its number among the 
 /* Whether the module says it. */
 bool zn_option_given(const zn_module *m, int arg);
 
+/* What the row says of the samples of a module's source, 0 where only the files say it. False if it says nothing. */
+enum {
+    ZN_FACT_HEIGHT,
+    ZN_FACT_WIDTH,
+    ZN_FACT_CHANNELS,
+    ZN_FACT_CLASSES,
+    ZN_FACT_TRAINING, /* samples */
+    ZN_FACT_TEST,
+    ZN_FACTS
+};
+bool zn_source_facts(const zn_module *m, int64_t fact[ZN_FACTS]);
+
 /* The tables of docs/language.md. */
 void zn_list_language(zn_buf *out);
 
