@@ -59,5 +59,18 @@ for table in $(sed -n 's/^<!-- schema: \(.*\) -->$/\1/p' "$tmp/language"); do
 done
 [ "$(grep -c '^<!-- schema: ' docs/language.md)" -eq "$(grep -c '^<!-- schema: ' "$tmp/language")" ] ||
     fail "docs/language.md has tables that znetc --list-language does not print, or lacks some"
+
+# ```diff blocks behind <!-- diff: FILE STAGE STAGE -->: what the second stage changes in the first
+for file in docs/*.md; do
+    sed -n 's/^<!-- diff: \(.*\) -->$/\1/p' "$file" | while read -r source before after; do
+        "$bin/znetc" "$source" --emit="$before" --no-loc >"$tmp/before"
+        "$bin/znetc" "$source" --emit="$after" --no-loc >"$tmp/after"
+        diff -U0 "$tmp/before" "$tmp/after" | grep '^[-+][ p]' >"$tmp/right"
+        sed -n "\|^<!-- diff: $source $before $after -->|,/^\`\`\`\$/p" "$file" | grep '^[-+]' >"$tmp/shown"
+        [ -s "$tmp/right" ] && cmp -s "$tmp/right" "$tmp/shown" || echo "$file: the diff of $source is another one"
+    done
+done >"$tmp/wrong_diffs"
+checked=$((checked + 1))
+[ ! -s "$tmp/wrong_diffs" ] || fail "$(cat "$tmp/wrong_diffs")"
 echo "$checked checked, $bad wrong"
 [ "$checked" -gt 5 ] && [ "$bad" -eq 0 ]
