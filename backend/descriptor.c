@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/emit.h"
+#include "ir/schema.h"
 #include "support/ice.h"
 
 typedef struct desc {
@@ -229,28 +230,39 @@ static uint64_t word(const char *s, const char *const *list, size_t n, uint64_t 
 #define WORD(s, otherwise, ...)                                                                                        \
     word(s, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), otherwise)
 
+/* What the schema says the source takes, as the module has it. */
+static k source_options(desc *d, const char *source, size_t *n) {
+    const zn_module *m = d->plan->m;
+    zn_sig_id id = source ? zn_sig_from_name(ZN_GROUP_SOURCE, source) : ZN_SIG_COUNT;
+    *n = 0;
+    if (id == ZN_SIG_COUNT)
+        return null(d);
+    zn_sig sig = zn_sig_row(id);
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, sig.n + 1);
+    for (size_t i = 0; i < sig.n; i++) {
+        int arg = (int)(&sig.arg[i] - zn_arg_table);
+        const zn_sig_arg *a = &sig.arg[i];
+        bool is_text = a->kind == ZN_A_PATH || a->kind == ZN_A_WORD;
+        ZN_ASSERT(is_text || a->kind == ZN_A_INT || a->kind == ZN_A_BOOL);
+        int64_t number = is_text ? 0 : a->kind == ZN_A_BOOL ? zn_option_bool(m, arg) : zn_option_int(m, arg);
+        v[i] = RECORD(d, text(d, a->name), is_text ? text(d, zn_option_str(m, arg)) : null(d), i64(d, number));
+    }
+    *n = sig.n;
+    return array(d, v, sig.n);
+}
+
 static k data(desc *d) {
     const zn_module *m = d->plan->m;
-    k path[4], noise[5];
-    for (int i = 0; i < 4; i++) {
-        char key[] = "data.path0";
-        key[9] = (char)('0' + i);
-        path[i] = text(d, zn_conf_str(m, key, NULL));
-    }
-    const zn_conf *shape = zn_conf_get(m, "data.noise"), *mean = zn_conf_get(m, "data.mean"),
-                  *dev = zn_conf_get(m, "data.deviation");
-    for (size_t i = 0; i < 5; i++)
-        noise[i] = i64(d, shape && i < shape->n ? (int64_t)shape->v[i] : 0);
-    uint64_t source = WORD(zn_conf_str(m, "data.source", "none"), ZN_SOURCE_NONE, "none", "digits", "noise", "mnist",
-                           "idx", "cifar10"),
-             normalize =
-                 WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
-    _Static_assert(ZN_SOURCE_NONE == 0 && ZN_SOURCE_DIGITS == 1 && ZN_SOURCE_CIFAR10 == 5, "order of the words above");
+    const zn_conf *mean = zn_conf_get(m, "data.mean"), *dev = zn_conf_get(m, "data.deviation");
+    const char *source = zn_conf_str(m, "data.source", NULL);
+    size_t noption;
+    k options = source_options(d, source, &noption);
+    uint64_t normalize =
+        WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
     _Static_assert(ZN_NORMALIZE_PER_CHANNEL == 1 && ZN_NORMALIZE_GIVEN == 2, "order of the words above");
-    return RECORD(d, u64(d, source), LLVMConstArray2(d->ptr, path, 4), i64(d, zn_conf_int(m, "data.seed", 1)),
-                  LLVMConstArray2(d->i64, noise, 5), u64(d, normalize), u64(d, mean ? mean->n : 0),
+    return RECORD(d, text(d, source), u64(d, noption), options, u64(d, normalize), u64(d, mean ? mean->n : 0),
                   mean ? doubles(d, mean->v, mean->n) : null(d), dev ? doubles(d, dev->v, dev->n) : null(d),
-                  i64(d, zn_conf_int(m, "data.crop", 0)), u64(d, zn_conf_bool(m, "data.flip", false)));
+                  i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CROP_pad)), u64(d, zn_conf_bool(m, "data.flip", false)));
 }
 
 static k train(desc *d) {
@@ -258,11 +270,12 @@ static k train(desc *d) {
     const zn_conf *at = zn_conf_get(m, "train.lr.at");
     uint64_t kind = WORD(zn_conf_str(m, "train.lr.kind", "constant"), ZN_LR_CONSTANT, "constant", "step", "cosine");
     _Static_assert(ZN_LR_CONSTANT == 0 && ZN_LR_STEP == 1 && ZN_LR_COSINE == 2, "order of the words above");
-    return RECORD(d, u64(d, kind), f64(d, zn_conf_float(m, "train.lr.value", 0)),
-                  f64(d, zn_conf_float(m, "train.lr.warmup", 0)), f64(d, zn_conf_float(m, "train.lr.end", 0)),
-                  f64(d, zn_conf_float(m, "train.lr.factor", 0.1)), u64(d, at ? at->n : 0),
+    return RECORD(d, u64(d, kind), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_lr)),
+                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_warmup)),
+                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_COSINE_end)),
+                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_STEP_factor)), u64(d, at ? at->n : 0),
                   at ? doubles(d, at->v, at->n) : null(d), i64(d, zn_conf_int(m, "train.batch", 1)),
-                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_conf_int(m, "train.seed", 1)),
+                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_option_int(m, ZN_ARG_SECTION_TRAIN_seed)),
                   f64(d, zn_conf_float(m, "train.beta1", 0)), f64(d, zn_conf_float(m, "train.beta2", 0)));
 }
 

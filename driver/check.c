@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "ir/schema.h"
 #include "ir/text.h"
 #include "support/number.h"
 
@@ -253,9 +254,8 @@ static void term(memory *x, const char *name, const char *key, int64_t bytes) {
 static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t *order) {
     const char *source = zn_conf_str(m, "data.source", "");
     int64_t train = 0, test = 0;
-    const zn_conf *noise = zn_conf_get(m, "data.noise");
-    if (!strcmp(source, "noise") && noise && noise->n == 5) {
-        train = (int64_t)noise->v[4];
+    if (!strcmp(source, "noise")) {
+        train = zn_option_int(m, ZN_ARG_SOURCE_NOISE_n);
         test = train / 10;
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

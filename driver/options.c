@@ -38,6 +38,7 @@ static const option table[] = {
     {"--passes", VALUE, F(passes), "LIST", "run these passes instead of the level's"},
     {"--print-after", VALUE, F(print_after), "PASS", "print the IR after a pass"},
     {"--print-after-all", FLAG, 0, NULL, "print the IR after every pass"},
+    {"--no-loc", FLAG, F(no_loc), NULL, "print IR without the places in the source, for reading and for diffs"},
     {"--verify-each", FLAG, F(verify_each), NULL, "check the IR and its text after every pass"},
     {"--time-passes", FLAG, F(time_passes), NULL, "print the time of every pass, of code generation and of linking"},
     {"--cache-dir", VALUE, F(cache_dir), "DIR", "where compiled kernels are kept (default: ~/.cache/znet)"},
@@ -248,6 +249,8 @@ static const char *contradiction(const zn_options *o) {
         return "--cache-dir and --no-cache have no use here: no kernel is taken from the cache";
     if (links && !o->out && !o->emit_path)
         return "where to? name the executable: -o OUT (or use `znetc run`)";
+    if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_OPT))
+        return "--no-loc is about printed IR: --emit=ir, init, grad or opt, or --print-after";
     if (o->emit == ZN_EMIT_OBJ && !o->out && !o->emit_path)
         return "--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o";
     return NULL;

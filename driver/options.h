@@ -38,6 +38,7 @@ typedef struct zn_options {
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json;
+    bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_ops, list_ops_markdown, help, version;
     zn_words define, set;

@@ -37,18 +37,20 @@ static bool run_one(zn_module *m, const zn_pipeline *p, zn_pass_id id, zn_diags 
     zn_ice_stage(info->name);
     if (!info->run(m, &ctx))
         return false;
+    zn_module_name_values(m);
     if (p->time_passes)
         zn_buf_printf(p->dumps, "%-10s %9.3f ms\n", info->name, (now() - start) * 1e3);
     if (p->verify_each)
         verify_after(m, info->name);
     if (p->print_after && (!strcmp(p->print_after, "all") || !strcmp(p->print_after, info->name))) {
         zn_buf_printf(p->dumps, "# after %s\n", info->name);
-        zn_module_print(m, p->dumps);
+        (p->no_loc ? zn_module_print_no_loc : zn_module_print)(m, p->dumps);
     }
     return true;
 }
 
 bool zn_pipeline_run(zn_module *m, const zn_pipeline *p, zn_diags *d) {
+    zn_module_name_values(m); /* what stands before a pass has its names before it */
     if (p->verify_each)
         verify_after(m, "front end");
     if (p->passes) {

@@ -126,6 +126,7 @@ static bool lower(driver *d, const char *stop, bool run_passes) {
                      .print_after = o->print_after,
                      .verify_each = o->verify_each,
                      .time_passes = o->time_passes,
+                     .no_loc = o->no_loc,
                      .log = o->verbose ? &d->log : NULL,
                      .dumps = &d->dumps};
     zn_ice_stage("front end");
@@ -177,7 +178,7 @@ static int emit_front(driver *d) {
             if (ok)
                 zn_plan_print(d->plan, &text);
         } else if (ok) {
-            zn_module_print(d->m, &text);
+            (d->o.no_loc ? zn_module_print_no_loc : zn_module_print)(d->m, &text);
         }
     }
     int code = show(d) || !ok ? 1 : write_text(d, &text);

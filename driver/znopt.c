@@ -8,7 +8,7 @@
 #include "driver/render.h"
 
 static const char usage[] =
-    "usage: znopt FILE.zir [--passes=a,b] [--print-after=PASS] [--print-after-all] [--verify-each]\n"
+    "usage: znopt FILE.zir [--passes=a,b] [--print-after=PASS] [--print-after-all] [--verify-each] [--no-loc]\n"
     "             [--time-passes] [--list-passes] [--list-ops] [-v] [-o OUT]\n"
     "Reads IR text (- is standard input), runs the passes, prints the result.\n";
 
@@ -41,7 +41,7 @@ static int opt(const char *path, const char *out, zn_pipeline *p) {
         fputs(zn_buf_str(p->log), stderr);
     fputs(zn_buf_str(&shown), stderr);
     if (!code) {
-        zn_module_print(m, &result);
+        (p->no_loc ? zn_module_print_no_loc : zn_module_print)(m, &result);
         if (!zn_file_write(out, zn_buf_str(&result), result.n, true, &error))
             code = fail(3, error);
     }
@@ -69,6 +69,8 @@ int main(int argc, char **argv) {
             p.print_after = "all";
         else if (!strcmp(a, "--verify-each"))
             p.verify_each = true;
+        else if (!strcmp(a, "--no-loc"))
+            p.no_loc = true;
         else if (!strcmp(a, "--time-passes"))
             p.time_passes = true;
         else if (!strcmp(a, "-v"))

@@ -7,19 +7,25 @@
 
 #include "frontend/parse.h"
 #include "frontend/sema.h"
+#include "support/ice.h"
 #include "support/number.h"
 
-enum { MAX_INT = INT32_MAX, MAX_KEYS = 8 };
+enum { MAX_KEYS = 16 };
 
-static const char *const data_keys[] = {"source", "normalize", "augment"};
-static const char *const init_keys[] = {"init"};
-static const char *const train_keys[] = {"loss", "optimizer", "lr", "decay", "batch", "epochs", "seed"};
-/* Required keys have their bit set in `required`. */
-static const struct {
-    const char *const *key;
-    size_t n;
-    unsigned required;
-} section_keys[ZN_SECTION_COUNT] = {{data_keys, 3, 1}, {init_keys, 1, 0}, {train_keys, 7, 1 | 2 | 4 | 16 | 32}};
+/* The keys of a section are the arguments of a call of its name. */
+static const zn_sig *keys_of(zn_sema *s, zn_section_kind k) {
+    static const zn_sig_id id[ZN_SECTION_COUNT] = {ZN_SIG_SECTION_DATA, ZN_SIG_SECTION_INIT, ZN_SIG_SECTION_TRAIN};
+    return zn_sig_of(s, id[k]);
+}
+
+/* "did you mean `...`?" among the keys. */
+static const char *suggest_key(zn_sema *s, zn_diag *x, const zn_sig *keys, const char *key) {
+    const char *names[MAX_KEYS];
+    ZN_ASSERT(keys->n <= MAX_KEYS);
+    for (size_t i = 0; i < keys->n; i++)
+        names[i] = keys->arg[i].name;
+    return zn_sema_nearest(s, x, key, names, keys->n);
+}
 
 /* ---- --set ---- */
 
@@ -63,12 +69,10 @@ static void set_option(zn_sema *s, const char *text) {
             return;
         }
         key = strchr(path, '.') + 1;
-        bool known = false;
-        for (size_t i = 0; i < section_keys[k].n; i++)
-            known = known || !strcmp(section_keys[k].key[i], key);
-        if (!known) {
+        const zn_sig *keys = keys_of(s, k);
+        if (zn_sig_arg_index(keys, key) == keys->n) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_SET, (zn_span){0}, "`%s` has no key `%s`", zn_section_names[k], key);
-            zn_sema_nearest(s, x, key, section_keys[k].key, section_keys[k].n);
+            suggest_key(s, x, keys, key);
             return;
         }
     }
@@ -111,54 +115,43 @@ void zn_config_options(zn_sema *s) {
 
 /* ---- entries ---- */
 
-static void check_missing(zn_sema *s, zn_section_kind k, unsigned given) {
-    unsigned missing = section_keys[k].required & ~given;
+static void check_missing(zn_sema *s, zn_section_kind k, const bool *given) {
+    const zn_sig *keys = keys_of(s, k);
+    size_t missing = 0, said = 0;
+    for (size_t i = 0; i < keys->n; i++)
+        missing += keys->arg[i].required && !given[i];
     if (!missing)
         return;
     zn_buf list = {0};
-    bool several = missing & (missing - 1);
-    for (size_t i = 0; i < section_keys[k].n; i++) {
-        if (!(missing >> i & 1))
-            continue;
-        missing &= ~(1u << i);
-        zn_buf_printf(&list, "%s`%s`", !list.n ? "" : missing ? ", " : " and ", section_keys[k].key[i]);
-    }
+    for (size_t i = 0; i < keys->n; i++)
+        if (keys->arg[i].required && !given[i]) {
+            said++;
+            zn_buf_printf(&list, "%s`%s`", said == 1 ? "" : said < missing ? ", " : " and ", keys->arg[i].name);
+        }
     zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k],
-                  several ? "s" : "", zn_buf_str(&list));
+                  missing > 1 ? "s" : "", zn_buf_str(&list));
     zn_buf_free(&list);
-}
-
-/* The number of keys if it is none. */
-static size_t key_index(zn_section_kind k, const char *key) {
-    size_t i = 0;
-    while (i < section_keys[k].n && strcmp(section_keys[k].key[i], key))
-        i++;
-    return i;
 }
 
 static void check_entries(zn_sema *s, zn_section_kind k) {
     zn_section *sec = s->file->section[k];
-    unsigned given = 0;
+    const zn_sig *keys = keys_of(s, k);
     const zn_entry *first[MAX_KEYS] = {0};
+    bool given[MAX_KEYS] = {0};
     for (zn_entry *e = sec->first; e; e = e->next) {
         s->option = e->option;
-        const char *near = NULL;
-        size_t key = key_index(k, e->key);
-        bool known = key < section_keys[k].n;
-        if (!known) {
+        size_t key = zn_sig_arg_index(keys, e->key);
+        if (key == keys->n) {
             zn_diag *x =
                 zn_sema_error(s, ZN_DIAG_KEY_UNKNOWN, e->at, "`%s` has no key `%s`", zn_section_names[k], e->key);
-            near = zn_sema_nearest(s, x, e->key, section_keys[k].key, section_keys[k].n);
-        }
-        if (near)
-            key = key_index(k, near);
-        if (key < section_keys[k].n)
-            given |= 1u << key;
-        if (!known) {
+            const char *near = suggest_key(s, x, keys, e->key);
+            if (near)
+                given[zn_sig_arg_index(keys, near)] = true;
             if (e->value)
                 mark_used(s, e->value);
             continue;
         }
+        given[key] = true;
         if (!e->value) {
             if (!strcmp(e->key, "decay"))
                 zn_sema_error(s, ZN_DIAG_NOT_YET, e->at,
@@ -216,7 +209,7 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
         zn_buf_free(&list);
         return NULL;
     }
-    if (sig->not_yet) {
+    if (sig->flags & ZN_C_PLANNED) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, e->name_at, "`%s = %s` is not supported yet", what, e->s);
         mark_used(s, e);
         return NULL;
@@ -230,15 +223,55 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
     return sig;
 }
 
-static bool get_int(zn_sema *s, zn_expr *e, const char *what, int64_t min, int64_t max, int64_t otherwise,
-                    int64_t *out) {
-    *out = otherwise;
-    return !e || zn_eval_int(s, NULL, e, what, min, max, out);
+/* A call with the values of its options, written into the configuration; the module keeps its name under `key`. */
+typedef struct call {
+    const zn_sig *sig; /* NULL: reported */
+    zn_expr **slot;
+    zn_val *v;
+} call;
+
+static bool take_options(zn_sema *s, call *c, const zn_sig_arg *key, zn_span at) {
+    c->v = zn_new_n(s->arena, zn_val, c->sig->n);
+    if (!zn_eval_options(s, NULL, c->sig, c->slot, c->v))
+        return false;
+    if (*key->key)
+        zn_conf_set_str(s->module, key->key, c->sig->name, at);
+    zn_conf_options(s, c->sig, c->v, at);
+    return true;
 }
 
-static bool get_float(zn_sema *s, zn_expr *e, const char *what, double max, double otherwise, double *out) {
-    *out = otherwise;
-    return !e || zn_eval_float(s, NULL, e, what, 0, max, !isinf(max), out);
+static call take_call(zn_sema *s, const zn_sig_arg *key, zn_expr *e) {
+    call c = {0};
+    c.sig = head(s, key->group, e, key->name, &c.slot);
+    if (c.sig && !take_options(s, &c, key, e->at))
+        c.sig = NULL;
+    return c;
+}
+
+/* The value of an option that the call has, as a float. */
+static double option(const call *c, const char *name) {
+    size_t i = zn_sig_arg_index(c->sig, name);
+    ZN_ASSERT(i < c->sig->n);
+    return c->v[i].kind == ZN_V_INT ? (double)c->v[i].i : c->v[i].f;
+}
+
+/* A key whose value is a number or word, or its default. False if it was reported. */
+static bool take_value(zn_sema *s, zn_section_kind k, const char *name, zn_val *v) {
+    const zn_sig *keys = keys_of(s, k);
+    size_t i = zn_sig_arg_index(keys, name);
+    ZN_ASSERT(i < keys->n);
+    zn_expr *e = value_of(s, k, name);
+    zn_sig one = *keys;
+    one.arg += i;
+    one.n = 1;
+    if (!e && one.arg->required)
+        return false;
+    if (e)
+        zn_resolve_expr(s, e, NULL, false);
+    if (!zn_eval_options(s, NULL, &one, &e, v))
+        return false;
+    zn_conf_options(s, &one, v, e ? e->at : (zn_span){0});
+    return true;
 }
 
 static const char *number(zn_sema *s, double x) {
@@ -249,226 +282,111 @@ static const char *number(zn_sema *s, double x) {
 
 /* ---- train ---- */
 
+/* A number is the schedule `constant`. */
+static call take_schedule(zn_sema *s, zn_expr *e) {
+    const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_TRAIN_lr];
+    bool is_call = e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s));
+    if (is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s))
+        return take_call(s, key, e);
+    call c = {.sig = zn_sig_of(s, ZN_SIG_SCHEDULE_CONSTANT)};
+    zn_resolve_expr(s, e, NULL, false);
+    c.slot = zn_new_n(s->arena, zn_expr *, c.sig->n);
+    c.slot[ZN_ARG_AT(SCHEDULE, CONSTANT, lr)] = e;
+    if (!take_options(s, &c, key, e->at))
+        c.sig = NULL;
+    return c;
+}
+
 static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
-    zn_module *m = s->module;
-    double lr = 0, warmup = 0, x = 0;
-    zn_expr *warmup_at = NULL;
-    bool ok = true;
-    bool call = e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s));
-    if (!call || zn_sig_find(s, ZN_GROUP_FUNC, e->s)) {
-        zn_resolve_expr(s, e, NULL, false);
-        ok = get_float(s, e, "lr", HUGE_VAL, 0, &lr);
-        if (!ok)
-            return;
-        zn_conf_set_str(m, "train.lr.kind", "constant", e->at);
-    } else {
-        zn_expr **slot;
-        const zn_sig *sig = head(s, ZN_GROUP_SCHEDULE, e, "lr", &slot);
-        if (!sig)
-            return;
-        zn_conf_set_str(m, "train.lr.kind", sig->name, e->at);
-        ok &= get_float(s, slot[0], "lr", HUGE_VAL, 0, &lr);
-        if (sig->id == ZN_SIG_SCHEDULE_STEP) {
-            ok &= get_float(s, slot[2], "factor", HUGE_VAL, 0.1, &x);
-            zn_conf_set_float(m, "train.lr.factor", x, e->at);
-            warmup_at = slot[3];
-            double reached = lr;
-            zn_val at = zn_eval(s, NULL, slot[1]);
-            if (at.kind != ZN_V_LIST && at.kind != ZN_V_BAD)
-                zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this is %s",
-                              zn_val_kind_text(&at));
-            double *v = zn_new_n(s->arena, double, at.n);
-            for (size_t i = 0; i < at.n; i++) {
-                const zn_val *a = &at.list[i];
-                if (a->kind != ZN_V_INT && a->kind != ZN_V_FLOAT) {
-                    zn_sema_error(s, ZN_DIAG_TYPE, slot[1]->at, "`at` needs a list of epochs; this holds %s",
-                                  zn_val_kind_text(a));
-                    break;
-                }
-                v[i] = a->kind == ZN_V_INT ? (double)a->i : a->f;
-                if (v[i] <= (i ? v[i - 1] : 0)) {
-                    zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "the epochs of `at` must be above 0 and ascend");
-                    break;
-                }
-                reached *= x;
-            }
-            if (ok && isinf((float)reached))
-                zn_sema_error(s, ZN_DIAG_RANGE, slot[2]->at,
-                              "`factor` makes the learning rate larger than a 32-bit float can be");
-            zn_conf_set_floats(m, "train.lr.at", at.n, v, e->at);
-        } else {
-            warmup_at = slot[1];
-            if (sig->id == ZN_SIG_SCHEDULE_COSINE) {
-                ok &= get_float(s, slot[2], "end", HUGE_VAL, 0, &x);
-                zn_conf_set_float(m, "train.lr.end", x, e->at);
-            }
-        }
-        ok &= get_float(s, warmup_at, "warmup", HUGE_VAL, 0, &warmup);
+    call c = take_schedule(s, e);
+    if (!c.sig)
+        return;
+    if (c.sig->id == ZN_SIG_SCHEDULE_STEP) {
+        double reached = option(&c, "lr");
+        for (size_t i = 0; i < c.v[ZN_ARG_AT(SCHEDULE, STEP, at)].n; i++)
+            reached *= option(&c, "factor");
+        if (isinf((float)reached))
+            zn_sema_error(s, ZN_DIAG_RANGE, c.slot[ZN_ARG_AT(SCHEDULE, STEP, factor)]->at,
+                          "`factor` makes the learning rate larger than a 32-bit float can be");
     }
-    zn_conf_set_float(m, "train.lr.value", lr, e->at);
-    zn_conf_set_float(m, "train.lr.warmup", warmup, e->at);
-    if (!ok || !warmup_at || !epochs)
+    const zn_expr *at = c.slot[zn_sig_arg_index(c.sig, "warmup")];
+    double warmup = option(&c, "warmup");
+    if (!at || !epochs)
         return;
     bool too_long = warmup >= (double)epochs;
     if (steps && llround(warmup * (double)steps) >= epochs * steps)
         too_long = true;
     if (too_long)
-        zn_sema_error(s, ZN_DIAG_WARMUP, warmup_at->at, "the warm-up takes %s epochs; the run has only %" PRId64,
+        zn_sema_error(s, ZN_DIAG_WARMUP, at->at, "the warm-up takes %s epochs; the run has only %" PRId64,
                       number(s, warmup), epochs);
 }
 
-/* beta1, beta2 and eps of adam and adamw. */
-static void config_moments(zn_sema *s, zn_expr *const *slot, zn_span at) {
-    static const char *const names[] = {"beta1", "beta2"};
-    static const double otherwise[] = {0.9, 0.999};
-    double x;
-    for (int i = 0; i < 2; i++) {
-        get_float(s, slot[i], names[i], 1, otherwise[i], &x);
-        zn_conf_set_float(s->module, i ? "train.beta2" : "train.beta1", x, at);
-    }
-    if (get_float(s, slot[2], "eps", HUGE_VAL, 1e-8, &x) && x == 0)
-        zn_sema_error(s, ZN_DIAG_RANGE, slot[2]->at, "`eps` must be above 0");
-    zn_conf_set_float(s->module, "train.eps", x, at);
-}
-
 static void config_train(zn_sema *s) {
-    zn_module *m = s->module;
-    zn_section_kind k = ZN_SECTION_TRAIN;
-    zn_expr *e, **slot;
-    int64_t i = 0, epochs = 0;
-    double x = 0;
-    bool b = false;
-    if ((e = value_of(s, k, "loss")) && head(s, ZN_GROUP_LOSS, e, "loss", &slot)) {
-        zn_conf_set_str(m, "train.loss", "cross_entropy", e->at);
-        if (get_float(s, slot[0], "smoothing", 1, 0, &x))
-            zn_conf_set_float(m, "train.smoothing", x, e->at);
+    const zn_section_kind k = ZN_SECTION_TRAIN;
+    zn_expr *e;
+    zn_val v;
+    if ((e = value_of(s, k, "loss")))
+        take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_loss], e);
+    if ((e = value_of(s, k, "optimizer"))) {
+        call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_optimizer], e);
+        if (c.sig && c.sig->id == ZN_SIG_OPTIMIZER_SGD && c.v[ZN_ARG_AT(OPTIMIZER, SGD, nesterov)].i &&
+            option(&c, "momentum") == 0)
+            zn_sema_error(s, ZN_DIAG_RANGE, c.slot[ZN_ARG_AT(OPTIMIZER, SGD, nesterov)]->at,
+                          "`nesterov` needs a momentum above 0");
     }
-    const zn_sig *optimizer = NULL;
-    if ((e = value_of(s, k, "optimizer")) && (optimizer = head(s, ZN_GROUP_OPTIMIZER, e, "optimizer", &slot)))
-        zn_conf_set_str(m, "train.optimizer", optimizer->name, e->at);
-    if (optimizer && optimizer->id != ZN_SIG_OPTIMIZER_SGD)
-        config_moments(s, slot, e->at);
-    if (optimizer && optimizer->id == ZN_SIG_OPTIMIZER_SGD) {
-        bool ok = get_float(s, slot[0], "momentum", 1, 0, &x);
-        if (ok)
-            zn_conf_set_float(m, "train.momentum", x, e->at);
-        if (!slot[1] || zn_eval_bool(s, NULL, slot[1], "nesterov", &b))
-            zn_conf_set_bool(m, "train.nesterov", b, e->at);
-        if (ok && b && x == 0)
-            zn_sema_error(s, ZN_DIAG_RANGE, slot[1]->at, "`nesterov` needs a momentum above 0");
+    if (take_value(s, k, "batch", &v)) {
+        s->batch = v.i;
+        if (s->samples && v.i > s->samples)
+            zn_sema_error(s, ZN_DIAG_BATCH, value_of(s, k, "batch")->at,
+                          "a batch of %" PRId64 " is larger than the data set, which has %" PRId64 " training samples",
+                          v.i, s->samples);
     }
-    if ((e = value_of(s, k, "batch"))) {
-        zn_resolve_expr(s, e, NULL, false);
-        if (zn_eval_int(s, NULL, e, "batch", 1, MAX_INT, &i)) {
-            s->batch = i;
-            zn_conf_set_int(m, "train.batch", i, e->at);
-            if (s->samples && i > s->samples)
-                zn_sema_error(s, ZN_DIAG_BATCH, e->at,
-                              "a batch of %" PRId64 " is larger than the data set, which has %" PRId64
-                              " training samples",
-                              i, s->samples);
-        }
-    }
-    if ((e = value_of(s, k, "epochs"))) {
-        zn_resolve_expr(s, e, NULL, false);
-        if (zn_eval_int(s, NULL, e, "epochs", 1, MAX_INT, &epochs))
-            zn_conf_set_int(m, "train.epochs", epochs, e->at);
-    }
+    int64_t epochs = take_value(s, k, "epochs", &v) ? v.i : 0;
     if ((e = value_of(s, k, "lr")))
         config_lr(s, e, epochs, s->samples && s->batch ? s->samples / s->batch : 0);
-    if ((e = value_of(s, k, "decay")))
-        zn_resolve_expr(s, e, NULL, false);
-    if (get_float(s, e, "decay", HUGE_VAL, 0, &x)) {
-        s->decay = x;
-        zn_conf_set_float(m, "train.decay", x, e ? e->at : (zn_span){0});
-    }
-    if ((e = value_of(s, k, "seed")))
-        zn_resolve_expr(s, e, NULL, false);
-    if (get_int(s, e, "seed", 0, INT64_MAX, 1, &i))
-        zn_conf_set_int(m, "train.seed", i, e ? e->at : (zn_span){0});
+    if (take_value(s, k, "decay", &v))
+        s->decay = v.f;
+    take_value(s, k, "seed", &v);
     s->option = NULL;
 }
 
 /* ---- data ---- */
 
-static const char *resolve_path(zn_sema *s, const char *path) {
-    const char *dir = s->options ? s->options->dir : NULL;
-    if (path[0] == '/' || !dir || !*dir)
-        return path;
-    return zn_arena_printf(s->arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
-}
-
-static void set_sample(zn_sema *s, int64_t h, int64_t w, int64_t c, int64_t classes, int64_t n) {
-    s->sample = (zn_shape){.rank = 3, .dim = {h, w, c}};
-    s->classes = classes;
-    s->samples = n;
-}
-
-static void config_noise(zn_sema *s, const zn_sig *sig, zn_expr **slot, zn_span at) {
-    static const int64_t min[] = {1, 1, 1, 1, 10}, max[] = {MAX_INT, MAX_INT, MAX_INT, 256, MAX_INT};
-    int64_t v[5] = {0};
-    double f[5];
-    bool ok = true;
+/* What the row says a source gives: each a number, or the value of an argument. False where only the files know. */
+static bool facts_of(const call *c, int64_t fact[5]) {
+    const char *p = c->sig->gives;
     for (size_t i = 0; i < 5; i++) {
-        ok &= zn_eval_int(s, NULL, slot[i], sig->arg[i].name, min[i], max[i], &v[i]);
-        f[i] = (double)v[i];
+        size_t n = strcspn(p, " "), k = 0;
+        fact[i] = 0;
+        while (k < c->sig->n && (strlen(c->sig->arg[k].name) != n || strncmp(c->sig->arg[k].name, p, n)))
+            k++;
+        if (k < c->sig->n)
+            fact[i] = c->v[k].i;
+        else if (n && !zn_i64_parse(p, n, &fact[i]))
+            ZN_ICE("schema: `%s` gives neither numbers nor arguments: %s", c->sig->name, c->sig->gives);
+        p += n + (p[n] == ' ');
     }
-    if (!ok)
-        return;
-    int64_t elements;
-    if (__builtin_mul_overflow(v[0] * v[1], v[2], &elements) || elements > MAX_INT) {
-        zn_sema_error(s, ZN_DIAG_TOO_LARGE, at, "a sample of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large",
-                      v[0], v[1], v[2]);
-        return;
-    }
-    zn_conf_set_floats(s->module, "data.noise", 5, f, at);
-    set_sample(s, v[0], v[1], v[2], v[3], v[4]);
+    return *c->sig->gives;
 }
 
 static void config_source(zn_sema *s, zn_expr *e) {
-    static const char *const path_keys[] = {"data.path0", "data.path1", "data.path2", "data.path3"};
-    zn_module *m = s->module;
-    zn_expr **slot;
-    const zn_sig *sig = head(s, ZN_GROUP_SOURCE, e, "source", &slot);
-    if (!sig)
+    call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_DATA_source], e);
+    int64_t fact[5], elements;
+    if (!c.sig)
         return;
-    s->source = sig->name;
+    s->source = c.sig->name;
     s->source_at = e->at;
-    zn_conf_set_str(m, "data.source", sig->name, e->at);
-    zn_expr *seed = NULL;
-    switch (sig->id) {
-    case ZN_SIG_SOURCE_DIGITS:
-        set_sample(s, 28, 28, 1, 10, 10000);
-        seed = slot[0];
-        break;
-    case ZN_SIG_SOURCE_NOISE:
-        config_noise(s, sig, slot, e->at);
-        seed = slot[5];
-        break;
-    case ZN_SIG_SOURCE_MNIST:
-        set_sample(s, 28, 28, 1, 10, 60000);
-        break;
-    case ZN_SIG_SOURCE_CIFAR10:
-        set_sample(s, 32, 32, 3, 10, 50000);
-        break;
-    default:
-        break; /* idx: known when the files are read */
-    }
-    if (sig->id == ZN_SIG_SOURCE_DIGITS || sig->id == ZN_SIG_SOURCE_NOISE) {
-        int64_t x;
-        if (get_int(s, seed, "seed", 0, INT64_MAX, 1, &x))
-            zn_conf_set_int(m, "data.seed", x, e->at);
+    if (!facts_of(&c, fact))
+        return;
+    if (__builtin_mul_overflow(fact[0], fact[1], &elements) || __builtin_mul_overflow(elements, fact[2], &elements) ||
+        elements > INT32_MAX) {
+        zn_sema_error(s, ZN_DIAG_TOO_LARGE, e->at, "a sample of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large",
+                      fact[0], fact[1], fact[2]);
         return;
     }
-    for (size_t i = 0; i < sig->n; i++) {
-        const char *path;
-        if (!zn_eval_str(s, NULL, slot[i], sig->arg[i].name, &path))
-            continue;
-        if (!*path)
-            zn_sema_error(s, ZN_DIAG_RANGE, slot[i]->at, "`%s` is an empty path", sig->arg[i].name);
-        else
-            zn_conf_set_str(m, path_keys[i], resolve_path(s, path), e->at);
-    }
+    s->sample = (zn_shape){.rank = 3, .dim = {fact[0], fact[1], fact[2]}};
+    s->classes = fact[3];
+    s->samples = fact[4];
 }
 
 /* Numbers of a list, or NULL. */
@@ -485,7 +403,6 @@ static const double *numbers(zn_sema *s, const zn_val *v) {
 }
 
 static void config_normalize(zn_sema *s, zn_expr *e) {
-    static const char *const words[] = {"none", "per_channel"};
     zn_module *m = s->module;
     if (!e) {
         zn_conf_set_str(m, "data.normalize", "none", (zn_span){0});
@@ -496,9 +413,9 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
     zn_val v =
         e->kind == ZN_E_LIST || (e->kind == ZN_E_NAME && !zn_bare_word(s, NULL, e)) ? zn_eval(s, NULL, e) : (zn_val){0};
     if (v.kind != ZN_V_LIST) {
-        size_t k;
-        if (zn_eval_word(s, NULL, e, "normalize", words, 2, 2, &k))
-            zn_conf_set_str(m, "data.normalize", words[k], e->at);
+        zn_val word;
+        if (zn_eval_word(s, NULL, e, "normalize", "none|per_channel", &word))
+            zn_conf_set_str(m, "data.normalize", word.s, e->at);
         return;
     }
     const double *mean = v.n == 2 ? numbers(s, &v.list[0]) : NULL,
@@ -546,19 +463,16 @@ static void config_augment(zn_sema *s, zn_expr *e) {
     }
     bool crop = false, flip = false;
     for (zn_arg *a = e->args.first; a; a = a->next) {
-        zn_expr **slot;
-        const zn_sig *sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &slot);
-        if (!sig)
+        call c = {.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot)};
+        if (!c.sig)
             continue;
-        bool *seen = sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
+        bool *seen = c.sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
         if (*seen)
-            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", sig->name);
+            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", c.sig->name);
         *seen = true;
-        int64_t pad;
-        if (sig->id == ZN_SIG_AUGMENT_FLIP)
+        take_options(s, &c, &zn_arg_table[ZN_ARG_SECTION_DATA_augment], a->value->at);
+        if (c.sig->id == ZN_SIG_AUGMENT_FLIP)
             zn_conf_set_bool(s->module, "data.flip", true, a->value->at);
-        else if (zn_eval_int(s, NULL, slot[0], "pad", 1, 1024, &pad))
-            zn_conf_set_int(s->module, "data.crop", pad, a->value->at);
     }
 }
 
@@ -575,69 +489,35 @@ static void config_data(zn_sema *s) {
 
 /* ---- init ---- */
 
-static void config_zero(zn_sema *s, zn_expr **slot, zn_span at) {
-    static const char *const variants[] = {"augment", "weights"}, *const heads[] = {"zero", "identity"},
-                             *const scales[] = {"orthonormal", "paper"}, *const columns[] = {"sylvester", "spanning"};
-    zn_module *m = s->module;
-    size_t variant = 0, head_kind, scale = 0, column = 0;
-    int64_t at_zero;
-    bool scalars = false;
-    if (slot[0] && !zn_eval_word(s, NULL, slot[0], "variant", variants, 2, 2, &variant))
-        return;
-    head_kind = variant;
-    if (slot[1] && !zn_eval_word(s, NULL, slot[1], "head", heads, 2, 2, &head_kind))
-        return;
-    if (!get_int(s, slot[2], "relu_at_zero", 0, 1, variant == 0, &at_zero))
-        return;
-    if (slot[3] && !zn_eval_word(s, NULL, slot[3], "scale", scales, 2, 2, &scale))
-        return;
-    if (slot[4] && !zn_eval_word(s, NULL, slot[4], "columns", columns, 2, 2, &column))
-        return;
-    if (slot[5] && !zn_eval_bool(s, NULL, slot[5], "scalars", &scalars))
-        return;
-    if (scalars) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, slot[5]->at, "`scalars = true` is not supported yet");
-        return;
+/* What `zero` takes for granted depends on its variant. */
+static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
+    bool weights = c->v[ZN_ARG_AT(SCHEME, ZERO, variant)].i;
+    if (c->v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
+        zn_sema_error(s, ZN_DIAG_NOT_YET, c->slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
+                      "`scalars = true` is not supported yet");
+        return false;
     }
-    zn_conf_set_str(m, "init.variant", variants[variant], at);
-    zn_conf_set_str(m, "init.head", heads[head_kind], at);
-    zn_conf_set_int(m, "init.relu_at_zero", at_zero, at);
-    zn_conf_set_str(m, "init.scale", scales[scale], at);
-    zn_conf_set_str(m, "init.columns", columns[column], at);
-    zn_conf_set_bool(m, "init.scalars", scalars, at);
-    zn_buf b = {0};
-    zn_buf_printf(&b, "zero(variant = %s", variants[variant]);
-    if (slot[1])
-        zn_buf_printf(&b, ", head = %s", heads[head_kind]);
-    if (slot[2])
-        zn_buf_printf(&b, ", relu_at_zero = %" PRId64, at_zero);
-    if (slot[3])
-        zn_buf_printf(&b, ", scale = %s", scales[scale]);
-    if (slot[4])
-        zn_buf_printf(&b, ", columns = %s", columns[column]);
-    if (slot[5])
-        zn_buf_puts(&b, ", scalars = false");
-    zn_buf_puts(&b, ")");
-    zn_conf_set_str(m, "init.text", zn_buf_str(&b), at);
-    zn_buf_free(&b);
+    if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, head)])
+        zn_conf_set_str(s->module, "init.head", weights ? "identity" : "zero", at);
+    if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, relu_at_zero)])
+        zn_conf_set_int(s->module, "init.relu_at_zero", !weights, at);
+    return true;
 }
 
 static void config_init(zn_sema *s) {
-    static zn_expr *const none[6] = {0};
-    zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, "init") : NULL, **slot;
-    const zn_sig *sig = NULL;
+    const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_INIT_init];
+    zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, key->name) : NULL;
     zn_span at = e ? e->at : (zn_span){0};
-    if (e && !(sig = head(s, ZN_GROUP_SCHEME, e, "init", &slot)))
-        return;
-    zn_conf_set_str(s->module, "init.scheme", sig ? sig->name : "zero", at);
-    if (sig && sig->id == ZN_SIG_SCHEME_KAIMING) {
-        zn_conf_set_int(s->module, "init.relu_at_zero", 0, at);
-        zn_conf_set_str(s->module, "init.text", "kaiming", at);
+    call c = {0};
+    if (e) {
+        c = take_call(s, key, e);
     } else {
-        zn_expr *copy[6];
-        memcpy(copy, sig ? slot : none, sizeof copy);
-        config_zero(s, copy, at);
+        c.sig = zn_sig_find(s, key->group, key->value);
+        c.slot = zn_new_n(s->arena, zn_expr *, c.sig->n);
+        take_options(s, &c, key, at);
     }
+    if (c.sig && (c.sig->id != ZN_SIG_SCHEME_ZERO || complete_zero(s, &c, at)))
+        zn_conf_set_str(s->module, "init.text", zn_options_text(s, c.sig, c.slot, c.v), at);
     s->option = NULL;
 }
 

@@ -588,36 +588,48 @@ bool zn_eval_str(zn_sema *s, const zn_env *env, const zn_expr *e, const char *wh
     return true;
 }
 
-bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *const *words, size_t n,
-                  size_t planned, size_t *out) {
-    const char *w = zn_bare_word(s, env, e);
+/* "a, b or c" of "a|b|c|~d". */
+static const char *words_text(zn_sema *s, const char *words) {
     zn_buf list = {0};
-    for (size_t i = 0; i < planned && i < n; i++)
-        zn_buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == planned || i + 1 == n ? " or " : ", ", words[i]);
+    for (const char *p = words; *p && *p != '~';) {
+        size_t n = strcspn(p, "|");
+        const char *next = p + n + (p[n] == '|');
+        zn_buf_printf(&list, "%s%.*s", p == words ? "" : *next && *next != '~' ? ", " : " or ", (int)n, p);
+        p = next;
+    }
+    const char *text = zn_arena_strdup(s->arena, zn_buf_str(&list));
+    zn_buf_free(&list);
+    return text;
+}
+
+static void suggest_word(zn_sema *s, zn_diag *x, const char *w, const char *words) {
+    ZN_VEC(const char *) list = {0};
+    for (const char *p = words; *p;) {
+        size_t n = strcspn(p, "|"), tilde = *p == '~';
+        zn_vec_push(s->arena, &list, zn_arena_strndup(s->arena, p + tilde, n - tilde));
+        p += n + (p[n] == '|');
+    }
+    zn_sema_nearest(s, x, w, list.at, list.n);
+}
+
+bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *words, zn_val *out) {
+    const char *w = zn_bare_word(s, env, e), *list = words_text(s, words);
     if (!w) {
         zn_val v = zn_eval(s, env, e);
-        if (v.kind == ZN_V_STR) {
-            w = v.s;
-        } else {
-            wrong_type(s, e, what, zn_buf_str(&list), &v);
-            zn_buf_free(&list);
-            return false;
-        }
+        if (v.kind != ZN_V_STR)
+            return wrong_type(s, e, what, list, &v);
+        w = v.s;
     }
-    bool ok = false;
-    size_t i = 0;
-    while (i < n && strcmp(w, words[i]))
-        i++;
-    if (i >= planned && i < n) {
+    bool planned = false;
+    int k = zn_word_index(words, w, &planned);
+    if (k >= 0 && !planned) {
+        *out = (zn_val){.kind = ZN_V_STR, .s = w, .i = k};
+        return true;
+    }
+    if (k >= 0)
         zn_sema_error(s, ZN_DIAG_NOT_YET, e->at, "`%s = %s` is not supported yet", what, w);
-    } else if (i == n) {
-        zn_diag *x =
-            zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be `%s`; it is %s", what, w, zn_buf_str(&list));
-        zn_sema_nearest(s, x, w, words, n);
-    } else {
-        *out = i;
-        ok = true;
-    }
-    zn_buf_free(&list);
-    return ok;
+    else
+        suggest_word(s, zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be `%s`; it is %s", what, w, list), w,
+                     words);
+    return false;
 }

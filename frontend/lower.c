@@ -2,6 +2,7 @@
  *
  * Shapes were worked out before (net.c); inference of the IR works them out again and must agree. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "frontend/sema.h"
 #include "support/ice.h"
@@ -80,13 +81,33 @@ static zn_value *norm(lowering *l, const zn_node *n, zn_value *x) {
     return infer(l, v);
 }
 
-static zn_value *pool(lowering *l, const zn_node *n, zn_value *x) {
-    bool max = n->kind == ZN_NODE_MAXPOOL;
-    zn_value *v = make(l, max ? ZN_OP_MAXPOOL : ZN_OP_AVGPOOL, 1, &x, n);
-    set_ints(max ? zn_attr_of(v, MAXPOOL, k) : zn_attr_of(v, AVGPOOL, k), 2, (const int64_t[]){n->k, n->k});
-    set_ints(max ? zn_attr_of(v, MAXPOOL, stride) : zn_attr_of(v, AVGPOOL, stride), 2,
-             (const int64_t[]){n->stride, n->stride});
-    set_ints(max ? zn_attr_of(v, MAXPOOL, pad) : zn_attr_of(v, AVGPOOL, pad), 4, n->pad);
+/* An attribute by the option of its name; windows and the path are known from the node. */
+static void set_attr(lowering *l, const zn_node *n, const zn_attr_info *info, zn_attr *a) {
+    size_t i = zn_sig_arg_index(n->sig, info->name);
+    const zn_val *v = i < n->sig->n ? &n->option[i] : NULL;
+    if (info->kind == ZN_ATTR_INTS) {
+        if (!strcmp(info->name, "k"))
+            set_ints(a, 2, (const int64_t[]){n->k, n->k});
+        else if (!strcmp(info->name, "stride"))
+            set_ints(a, 2, (const int64_t[]){n->stride, n->stride});
+        else if (!strcmp(info->name, "pad"))
+            set_ints(a, 4, n->pad);
+    } else if (!strcmp(info->name, "layer")) {
+        a->s = n->path;
+    } else if (v && v->kind == ZN_V_FLOAT) {
+        a->f = v->f;
+    } else if (v && v->kind == ZN_V_STR) {
+        a->s = zn_arena_strdup(&l->m->arena, v->s);
+    } else if (v && v->kind != ZN_V_BAD) {
+        a->i = v->i;
+    }
+}
+
+static zn_value *simple(lowering *l, const zn_node *n, zn_value *x) {
+    zn_value *v = make(l, n->op, 1, &x, n);
+    const zn_attr_info *info = &zn_attr_table[zn_op_attr_first(n->op)];
+    for (int i = 0; i < zn_op_attr_count(n->op); i++)
+        set_attr(l, n, &info[i], &v->attr[i]);
     return infer(l, v);
 }
 
@@ -108,26 +129,10 @@ static zn_value *lower_node(lowering *l, const zn_node *n, zn_value *x) {
         return weighted(l, n, x);
     case ZN_NODE_BN:
         return norm(l, n, x);
-    case ZN_NODE_AVGPOOL:
-    case ZN_NODE_MAXPOOL:
-        return pool(l, n, x);
+    case ZN_NODE_SIMPLE:
+        return simple(l, n, x);
     case ZN_NODE_RESIDUAL:
         return residual(l, n, x);
-    case ZN_NODE_RELU:
-        return infer(l, make(l, ZN_OP_RELU, 1, &x, n));
-    case ZN_NODE_GLOBAL_AVGPOOL:
-        return infer(l, make(l, ZN_OP_GLOBAL_AVGPOOL, 1, &x, n));
-    case ZN_NODE_FLATTEN:
-        return infer(l, make(l, ZN_OP_FLATTEN, 1, &x, n));
-    case ZN_NODE_HADAMARD:
-        return infer(l, make(l, ZN_OP_HADAMARD, 1, &x, n));
-    case ZN_NODE_DROPOUT:
-        if (n->p == 0)
-            return x;
-        v = make(l, ZN_OP_DROPOUT, 1, &x, n);
-        zn_attr_of(v, DROPOUT, p)->f = n->p;
-        zn_attr_of(v, DROPOUT, layer)->s = zn_arena_strdup(&l->m->arena, n->path);
-        return infer(l, v);
     case ZN_NODE_SUBSAMPLE:
         v = make(l, ZN_OP_SUBSAMPLE, 1, &x, n);
         set_ints(zn_attr_of(v, SUBSAMPLE, stride), 2, (const int64_t[]){n->stride, n->stride});

@@ -61,64 +61,40 @@ const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char
 
 /* ---- the table of things that are called ---- */
 
-static const struct sig_row {
-    zn_sig_group group;
-    const char *name, *args;
-} sig_rows[ZN_SIG_COUNT] = {
-#define ZN_SIG(GROUP, ID, text, args) {ZN_GROUP_##GROUP, text, args},
-#include "frontend/sigs.def"
-};
-
 const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id) {
-    if (s->sigs[id])
-        return s->sigs[id];
-    const struct sig_row *row = &sig_rows[id];
-    zn_sig *sig = zn_new(s->arena, zn_sig);
-    sig->group = row->group;
-    sig->id = id;
-    sig->name = row->name;
-    sig->not_yet = !row->args;
-    sig->variadic = row->args && !strcmp(row->args, "...");
-    if (row->args && !sig->variadic) {
-        size_t n = *row->args != '\0';
-        for (const char *p = row->args; *p; p++)
-            n += *p == ' ';
-        zn_sig_arg *arg = zn_new_n(s->arena, zn_sig_arg, n);
-        const char *p = row->args;
-        for (size_t i = 0; i < n; i++) {
-            size_t len = strcspn(p, " ?=~");
-            arg[i] = (zn_sig_arg){.name = zn_arena_strndup(s->arena, p, len), .required = true};
-            for (p += len; *p && *p != ' '; p++) {
-                if (*p == '?' || *p == '~')
-                    arg[i].required = false;
-                if (*p == '=')
-                    arg[i].word = true;
-                if (*p == '~')
-                    arg[i].not_yet = true;
-            }
-            if (*p)
-                p++;
-        }
-        sig->arg = arg;
-        sig->n = n;
+    if (!s->sigs[id]) {
+        zn_sig *sig = zn_new(s->arena, zn_sig);
+        *sig = zn_sig_row(id);
+        s->sigs[id] = sig;
     }
-    s->sigs[id] = sig;
-    return sig;
+    return s->sigs[id];
 }
 
 const zn_sig *zn_sig_find(zn_sema *s, zn_sig_group g, const char *name) {
-    for (zn_sig_id i = 0; i < ZN_SIG_COUNT; i++)
-        if (sig_rows[i].group == g && !strcmp(sig_rows[i].name, name))
-            return zn_sig_of(s, i);
-    return NULL;
+    zn_sig_id id = zn_sig_from_name(g, name);
+    return id == ZN_SIG_COUNT ? NULL : zn_sig_of(s, id);
 }
 
 size_t zn_sig_names(zn_sig_group g, bool with_planned, const char **out, size_t max) {
     size_t n = 0;
-    for (zn_sig_id i = 0; i < ZN_SIG_COUNT && n < max; i++)
-        if (sig_rows[i].group == g && (with_planned || sig_rows[i].args))
-            out[n++] = sig_rows[i].name;
+    for (zn_sig_id id = 0; id < ZN_SIG_COUNT && n < max; id++) {
+        zn_sig sig = zn_sig_row(id);
+        if (sig.group == g && (with_planned || !(sig.flags & ZN_C_PLANNED)))
+            out[n++] = sig.name;
+    }
     return n;
+}
+
+bool zn_is_word(const char *name) {
+    bool planned;
+    for (zn_sig_id id = 0; id < ZN_SIG_COUNT; id++) {
+        zn_sig sig = zn_sig_row(id);
+        for (size_t i = 0; (sig.group == ZN_GROUP_LAYER || sig.group == ZN_GROUP_RESIDUAL) && i < sig.n; i++)
+            if ((sig.arg[i].kind == ZN_A_WORD && zn_word_index(sig.arg[i].words, name, &planned) >= 0 && !planned) ||
+                (sig.arg[i].kind == ZN_A_BIAS && !strcmp(name, "auto")))
+                return true;
+    }
+    return false;
 }
 
 static void suggest_arg(zn_sema *s, zn_diag *x, const zn_sig *sig, const char *name) {
@@ -174,7 +150,7 @@ bool zn_sig_bind(zn_sema *s, const zn_sig *sig, const zn_args *args, zn_span at,
         }
         slot[k] = a->value;
         given[k] = where;
-        if (sig->arg[k].not_yet) {
+        if (sig->arg[k].planned) {
             ok = false;
             zn_sema_error(s, ZN_DIAG_NOT_YET, where, "the argument `%s` of `%s` is not supported yet", sig->arg[k].name,
                           sig->name);
@@ -207,7 +183,6 @@ static bool *used_flag(const zn_sema *s, const char *name, const zn_local *local
 }
 
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
-    static const char *const words[] = {"same", "valid", "auto", "identity", "project", "pad"};
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
@@ -224,9 +199,8 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
             names[k++] = d->name;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "there is no `%s` here", e->s);
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcmp(e->s, words[i]))
-            zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "to pass a word on, write it as a string: \"%s\"", e->s);
+    if (zn_is_word(e->s))
+        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "to pass a word on, write it as a string: \"%s\"", e->s);
     bool *used = near ? used_flag(s, near, locals) : NULL;
     if (used)
         *used = true; /* that it is not used is the same mistake */
@@ -242,7 +216,7 @@ static void resolve_call(zn_sema *s, zn_expr *e, const zn_local *locals, bool in
         zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->name_at, "there is no function `%s`", e->s);
         zn_sema_nearest(s, x, e->s, names, n);
         e->kind = ZN_E_BAD;
-    } else if (sig->variadic) {
+    } else if (sig->flags & ZN_C_VARIADIC) {
         if (!e->args.n) {
             zn_sema_error(s, ZN_DIAG_ARG_MISSING, e->name_at, "`%s` needs at least one argument", e->s);
             e->kind = ZN_E_BAD;
@@ -254,7 +228,7 @@ static void resolve_call(zn_sema *s, zn_expr *e, const zn_local *locals, bool in
             e->kind = ZN_E_BAD;
         }
     } else {
-        zn_expr *slot[4];
+        zn_expr **slot = zn_new_n(s->arena, zn_expr *, sig->n);
         if (!zn_sig_bind(s, sig, &e->args, e->name_at, slot)) {
             e->kind = ZN_E_BAD;
             return;
@@ -318,7 +292,8 @@ void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_lo
     for (size_t i = 0; i < sig->n; i++) {
         if (!slot[i])
             continue;
-        if (sig->arg[i].word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
+        bool word = sig->arg[i].kind == ZN_A_WORD || sig->arg[i].kind == ZN_A_BIAS;
+        if (word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
             continue;
         zn_resolve_expr(s, slot[i], locals, in_model);
     }
@@ -352,7 +327,7 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         return;
     }
     const zn_sig *sig = zn_sig_find(s, ZN_GROUP_LAYER, t->name);
-    if (sig && !sig->not_yet) {
+    if (sig && !(sig->flags & ZN_C_PLANNED)) {
         resolve_args(s, t, sig, locals);
         return;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "frontend/sema.h"
+#include "support/ice.h"
 #include "support/number.h"
 
 enum { MAX_OPS = 100000, MAX_TERMS = 400000, MAX_INT = INT32_MAX };
@@ -171,39 +172,36 @@ typedef struct layer_call {
     zn_shape x;
     zn_nodes *out;
     const char *path;
-    bool ok; /* of the options so far */
+    zn_val *v; /* of its options */
 } layer_call;
 
-static void option_int(layer_call *c, size_t slot, const char *what, int64_t min, int64_t *out) {
-    if (c->t->slot[slot] && !zn_eval_int(c->s, c->p.env, c->t->slot[slot], what, min, MAX_INT, out))
-        c->ok = false;
-}
-
-/* k and pad, the same for convolutions and pooling. */
-static void option_window(layer_call *c, size_t k, size_t pad, bool *same) {
-    static const char *const words[] = {"same", "valid"};
-    const zn_sema *s = c->s;
-    zn_expr *e = c->t->slot[k];
+/* Forms of k and pad that are planned. */
+static bool planned_form(const layer_call *c) {
+    const zn_sig *sig = c->t->sig;
+    size_t k = zn_sig_arg_index(sig, "k"), pad = zn_sig_arg_index(sig, "pad");
+    const zn_expr *e = k < sig->n ? c->t->slot[k] : NULL;
     if (e && e->kind == ZN_E_LIST) {
         zn_sema_error(c->s, ZN_DIAG_NOT_YET, e->at, "a list for `k` is not supported yet");
-        c->ok = false;
+        return true;
     }
-    e = c->t->slot[pad];
-    if (!e)
-        return;
-    size_t i = *same ? 0 : 1;
-    if (!zn_bare_word(s, c->p.env, e)) {
-        zn_val v = zn_eval(c->s, c->p.env, e);
-        if (v.kind == ZN_V_INT) {
-            zn_sema_error(c->s, ZN_DIAG_NOT_YET, e->at,
-                          "a number for `pad` is not supported yet; there are same and valid");
-            c->ok = false;
-            return;
-        }
-    }
-    if (!zn_eval_word(c->s, c->p.env, e, "pad", words, 2, 2, &i))
-        c->ok = false;
-    *same = i == 0;
+    e = pad < sig->n ? c->t->slot[pad] : NULL;
+    if (!e || zn_bare_word(c->s, c->p.env, e) || zn_eval(c->s, c->p.env, e).kind != ZN_V_INT)
+        return false;
+    zn_sema_error(c->s, ZN_DIAG_NOT_YET, e->at, "a number for `pad` is not supported yet; there are same and valid");
+    return true;
+}
+
+static const zn_val *value(const layer_call *c, const char *name) {
+    size_t i = zn_sig_arg_index(c->t->sig, name);
+    ZN_ASSERT(i < c->t->sig->n);
+    return &c->v[i];
+}
+
+/* Whether a weighted layer has a bias; `auto` is decided by the norm beside it. */
+static bool bias_of(const layer_call *c, bool has_norm, bool *is_auto) {
+    const zn_val *v = value(c, "bias");
+    *is_auto = v->kind == ZN_V_STR;
+    return *is_auto ? !has_norm : v->i != 0;
 }
 
 /* Output size and padding of a window along height and width; false after reporting. */
@@ -240,53 +238,15 @@ static bool need_image(const layer_call *c) {
     return false;
 }
 
-static void option_bias(layer_call *c, size_t slot, bool has_norm, bool *bias, bool *is_auto) {
-    const zn_expr *e = c->t->slot[slot];
-    const char *word = e ? zn_bare_word(c->s, c->p.env, e) : "auto";
-    *is_auto = false;
-    if (!word) {
-        zn_val v = zn_eval(c->s, c->p.env, e);
-        if (v.kind == ZN_V_STR)
-            word = v.s;
-        else if (v.kind == ZN_V_BOOL)
-            *bias = v.i != 0;
-        else {
-            if (v.kind != ZN_V_BAD)
-                zn_sema_error(c->s, ZN_DIAG_TYPE, e->at, "`bias` needs auto, true or false; this is %s",
-                              zn_val_kind_text(&v));
-            c->ok = false;
-        }
-    }
-    if (!word)
-        return;
-    if (strcmp(word, "auto")) {
-        zn_sema_error(c->s, ZN_DIAG_CHOICE, e->at, "`bias` cannot be `%s`; it is auto, true or false", word);
-        c->ok = false;
-        return;
-    }
-    *is_auto = true;
-    *bias = !has_norm;
-}
-
 static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
-    int64_t out = 1, k = 1, stride = 1, size[2], pad[4];
-    bool same = true, bias = true, is_auto = true;
-    option_window(c, 1, 3, &same);
-    if (!c->ok)
+    int64_t out = value(c, "out")->i, k = value(c, "k")->i, stride = value(c, "stride")->i, size[2], pad[4];
+    if (k % 2 == 0) {
+        zn_sema_error(s, ZN_DIAG_NOT_YET, c->t->slot[ZN_ARG_AT(LAYER, CONV, k)]->at,
+                      "`k` is %" PRId64 "; even kernels are not supported yet", k);
         return poison;
-    option_int(c, 0, "out", 1, &out);
-    option_int(c, 1, "k", 1, &k);
-    option_int(c, 2, "stride", 1, &stride);
-    option_bias(c, 5, has_norm, &bias, &is_auto);
-    if (c->ok && k % 2 == 0) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, c->t->slot[1]->at, "`k` is %" PRId64 "; even kernels are not supported yet",
-                      k);
-        c->ok = false;
     }
-    if (!c->ok || c->x.bad || !need_image(c))
-        return poison;
-    if (!slide(c, k, stride, same, size, pad))
+    if (c->x.bad || !need_image(c) || !slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
         return poison;
     int64_t weights[4] = {k, k, c->x.dim[2], out};
     if (!fits(weights, 4, 1)) {
@@ -299,19 +259,15 @@ static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_node *n = add_node(s, c->out, ZN_NODE_CONV, c->t->at, c->path, &c->x, y);
     n->k = k;
     n->stride = stride;
-    n->bias = bias;
-    n->bias_auto = is_auto;
+    n->bias = bias_of(c, has_norm, &n->bias_auto);
     memcpy(n->pad, pad, sizeof pad);
     return y;
 }
 
 static zn_shape layer_linear(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
-    int64_t out = 1;
-    bool bias = true, is_auto = true;
-    option_int(c, 0, "out", 1, &out);
-    option_bias(c, 1, has_norm, &bias, &is_auto);
-    if (!c->ok || c->x.bad)
+    int64_t out = value(c, "out")->i;
+    if (c->x.bad)
         return poison;
     if (c->x.rank != 1) {
         zn_diag *x = zn_sema_error(s, ZN_DIAG_LAYER_INPUT, c->t->at,
@@ -330,8 +286,7 @@ static zn_shape layer_linear(layer_call *c, bool has_norm) {
     if (y.bad)
         return y;
     zn_node *n = add_node(s, c->out, ZN_NODE_LINEAR, c->t->at, c->path, &c->x, y);
-    n->bias = bias;
-    n->bias_auto = is_auto;
+    n->bias = bias_of(c, has_norm, &n->bias_auto);
     return y;
 }
 
@@ -346,67 +301,74 @@ static bool check_bn(zn_sema *s, zn_span at, const char *what, const zn_shape *x
 }
 
 static zn_shape layer_bn(layer_call *c) {
-    double eps = 1e-5, momentum = 0.1;
-    const zn_expr *e = c->t->slot[0];
-    if (e) {
-        if (!zn_eval_float(c->s, c->p.env, e, "eps", 0, HUGE_VAL, false, &eps))
-            c->ok = false;
-        if (c->ok && eps <= 0) {
-            zn_sema_error(c->s, ZN_DIAG_RANGE, e->at, "`eps` is 0; it must be above 0");
-            c->ok = false;
-        }
-    }
-    e = c->t->slot[1];
-    if (e && !zn_eval_float(c->s, c->p.env, e, "momentum", 0, 1, false, &momentum))
-        c->ok = false;
-    if (!c->ok || c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x))
+    if (c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x))
         return poison;
     zn_node *n = add_node(c->s, c->out, ZN_NODE_BN, c->t->at, c->path, &c->x, c->x);
-    n->eps = eps;
-    n->momentum = momentum;
+    n->eps = value(c, "eps")->f;
+    n->momentum = value(c, "momentum")->f;
     return c->x;
 }
 
-static zn_shape layer_pool(layer_call *c, bool average) {
-    int64_t k = 0, stride = 1, size[2], pad[4];
-    bool same = false;
-    const zn_term *t = c->t;
-    if (!t->slot[0]) { /* avgpool */
-        if (t->slot[1] || t->slot[2]) {
-            zn_sema_error(c->s, ZN_DIAG_ARG_MISSING, t->name_at,
-                          "`avgpool` with a stride or padding needs its argument `k`");
-            return poison;
-        }
-        if (c->x.bad || !need_image(c))
-            return poison;
+static zn_node *add_simple(layer_call *c, zn_op op, zn_shape y) {
+    zn_node *n = add_node(c->s, c->out, ZN_NODE_SIMPLE, c->t->at, c->path, &c->x, y);
+    n->op = op;
+    n->sig = c->t->sig;
+    n->option = c->v;
+    return n;
+}
+
+/* Windows; `k` may be left out only where the row says so: then the window is the whole map. */
+static zn_shape layer_window(layer_call *c) {
+    const zn_sig *sig = c->t->sig;
+    size_t stride_at = zn_sig_arg_index(sig, "stride"), pad_at = zn_sig_arg_index(sig, "pad");
+    int64_t k = value(c, "k")->i, stride = c->v[stride_at].kind == ZN_V_INT ? c->v[stride_at].i : k, size[2], pad[4];
+    bool whole = value(c, "k")->kind != ZN_V_INT;
+    if (whole && (c->t->slot[stride_at] || c->t->slot[pad_at])) {
+        zn_sema_error(c->s, ZN_DIAG_ARG_MISSING, c->t->name_at, "`%s` with a stride or padding needs its argument `k`",
+                      sig->name);
+        return poison;
+    }
+    if (c->x.bad || !need_image(c))
+        return poison;
+    if (whole) {
         zn_shape y = vector(c->x.dim[2]);
-        add_node(c->s, c->out, ZN_NODE_GLOBAL_AVGPOOL, t->at, c->path, &c->x, y);
+        add_simple(c, ZN_OP_GLOBAL_AVGPOOL, y);
         return y;
     }
-    option_window(c, 0, 2, &same);
-    if (!c->ok)
-        return poison;
-    option_int(c, 0, "k", 1, &k);
-    stride = k;
-    option_int(c, 1, "stride", 1, &stride);
-    if (!c->ok || c->x.bad || !need_image(c) || !slide(c, k, stride, same, size, pad))
+    if (!slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
         return poison;
     zn_shape y = image(size[0], size[1], c->x.dim[2]);
-    zn_node *n = add_node(c->s, c->out, average ? ZN_NODE_AVGPOOL : ZN_NODE_MAXPOOL, t->at, c->path, &c->x, y);
+    zn_node *n = add_simple(c, sig->op, y);
     n->k = k;
     n->stride = stride;
     memcpy(n->pad, pad, sizeof pad);
     return y;
 }
 
-static zn_shape simple(layer_call *c, zn_node_kind kind, zn_shape y) {
-    add_node(c->s, c->out, kind, c->t->at, c->path, &c->x, y);
+/* A layer that is one operation, by the flags of its row. */
+static zn_shape layer_simple(layer_call *c) {
+    const zn_sig *sig = c->t->sig;
+    if (c->x.bad || ((sig->flags & ZN_C_IMAGE) && !need_image(c)))
+        return poison;
+    int64_t width = channels(&c->x);
+    if ((sig->flags & ZN_C_POWER) && (width & (width - 1))) {
+        zn_sema_error(c->s, ZN_DIAG_HADAMARD_WIDTH, c->t->at,
+                      "`%s` needs a width that is a power of two; the value here is %s", sig->name,
+                      zn_shape_text(c->s, &c->x));
+        return poison;
+    }
+    zn_shape y = sig->flags & ZN_C_FLAT ? vector(c->x.dim[0] * c->x.dim[1] * c->x.dim[2]) : c->x;
+    if (sig->op != ZN_OP_COUNT)
+        add_simple(c, sig->op, y);
     return y;
 }
 
 static zn_shape layer(layer_call *c, bool has_norm) {
-    zn_sema *s = c->s;
-    switch (c->t->sig->id) {
+    const zn_sig *sig = c->t->sig;
+    c->v = zn_new_n(c->s->arena, zn_val, sig->n);
+    if (planned_form(c) || !zn_eval_options(c->s, c->p.env, sig, c->t->slot, c->v))
+        return poison;
+    switch (sig->id) {
     case ZN_SIG_LAYER_CONV:
         return layer_conv(c, has_norm);
     case ZN_SIG_LAYER_LINEAR:
@@ -414,40 +376,10 @@ static zn_shape layer(layer_call *c, bool has_norm) {
     case ZN_SIG_LAYER_BN:
     case ZN_SIG_LAYER_BATCHNORM:
         return layer_bn(c);
-    case ZN_SIG_LAYER_AVGPOOL:
-        return layer_pool(c, true);
-    case ZN_SIG_LAYER_MAXPOOL:
-        return layer_pool(c, false);
-    case ZN_SIG_LAYER_RELU:
-        return c->x.bad ? poison : simple(c, ZN_NODE_RELU, c->x);
-    case ZN_SIG_LAYER_IDENTITY:
-        return c->x;
-    case ZN_SIG_LAYER_FLATTEN:
-        if (c->x.bad || !need_image(c))
-            return poison;
-        return simple(c, ZN_NODE_FLATTEN, vector(c->x.dim[0] * c->x.dim[1] * c->x.dim[2]));
-    case ZN_SIG_LAYER_DROPOUT: {
-        double p;
-        if (!zn_eval_float(s, c->p.env, c->t->slot[0], "p", 0, 1, true, &p) || c->x.bad)
-            return poison;
-        zn_shape y = simple(c, ZN_NODE_DROPOUT, c->x);
-        c->out->last->p = p;
-        return y;
-    }
-    case ZN_SIG_LAYER_HADAMARD: {
-        if (c->x.bad)
-            return poison;
-        int64_t n = channels(&c->x);
-        if (n & (n - 1)) {
-            zn_sema_error(s, ZN_DIAG_HADAMARD_WIDTH, c->t->at,
-                          "`hadamard` needs a width that is a power of two; the value here is %s",
-                          zn_shape_text(s, &c->x));
-            return poison;
-        }
-        return simple(c, ZN_NODE_HADAMARD, c->x);
-    }
+    case ZN_SIG_LAYER_DROPOUT:
+        return value(c, "p")->f == 0 && !c->x.bad ? c->x : layer_simple(c);
     default:
-        return poison;
+        return sig->flags & ZN_C_WINDOW ? layer_window(c) : layer_simple(c);
     }
 }
 
@@ -476,8 +408,9 @@ static int64_t stride_between(const zn_shape *x, const zn_shape *y) {
 
 /* "[32, 32, 32] -conv s2-> [16, 16, 64]": the layers that decide shapes. */
 static const char *chain_text(zn_sema *s, const zn_shape *x, const zn_nodes *list) {
-    static const char *const names[] = {"conv",    "linear",  "bn",       "relu",      "avgpool", "avgpool", "maxpool",
-                                        "flatten", "dropout", "hadamard", "subsample", "pad",     "residual"};
+    static const char *const names[] = {
+        [ZN_NODE_CONV] = "conv",           [ZN_NODE_LINEAR] = "linear",    [ZN_NODE_BN] = "bn",
+        [ZN_NODE_SUBSAMPLE] = "subsample", [ZN_NODE_PAD_CHANNELS] = "pad", [ZN_NODE_RESIDUAL] = "residual"};
     enum { SHOWN = 8 };
     zn_buf b = {0};
     int n = 0;
@@ -489,7 +422,7 @@ static const char *chain_text(zn_sema *s, const zn_shape *x, const zn_nodes *lis
             zn_buf_printf(&b, " ... -> %s", zn_shape_text(s, &list->last->out));
             break;
         }
-        zn_buf_printf(&b, " -%s", names[v->kind]);
+        zn_buf_printf(&b, " -%s", v->kind == ZN_NODE_SIMPLE ? v->sig->name : names[v->kind]);
         if (v->stride > 1)
             zn_buf_printf(&b, " s%" PRId64, v->stride);
         zn_buf_printf(&b, "-> %s", zn_shape_text(s, &v->out));
@@ -533,14 +466,14 @@ static bool shortcut_size(zn_sema *s, const zn_term *t, const char *policy, cons
 }
 
 /* The layers of a shortcut that changes shape. */
-static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, const zn_shape *x, const zn_shape *y,
-                          zn_node *r) {
-    static const char *const names[] = {"identity", "project", "pad"};
+static bool make_shortcut(zn_sema *s, const zn_term *t, place p, const char *policy, const zn_shape *x,
+                          const zn_shape *y, zn_node *r) {
+    bool identity = !strcmp(policy, "identity");
     int64_t stride = 1;
-    if (policy == 0 || x->rank != y->rank) {
+    if (identity || x->rank != y->rank) {
         zn_diag *d =
             zn_sema_error(s, ZN_DIAG_RESIDUAL_SHAPES, t->name_at, "the two arms of `residual` have different shapes");
-        if (policy == 0)
+        if (identity)
             zn_sema_note(s, d, ZN_NOTE_LABEL, t->name_at, "branch gives %s; the shortcut is the identity, %s",
                          zn_shape_text(s, y), zn_shape_text(s, x));
         else
@@ -551,11 +484,11 @@ static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, 
         return false;
     }
     if (x->rank == 3 && !(stride = stride_between(x, y)))
-        return shortcut_size(s, t, names[policy], x, y, &r->branch,
+        return shortcut_size(s, t, policy, x, y, &r->branch,
                              "no integer stride makes the shortcut as large as the branch");
-    if (policy == 2) {
+    if (!strcmp(policy, "pad")) {
         if (channels(x) > channels(y))
-            return shortcut_size(s, t, names[policy], x, y, &r->branch,
+            return shortcut_size(s, t, policy, x, y, &r->branch,
                                  "the shortcut `pad` cannot drop channels; `project` can");
         zn_shape v = *x;
         if (stride > 1) {
@@ -581,22 +514,22 @@ static bool make_shortcut(zn_sema *s, const zn_term *t, place p, size_t policy, 
 }
 
 static zn_shape residual(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out) {
-    static const char *const policies[] = {"identity", "project", "pad", "slice", "hadamard"};
-    size_t policy = 0;
-    bool ok = !t->slot[0] || zn_eval_word(s, p.env, t->slot[0], "shortcut", policies, 5, 3, &policy);
+    zn_val *v = zn_new_n(s->arena, zn_val, t->sig->n);
+    bool ok = zn_eval_options(s, p.env, t->sig, t->slot, v);
+    const zn_val *policy = &v[ZN_ARG_AT(RESIDUAL, RESIDUAL, shortcut)];
     zn_node *r = zn_new(s->arena, zn_node);
     place inner = p;
     inner.branch = true;
     zn_shape y = unroll(s, t->body, inner, x, &r->branch);
     if (!ok || y.bad || x.bad || s->stop)
         return poison;
-    if (!same_shape(&x, &y) && !make_shortcut(s, t, p, policy, &x, &y, r))
+    if (!same_shape(&x, &y) && !make_shortcut(s, t, p, policy->s, &x, &y, r))
         return poison;
     zn_nodes branch = r->branch, shortcut = r->shortcut;
     r = add_node(s, out, ZN_NODE_RESIDUAL, t->name_at, p.in->path, &x, y);
     r->branch = branch;
     r->shortcut = shortcut;
-    r->policy = policies[policy];
+    r->policy = policy->s;
     return y;
 }
 
@@ -641,16 +574,7 @@ typedef enum term_class { TERM_OTHER, TERM_NORM, TERM_TRANSPARENT } term_class;
 static term_class classify(const zn_term *t) {
     if (t->kind != ZN_TERM_CALL || !t->sig || t->sig->group != ZN_GROUP_LAYER)
         return TERM_OTHER;
-    switch (t->sig->id) {
-    case ZN_SIG_LAYER_BN:
-    case ZN_SIG_LAYER_BATCHNORM:
-        return TERM_NORM;
-    case ZN_SIG_LAYER_RELU:
-    case ZN_SIG_LAYER_DROPOUT:
-        return TERM_TRANSPARENT;
-    default:
-        return TERM_OTHER;
-    }
+    return t->sig->flags & ZN_C_NORM ? TERM_NORM : t->sig->flags & ZN_C_TRANSPARENT ? TERM_TRANSPARENT : TERM_OTHER;
 }
 
 /* Only weighted layers ask, so that long runs of activations are not walked again and again. */
@@ -669,11 +593,6 @@ static bool norm_near(const zn_term *t, bool before) {
     return false;
 }
 
-static bool owns_path(zn_sig_id id) {
-    return id == ZN_SIG_LAYER_CONV || id == ZN_SIG_LAYER_LINEAR || id == ZN_SIG_LAYER_BN ||
-           id == ZN_SIG_LAYER_BATCHNORM || id == ZN_SIG_LAYER_DROPOUT;
-}
-
 static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nodes *out, bool has_norm) {
     bool is_layer = t->kind == ZN_TERM_CALL && !t->block;
     scope own = {0};
@@ -684,9 +603,9 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
         path = join(s, p.in, t->label);
         take_path(s, path, t->label_at, p.via);
     } else if (is_layer) {
-        const char *kind = t->sig->id == ZN_SIG_LAYER_BATCHNORM ? "bn" : t->sig->name;
+        const char *kind = t->sig->flags & ZN_C_ALIAS ? zn_sig_row(t->sig->id - 1).name : t->sig->name;
         path = join(s, p.in, numbered(s, p.in, kind));
-        if (owns_path(t->sig->id))
+        if (t->sig->flags & ZN_C_PARAMS)
             take_path(s, path, t->at, p.via);
     } else if (t->kind == ZN_TERM_REPEAT) {
         path = join(s, p.in, numbered(s, p.in, "repeat"));
@@ -700,7 +619,7 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
     case ZN_TERM_CALL: {
         if (t->block)
             return use_block(s, t, p, x, out);
-        layer_call c = {s, t, p, x, out, path, true};
+        layer_call c = {s, t, p, x, out, path, NULL};
         return layer(&c, has_norm);
     }
     case ZN_TERM_RESIDUAL:

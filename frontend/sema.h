@@ -9,40 +9,8 @@
 
 #include "frontend/ast.h"
 #include "frontend/frontend.h"
+#include "ir/schema.h"
 #include "support/table.h"
-
-/* ---- things that are called ---- */
-typedef enum zn_sig_group {
-    ZN_GROUP_LAYER,
-    ZN_GROUP_RESIDUAL,
-    ZN_GROUP_FUNC,
-    ZN_GROUP_SOURCE,
-    ZN_GROUP_AUGMENT,
-    ZN_GROUP_LOSS,
-    ZN_GROUP_OPTIMIZER,
-    ZN_GROUP_SCHEDULE,
-    ZN_GROUP_SCHEME,
-    ZN_GROUP_BLOCK /* of the user; not in the table */
-} zn_sig_group;
-
-typedef enum zn_sig_id {
-#define ZN_SIG(GROUP, ID, text, args) ZN_SIG_##GROUP##_##ID,
-#include "frontend/sigs.def"
-    ZN_SIG_COUNT
-} zn_sig_id;
-
-typedef struct zn_sig_arg {
-    const char *name;
-    bool required, word, not_yet;
-} zn_sig_arg;
-typedef struct zn_sig {
-    zn_sig_group group;
-    zn_sig_id id; /* ZN_SIG_COUNT for blocks */
-    const char *name;
-    bool not_yet, variadic;
-    size_t n;
-    const zn_sig_arg *arg;
-} zn_sig;
 
 /* ---- values of expressions ---- */
 typedef enum zn_val_kind { ZN_V_BAD, ZN_V_INT, ZN_V_FLOAT, ZN_V_BOOL, ZN_V_STR, ZN_V_LIST } zn_val_kind;
@@ -74,13 +42,7 @@ typedef enum zn_node_kind {
     ZN_NODE_CONV,
     ZN_NODE_LINEAR,
     ZN_NODE_BN,
-    ZN_NODE_RELU,
-    ZN_NODE_AVGPOOL,
-    ZN_NODE_GLOBAL_AVGPOOL,
-    ZN_NODE_MAXPOOL,
-    ZN_NODE_FLATTEN,
-    ZN_NODE_DROPOUT,
-    ZN_NODE_HADAMARD,
+    ZN_NODE_SIMPLE,       /* one operation, whose attributes are the options of the same name */
     ZN_NODE_SUBSAMPLE,    /* of a shortcut */
     ZN_NODE_PAD_CHANNELS, /* of a shortcut */
     ZN_NODE_RESIDUAL
@@ -97,7 +59,10 @@ struct zn_node {
     zn_shape in, out;
     int64_t k, stride, pad[4]; /* windows; pad is top, left, bottom, right */
     bool bias, bias_auto;      /* weighted layers */
-    double eps, momentum, p;
+    double eps, momentum;      /* BN */
+    zn_op op;                  /* SIMPLE */
+    const zn_sig *sig;         /* SIMPLE: and its options */
+    const zn_val *option;
     const char *policy;        /* RESIDUAL */
     zn_nodes branch, shortcut; /* RESIDUAL; an empty shortcut is the identity */
     zn_node *next;
@@ -146,6 +111,8 @@ const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char
 
 /* names.c */
 const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id);
+/* Whether it is a word that some layer takes. */
+bool zn_is_word(const char *name);
 /* NULL if there is none; reports nothing. */
 const zn_sig *zn_sig_find(zn_sema *s, zn_sig_group g, const char *name);
 size_t zn_sig_names(zn_sig_group g, bool with_planned, const char **out, size_t max);
@@ -177,14 +144,25 @@ bool zn_eval_float(zn_sema *s, const zn_env *env, const zn_expr *e, const char *
                    bool open_max, double *out);
 bool zn_eval_bool(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, bool *out);
 bool zn_eval_str(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char **out);
-/* One of n words: a bare name that is not declared, or a string. Words from index `planned` on are reported as planned.
- */
-bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *const *words, size_t n,
-                  size_t planned, size_t *out);
+/* One of "a|b|~c": a bare name that is not declared, or a string. What stands behind ~ is reported as planned. The
+ * value is a string whose i is the number of the word. */
+bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *words, zn_val *out);
 /* The bare word e may be, or NULL if it has to be evaluated. */
 const char *zn_bare_word(const zn_sema *s, const zn_env *env, const zn_expr *e);
 const char *zn_val_kind_text(const zn_val *v);
 const char *zn_val_text(zn_sema *s, const zn_val *v);
+
+/* options.c */
+/* The values of bound arguments, checked by their rows, defaults filled in; BAD where nothing is given and there is no
+ * default, and for kinds that have code of their own. False if something was reported. */
+bool zn_eval_options(zn_sema *s, const zn_env *env, const zn_sig *sig, zn_expr *const *slot, zn_val *out);
+/* Writes those that have a key into the configuration. */
+void zn_conf_options(zn_sema *s, const zn_sig *sig, const zn_val *v, zn_span at);
+/* As it would stand in a file: "zero(variant = augment)". The first argument is always said, others where they are
+ * given. */
+const char *zn_options_text(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v);
+/* The number of an argument, sig->n if it has none of that name. */
+size_t zn_sig_arg_index(const zn_sig *sig, const char *name);
 
 /* config.c */
 void zn_config_options(zn_sema *s); /* --set into the sections */

@@ -81,7 +81,7 @@ struct zn_value {
     int nuses;                    /* operands and results that are this value */
     int nresults;                 /* results of the function among them */
     zn_attr *attr;                /* zn_op_attr_count(op) */
-    const char *name;             /* the user's name for it, or NULL */
+    const char *name;             /* in IR text, unique in the function (ir/names.c); NULL: not yet given */
     const char *path;             /* "" at the top */
     zn_span span;
     int group; /* kernel it was fused into, by pass fuse; -1 before */
@@ -179,8 +179,14 @@ void zn_value_replace(zn_func *f, zn_value *old, zn_value *by, const zn_value *b
 /* Attribute `name` of a value of op OP: zn_attr_of(v, CONV, stride)->v[0]. The op must be right. */
 #define zn_attr_of(v, OP, name) (&(v)->attr[ZN_ATTR_ALL_##OP##_##name - zn_op_attr_first(ZN_OP_##OP)])
 
+/* Names for values that have none (ir/names.c). Names are given after the front end and after every pass. */
+void zn_func_name_values(zn_module *m, zn_func *f);
+void zn_module_name_values(zn_module *m);
+
 /* Text. Reading what was printed and printing it again gives the same bytes. */
 void zn_module_print(zn_module *m, zn_buf *out);
+/* Without places in the user's file: for reading and for diffs. */
+void zn_module_print_no_loc(zn_module *m, zn_buf *out);
 /* NULL after reporting to d. */
 zn_module *zn_module_parse(const char *text, size_t n, zn_diags *d);
 /* Structure, arity, attributes, types (inferred again), order of definition and use, names of parameters.

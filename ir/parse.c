@@ -13,6 +13,7 @@
 #include "ir/text.h"
 #include "support/ice.h"
 #include "support/number.h"
+#include "support/table.h"
 
 typedef enum { T_END, T_WORD, T_NUMBER, T_STRING, T_VALUE, T_PUNCT, T_BAD } token_kind;
 
@@ -26,8 +27,9 @@ typedef struct reader {
     token_kind kind; /* the token under the cursor */
     const char *tok;
     size_t len;
-    char *str;                 /* of T_STRING and T_WORD, in the arena */
-    ZN_VEC(zn_value *) values; /* of this function, by number in the text; NULL = not defined */
+    char *str;       /* of T_STRING, T_WORD and T_VALUE (without its %), in the arena */
+    zn_table values; /* of this function, by name */
+    zn_table reads;  /* of parameters, by name: a value each, made where the first of its uses is */
 } reader;
 
 static zn_span here(const reader *r) {
@@ -127,7 +129,7 @@ static void next(reader *r) {
     }
     const char *p = r->at + 1;
     if (c == '%') {
-        while (p < r->end && isdigit((unsigned char)*p))
+        while (p < r->end && word_char(*p))
             p++;
         r->kind = p > r->at + 1 ? T_VALUE : T_BAD;
     } else if (isdigit((unsigned char)c) || (c == '-' && p < r->end && (isdigit((unsigned char)*p) || *p == 'i'))) {
@@ -144,9 +146,11 @@ static void next(reader *r) {
     r->len = (size_t)(p - r->at);
     r->at = p;
     if (r->kind == T_BAD)
-        fail(r, "expected a value's number after %%");
+        fail(r, "expected a value's name after %%");
     if (r->kind == T_WORD)
         r->str = zn_arena_strndup(&r->m->arena, r->tok, r->len);
+    if (r->kind == T_VALUE)
+        r->str = zn_arena_strndup(&r->m->arena, r->tok + 1, r->len - 1);
 }
 
 static bool is(const reader *r, const char *text) {
@@ -293,10 +297,11 @@ static bool read_formula(reader *r, zn_formula *f) {
     return expect(r, ")");
 }
 
-static bool read_conf(reader *r) {
+/* key = value, of a section: "" or its name and a dot */
+static bool read_conf(reader *r, const char *section) {
     if (r->kind != T_WORD)
         return fail(r, "expected a key");
-    const char *key = r->str;
+    const char *key = zn_arena_printf(&r->m->arena, "%s%s", section, r->str);
     next(r);
     if (zn_conf_get(r->m, key))
         return fail(r, "`%s` is set twice", key);
@@ -349,6 +354,34 @@ static bool read_conf(reader *r) {
     return true;
 }
 
+/* conf section { key = value ... } */
+static bool read_confs(reader *r) {
+    const char *section = "";
+    if (r->kind == T_WORD) {
+        section = zn_arena_printf(&r->m->arena, "%s.", r->str);
+        next(r);
+    }
+    if (!expect(r, "{"))
+        return false;
+    while (!take(r, "}"))
+        if (r->failed || !read_conf(r, section))
+            return false;
+    return true;
+}
+
+/* @name, or @ and a string */
+static bool read_param_name(reader *r, const char **out) {
+    if (r->kind != T_WORD || r->tok[0] != '@')
+        return fail(r, "expected a parameter's @name");
+    if (r->len > 1) {
+        *out = r->str + 1;
+        next(r);
+        return !r->failed;
+    }
+    next(r);
+    return read_string(r, out);
+}
+
 static bool read_param(reader *r) {
     const char *name = "";
     zn_type type;
@@ -356,7 +389,7 @@ static bool read_param(reader *r) {
     double decay = 0;
     zn_span span;
     int role = 0;
-    if (!read_string(r, &name) || !expect(r, ":") || !read_type(r, &type))
+    if (!read_param_name(r, &name) || !expect(r, ":") || !read_type(r, &type))
         return false;
     while (role < ZN_ROLE_COUNT && !is(r, zn_role_names[role]))
         role++;
@@ -372,35 +405,41 @@ static bool read_param(reader *r) {
     return true;
 }
 
-static bool value_number(reader *r, int64_t *n) {
-    if (r->kind != T_VALUE || !zn_i64_parse(r->tok + 1, r->len - 1, n) || *n > 10000000)
-        return fail(r, "expected a value");
+static bool define(reader *r, const char *name, zn_value *v) {
+    zn_value **at = (zn_value **)zn_table_at(&r->m->arena, &r->values, name);
+    if (*at)
+        return fail(r, "%%%s is defined twice", name);
+    *at = v;
+    v->name = name;
     return true;
 }
 
-static bool define(reader *r, int64_t n, zn_value *v) {
-    while (r->values.n <= (size_t)n)
-        zn_vec_push(&r->m->arena, &r->values, (zn_value *)NULL);
-    if (r->values.at[n])
-        return fail(r, "%%%lld is defined twice", (long long)n);
-    r->values.at[n] = v;
-    return true;
-}
-
-static bool read_use(reader *r, zn_value **out) {
-    int64_t n;
-    if (!value_number(r, &n))
+static bool read_use(reader *r, zn_func *f, zn_value **out) {
+    const char *name;
+    if (r->kind == T_VALUE) {
+        *out = zn_table_get(&r->values, r->str);
+        if (!*out)
+            return fail(r, "%%%s is not defined here", r->str);
+        next(r);
+        return !r->failed;
+    }
+    if (!read_param_name(r, &name))
         return false;
-    if ((size_t)n >= r->values.n || !r->values.at[n])
-        return fail(r, "%%%lld is not defined here", (long long)n);
-    *out = r->values.at[n];
-    next(r);
-    return !r->failed;
+    const zn_param *p = zn_param_find(r->m, name);
+    if (!p)
+        return fail(r, "no parameter is called `%s`", name);
+    zn_value **at = (zn_value **)zn_table_at(&r->m->arena, &r->reads, p->name);
+    if (!*at)
+        *at = zn_param_read(r->m, f, NULL, p, "");
+    *out = *at;
+    return true;
 }
 
 static bool read_attrs(reader *r, zn_value *v) {
     int first = zn_op_attr_first(v->op), n = zn_op_attr_count(v->op);
     unsigned seen = 0;
+    if (zn_text_param_attr(v->op) >= 0) /* it stood as operand */
+        seen |= 1u << zn_text_param_attr(v->op);
     if (take(r, "{")) {
         do {
             int i = 0;
@@ -422,47 +461,56 @@ static bool read_attrs(reader *r, zn_value *v) {
     return true;
 }
 
-static bool read_value(reader *r, zn_func *f) {
-    int64_t number = -1;
-    if (r->kind == T_VALUE) {
-        if (!value_number(r, &number))
-            return false;
-        next(r);
-        if (!expect(r, "="))
-            return false;
-    }
-    zn_op op = r->kind == T_WORD ? zn_op_from_text(r->str) : ZN_OP_COUNT;
-    if (op == ZN_OP_COUNT || op == ZN_OP_ARG)
-        return fail(r, "expected an operation");
-    if ((number < 0) != !!(zn_op_table[op].traits & ZN_T_EFFECT))
-        return fail(r, "`%s` %s", zn_op_table[op].text, number < 0 ? "has a result" : "has no result");
-    zn_value *operand[8];
-    int n = 0;
-    next(r);
-    while (r->kind == T_VALUE || (n && is(r, ","))) {
-        if (n == 8)
-            return fail(r, "too many operands");
-        if ((n && !expect(r, ",")) || !read_use(r, &operand[n]))
-            return false;
-        n++;
-    }
-    if (n != zn_op_table[op].operands)
-        return fail(r, "`%s` takes %d operands", zn_op_table[op].text, zn_op_table[op].operands);
-    zn_value *v = zn_value_new(r->m, f, NULL, op, n, operand, (zn_span){0}, "");
-    if (!read_attrs(r, v) || !expect(r, ":") || !read_type(r, &v->type))
-        return false;
-    if (take(r, "name") && !read_string(r, &v->name))
-        return false;
+/* What follows a value's type. */
+static bool read_notes(reader *r, zn_value *v) {
+    int64_t group;
+    if (v->name)
+        v->path = zn_arena_strndup(&r->m->arena, v->name, zn_name_path(v->name, v->op));
     if (take(r, "path") && !read_string(r, &v->path))
         return false;
-    int64_t group;
     if (take(r, "group")) {
         if (!read_int(r, &group) || group < 0 || group > 10000000)
             return fail(r, "bad group");
         v->group = (int)group;
     }
     v->keep = take(r, "keep");
-    return read_loc(r, &v->span) && (number < 0 || define(r, number, v));
+    return read_loc(r, &v->span);
+}
+
+static bool read_value(reader *r, zn_func *f) {
+    const char *name = NULL, *param = NULL;
+    if (r->kind == T_VALUE) {
+        name = r->str;
+        next(r);
+        if (!expect(r, "="))
+            return false;
+    }
+    zn_op op = r->kind == T_WORD ? zn_op_from_text(r->str) : ZN_OP_COUNT;
+    if (op == ZN_OP_COUNT || op == ZN_OP_ARG || op == ZN_OP_PARAM)
+        return fail(r, "expected an operation");
+    if (!name != !!(zn_op_table[op].traits & ZN_T_EFFECT))
+        return fail(r, "`%s` %s", zn_op_table[op].text, name ? "has no result" : "has a result");
+    zn_value *operand[8];
+    int n = 0;
+    next(r);
+    bool first = zn_text_param_attr(op) < 0;
+    if (!first && !read_param_name(r, &param))
+        return false;
+    while (r->kind == T_VALUE || (first && r->kind == T_WORD && r->tok[0] == '@') || (!first && is(r, ","))) {
+        if (n == 8)
+            return fail(r, "too many operands");
+        if ((!first && !expect(r, ",")) || !read_use(r, f, &operand[n]))
+            return false;
+        first = false;
+        n++;
+    }
+    if (n != zn_op_table[op].operands)
+        return fail(r, "`%s` takes %d operands", zn_op_table[op].text, zn_op_table[op].operands);
+    zn_value *v = zn_value_new(r->m, f, NULL, op, n, operand, (zn_span){0}, "");
+    if (param)
+        v->attr[zn_text_param_attr(op)].s = param;
+    return read_attrs(r, v) && expect(r, ":") && read_type(r, &v->type) && (!name || define(r, name, v)) &&
+           read_notes(r, v);
 }
 
 static bool read_func(reader *r) {
@@ -474,19 +522,19 @@ static bool read_func(reader *r) {
         return fail(r, "two functions are called @%s", name);
     zn_func *f = zn_func_new(r->m, name);
     f->text = at;
-    r->values.n = 0;
+    r->values = r->reads = (zn_table){0};
     next(r);
     if (!expect(r, "("))
         return false;
     while (!is(r, ")")) {
-        int64_t n;
         zn_type type;
-        const char *arg = "";
-        if ((f->args.n && !expect(r, ",")) || !value_number(r, &n))
+        if (f->args.n && !expect(r, ","))
             return false;
+        if (r->kind != T_VALUE)
+            return fail(r, "expected a value");
+        const char *arg = r->str;
         next(r);
-        if (!expect(r, ":") || !read_type(r, &type) || !read_string(r, &arg) ||
-            !define(r, n, zn_arg_new(r->m, f, type, arg)))
+        if (!expect(r, ":") || !read_type(r, &type) || !define(r, arg, zn_arg_new(r->m, f, type, arg)))
             return false;
     }
     if (!expect(r, ")") || !expect(r, "{"))
@@ -494,9 +542,9 @@ static bool read_func(reader *r) {
     while (!take(r, "return"))
         if (r->failed || !read_value(r, f))
             return false;
-    while (r->kind == T_VALUE || (f->results.n && is(r, ","))) {
+    while (!is(r, "}") && !r->failed) {
         zn_value *v;
-        if ((f->results.n && !expect(r, ",")) || !read_use(r, &v))
+        if ((f->results.n && !expect(r, ",")) || !read_use(r, f, &v))
             return false;
         zn_func_return(r->m, f, v);
     }
@@ -509,12 +557,12 @@ zn_module *zn_module_parse(const char *text, size_t n, zn_diags *d) {
     bool ok = expect(&r, "zir");
     int64_t version = 0;
     ok = ok && read_int(&r, &version);
-    if (ok && version != 1)
-        ok = fail(&r, "this text is version %lld; known is version 1", (long long)version);
+    if (ok && version != 2)
+        ok = fail(&r, "this text is version %lld; known is version 2", (long long)version);
     ok = ok && expect(&r, "module") && read_string(&r, &m->name);
     while (ok && r.kind != T_END) {
         if (take(&r, "conf"))
-            ok = read_conf(&r);
+            ok = read_confs(&r);
         else if (take(&r, "param"))
             ok = read_param(&r);
         else if (take(&r, "func"))

@@ -95,14 +95,25 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
     }
 }
 
-static void print_loc(zn_span s, zn_buf *out) {
-    if (s.line)
-        zn_buf_printf(out, " loc(%u:%u+%u)", s.line, s.col, s.len);
+/* Where the parts of a line begin: fixed, so that no line depends on another. */
+enum { NAME_COLUMNS = 10, TYPE_COLUMN = 76 };
+
+typedef struct printer {
+    zn_module *m;
+    zn_buf *out;
+    bool loc;
+} printer;
+
+static void print_loc(const printer *p, zn_span s) {
+    if (s.line && p->loc)
+        zn_buf_printf(p->out, " loc(%u:%u+%u)", s.line, s.col, s.len);
 }
 
-static void print_conf(const zn_conf *c, zn_buf *out) {
+/* After the section's name, within its block. */
+static void print_conf(const printer *p, const zn_conf *c, size_t section) {
+    zn_buf *out = p->out;
     char num[ZN_NUMBER_MAX];
-    zn_buf_printf(out, "conf %s = ", c->key);
+    zn_buf_printf(out, "  %s = ", c->key + section);
     switch (c->kind) {
     case ZN_CONF_INT:
         zn_buf_printf(out, "%lld", (long long)c->i);
@@ -126,53 +137,105 @@ static void print_conf(const zn_conf *c, zn_buf *out) {
         zn_buf_putc(out, ']');
         break;
     }
-    print_loc(c->span, out);
+    print_loc(p, c->span);
     zn_buf_putc(out, '\n');
 }
 
-static void print_param(const zn_param *p, zn_buf *out) {
+/* Keys are sorted, so that those of a section stand together. */
+static void print_confs(const printer *p) {
+    for (const zn_conf *c = p->m->conf; c;) {
+        const char *first = c->key, *dot = strchr(first, '.');
+        size_t n = dot ? (size_t)(dot + 1 - first) : 0;
+        zn_buf_printf(p->out, "\nconf %.*s%s{\n", dot ? (int)(dot - first) : 0, first, dot ? " " : "");
+        for (; c && (dot ? !strncmp(c->key, first, n) : !strchr(c->key, '.')); c = c->next)
+            print_conf(p, c, n);
+        zn_buf_puts(p->out, "}\n");
+    }
+}
+
+static void print_param_name(const char *name, zn_buf *out) {
+    zn_buf_putc(out, '@');
+    if (zn_text_word(name))
+        zn_buf_puts(out, name);
+    else
+        zn_text_quote(name, out);
+}
+
+static void print_param(const printer *p, const zn_param *x) {
+    zn_buf *out = p->out;
     zn_buf_puts(out, "param ");
-    zn_text_quote(p->name, out);
+    print_param_name(x->name, out);
     zn_buf_puts(out, " : ");
-    zn_type_print(&p->type, out);
-    zn_buf_printf(out, " %s init ", zn_role_names[p->role]);
-    zn_formula_print(&p->init, out);
-    if (p->decay != 0) {
+    zn_type_print(&x->type, out);
+    zn_buf_printf(out, " %s init ", zn_role_names[x->role]);
+    zn_formula_print(&x->init, out);
+    if (x->decay != 0) {
         char num[ZN_NUMBER_MAX];
-        zn_f32_text(p->decay, num);
+        zn_f32_text(x->decay, num);
         zn_buf_printf(out, " decay %s", num);
     }
-    print_loc(p->span, out);
+    print_loc(p, x->span);
     zn_buf_putc(out, '\n');
 }
 
-static void print_value(zn_module *m, const zn_value *v, zn_buf *out) {
-    bool effect = zn_op_table[v->op].traits & ZN_T_EFFECT;
-    zn_buf_puts(out, "  ");
-    if (!effect)
-        zn_buf_printf(out, "%%%d = ", v->id);
-    zn_buf_puts(out, zn_op_table[v->op].text);
-    for (int i = 0; i < v->noperands; i++)
-        zn_buf_printf(out, "%s%%%d", i ? ", " : " ", v->operand[i]->id);
-    int first = zn_op_attr_first(v->op), n = zn_op_attr_count(v->op), shown = 0;
+/* Index of the attribute `name` of an op with ZN_T_OF_PARAM; -1 for others. */
+int zn_text_param_attr(zn_op op) {
+    int first = zn_op_attr_first(op), n = zn_op_table[op].traits & ZN_T_OF_PARAM ? zn_op_attr_count(op) : 0;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(zn_attr_table[first + i].name, "name"))
+            return i;
+    return -1;
+}
+
+static void print_use(const zn_value *v, zn_buf *out) {
+    if (v->op == ZN_OP_PARAM)
+        print_param_name(zn_attr_of(v, PARAM, name)->s, out);
+    else
+        zn_buf_printf(out, "%%%s", v->name);
+}
+
+static void print_attrs(const printer *p, const zn_value *v) {
+    int first = zn_op_attr_first(v->op), n = zn_op_attr_count(v->op), shown = 0, param = zn_text_param_attr(v->op);
     for (int i = 0; i < n; i++) {
         const zn_attr_info *info = &zn_attr_table[first + i];
         zn_attr def;
-        if (info->def[0] && zn_attr_read(m, info->kind, info->def, &def) &&
+        if (i == param)
+            continue;
+        if (info->def[0] && zn_attr_read(p->m, info->kind, info->def, &def) &&
             zn_attr_equal(info->kind, &def, &v->attr[i]))
             continue;
-        zn_buf_printf(out, "%s%s = ", shown++ ? ", " : " {", info->name);
-        zn_attr_print(info->kind, &v->attr[i], out);
+        zn_buf_printf(p->out, "%s%s = ", shown++ ? ", " : " {", info->name);
+        zn_attr_print(info->kind, &v->attr[i], p->out);
     }
     if (shown)
-        zn_buf_putc(out, '}');
+        zn_buf_putc(p->out, '}');
+}
+
+static void print_value(const printer *p, const zn_value *v) {
+    zn_buf *out = p->out;
+    size_t start = out->n;
+    const char *comma = " ";
+    int param = zn_text_param_attr(v->op);
+    zn_buf_puts(out, "  ");
+    if (!(zn_op_table[v->op].traits & ZN_T_EFFECT))
+        zn_buf_printf(out, "%%%-*s = ", NAME_COLUMNS, v->name);
+    zn_buf_puts(out, zn_op_table[v->op].text);
+    if (param >= 0) {
+        zn_buf_puts(out, comma);
+        print_param_name(v->attr[param].s, out);
+        comma = ", ";
+    }
+    for (int i = 0; i < v->noperands; i++, comma = ", ") {
+        zn_buf_puts(out, comma);
+        print_use(v->operand[i], out);
+    }
+    print_attrs(p, v);
+    while (out->n - start < TYPE_COLUMN)
+        zn_buf_putc(out, ' ');
     zn_buf_puts(out, " : ");
     zn_type_print(&v->type, out);
-    if (v->name) {
-        zn_buf_puts(out, " name ");
-        zn_text_quote(v->name, out);
-    }
-    if (v->path[0]) {
+    size_t path = v->name ? zn_name_path(v->name, v->op) : 0;
+    if (strlen(v->path) != path || strncmp(v->name ? v->name : "", v->path, path) != 0) {
         zn_buf_puts(out, " path ");
         zn_text_quote(v->path, out);
     }
@@ -180,37 +243,48 @@ static void print_value(zn_module *m, const zn_value *v, zn_buf *out) {
         zn_buf_printf(out, " group %d", v->group);
     if (v->keep)
         zn_buf_puts(out, " keep");
-    print_loc(v->span, out);
+    print_loc(p, v->span);
     zn_buf_putc(out, '\n');
 }
 
-static void print_func(zn_module *m, zn_func *f, zn_buf *out) {
-    zn_func_number(f);
-    zn_buf_printf(out, "func @%s(", f->name);
+static void print_func(const printer *p, zn_func *f) {
+    zn_buf *out = p->out;
+    zn_func_name_values(p->m, f);
+    zn_buf_printf(out, "\nfunc @%s(", f->name);
     for (size_t i = 0; i < f->args.n; i++) {
-        zn_buf_printf(out, "%s%%%d: ", i ? ", " : "", f->args.at[i]->id);
+        zn_buf_printf(out, "%s%%%s: ", i ? ", " : "", f->args.at[i]->name);
         zn_type_print(&f->args.at[i]->type, out);
-        zn_buf_putc(out, ' ');
-        zn_text_quote(f->args.at[i]->name ? f->args.at[i]->name : "", out);
     }
     zn_buf_puts(out, ") {\n");
     for (const zn_value *v = f->first; v; v = v->next)
-        if (v->op != ZN_OP_ARG)
-            print_value(m, v, out);
+        if (v->op != ZN_OP_ARG && v->op != ZN_OP_PARAM)
+            print_value(p, v);
     zn_buf_puts(out, "  return");
-    for (size_t i = 0; i < f->results.n; i++)
-        zn_buf_printf(out, "%s%%%d", i ? ", " : " ", f->results.at[i]->id);
+    for (size_t i = 0; i < f->results.n; i++) {
+        zn_buf_puts(out, i ? ", " : " ");
+        print_use(f->results.at[i], out);
+    }
     zn_buf_puts(out, "\n}\n");
 }
 
-void zn_module_print(zn_module *m, zn_buf *out) {
-    zn_buf_puts(out, "zir 1\nmodule ");
+static void print_module(zn_module *m, bool loc, zn_buf *out) {
+    printer p = {m, out, loc};
+    zn_buf_puts(out, "zir 2\nmodule ");
     zn_text_quote(m->name, out);
     zn_buf_putc(out, '\n');
-    for (const zn_conf *c = m->conf; c; c = c->next)
-        print_conf(c, out);
-    for (const zn_param *p = m->params; p; p = p->next)
-        print_param(p, out);
+    if (m->params)
+        zn_buf_putc(out, '\n');
+    for (const zn_param *x = m->params; x; x = x->next)
+        print_param(&p, x);
     for (zn_func *f = m->funcs; f; f = f->next)
-        print_func(m, f, out);
+        print_func(&p, f);
+    print_confs(&p);
+}
+
+void zn_module_print(zn_module *m, zn_buf *out) {
+    print_module(m, true, out);
+}
+
+void zn_module_print_no_loc(zn_module *m, zn_buf *out) {
+    print_module(m, false, out);
 }

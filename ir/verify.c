@@ -6,8 +6,8 @@
 
 static bool complain(zn_diags *d, const zn_value *v, const zn_func *f, const char *what) {
     if (d)
-        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, v->span, "@%s, %%%d `%s`: %s", f->name, v->id, zn_op_table[v->op].text,
-                    what);
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, v->span, "@%s, %%%s `%s`: %s", f->name, v->name ? v->name : "",
+                    zn_op_table[v->op].text, what);
     return false;
 }
 

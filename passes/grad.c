@@ -376,6 +376,7 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
         break;
     }
     r->keep = v->keep;
+    r->name = v->name;
     if (!zn_value_infer(m, r, pass->diags))
         ZN_ICE("a copied operation has no type: %s", zn_op_table[r->op].text);
     return r;

@@ -107,14 +107,17 @@ typedef struct zn_tensor_desc {
     uint64_t line; /* of the user's file; 0 = none */
 } zn_tensor_desc;
 
-enum { ZN_SOURCE_NONE, ZN_SOURCE_DIGITS, ZN_SOURCE_NOISE, ZN_SOURCE_MNIST, ZN_SOURCE_IDX, ZN_SOURCE_CIFAR10 };
+/* An option of a source, as ir/schema.def names it: text for words and paths (as resolved at compile time), else a
+ * number. */
+typedef struct zn_source_option {
+    const char *name, *text;
+    int64_t number;
+} zn_source_option;
 enum { ZN_NORMALIZE_NONE, ZN_NORMALIZE_PER_CHANNEL, ZN_NORMALIZE_GIVEN };
 typedef struct zn_data_desc {
-    uint64_t source;
-    const char *path[4]; /* mnist, cifar10: the directory; idx: train images, train labels, test images, test labels; as
-                            resolved at compile time */
-    int64_t seed;        /* of digits and noise */
-    int64_t noise[5];    /* h, w, c, classes, n */
+    const char *source; /* by name, one of runtime/sources.def; NULL: none */
+    uint64_t noption;
+    const zn_source_option *option;
     uint64_t normalize;
     uint64_t nchannels; /* of mean and deviation when GIVEN */
     const double *mean, *deviation;

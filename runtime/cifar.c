@@ -66,10 +66,13 @@ static void read_files(void *ctx, int64_t begin, int64_t end, void *scratch) {
     }
 }
 
-int zn_rt_cifar10_read(zn_rt_dataset *d, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
+int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char *directory, zn_rt_pool *pool,
+                       zn_rt_error *e) {
     static const char *const inner = "cifar-10-batches-bin/";
     char path[PATH_SIZE];
     struct stat st;
+    if (!directory)
+        directory = zn_rt_source_text(source, "dir");
     d->height = d->width = 32;
     d->channels = 3;
     d->classes = 10;

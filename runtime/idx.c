@@ -121,7 +121,7 @@ static int read_file(const char *path, int *rank, int64_t dim[4], uint8_t **out,
     return code;
 }
 
-int zn_rt_idx_read(zn_rt_dataset *d, int split, const char *images, const char *labels, zn_rt_error *e) {
+static int read_split(zn_rt_dataset *d, int split, const char *images, const char *labels, zn_rt_error *e) {
     zn_rt_split *s = &d->split[split];
     int rank = 0;
     int64_t dim[4] = {0, 0, 0, 1}, n[4] = {0};
@@ -143,10 +143,43 @@ int zn_rt_idx_read(zn_rt_dataset *d, int split, const char *images, const char *
     if (code)
         return code;
     snprintf(s->labels_path, sizeof s->labels_path, "%s", labels);
+    s->labels_at = 8;
     if (rank != 1)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %d dimensions; labels have 1", labels, rank);
     if (n[0] != s->n)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " labels for the %" PRId64 " images of %s", labels, n[0],
                           s->n, images);
     return 0;
+}
+
+int zn_rt_read_mnist(zn_rt_dataset *d, const zn_data_desc *r, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
+    static const char *const names[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                         "t10k-labels-idx1-ubyte"};
+    char path[2][ZN_RT_PATH_SIZE];
+    (void)pool;
+    if (!directory)
+        directory = zn_rt_source_text(r, "dir");
+    for (int s = 0; s < 2; s++) {
+        int code = zn_rt_dataset_file(path[0], directory, names[2 * s], e);
+        if (!code)
+            code = zn_rt_dataset_file(path[1], directory, names[2 * s + 1], e);
+        if (!code)
+            code = read_split(d, s, path[0], path[1], e);
+        if (code)
+            return code;
+    }
+    d->classes = 10;
+    return 0;
+}
+
+int zn_rt_read_idx(zn_rt_dataset *d, const zn_data_desc *r, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
+    static const char *const name[4] = {"train_images", "train_labels", "test_images", "test_labels"};
+    char path[4][ZN_RT_PATH_SIZE];
+    int code = 0;
+    (void)pool;
+    for (int i = 0; i < 4 && !code; i++)
+        code = zn_rt_source_file(path[i], r, name[i], directory, e);
+    for (int s = 0; s < 2 && !code; s++)
+        code = read_split(d, s, path[2 * s], path[2 * s + 1], e);
+    return code;
 }

@@ -29,7 +29,7 @@ allowed() { # FILE FOLDER INCLUDE
 }
 
 for folder in support ir frontend passes backend runtime driver; do
-    for file in "$folder"/*.[chly] "$folder"/*.def; do
+    for file in "$folder"/*.[chly] "$folder"/*.def "$folder"/*/*.[ch]; do
         [ -e "$file" ] || continue
         files=$((files + 1))
         for include in $(sed -n 's/^ *# *include *"\([^"]*\)".*/\1/p' "$file"); do

@@ -139,6 +139,31 @@ mkdir elsewhere
 equal "where --out is" "log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
 
 # ---- data that is wrong
+# ---- the same data as raw bytes
+mkdir raw
+for f in ti ei; do tail -c +17 good/$f >raw/$f; done
+for f in tl el; do tail -c +9 good/$f >raw/$f; done
+sed 's|idx("good/ti", "good/tl", "good/ei", "good/el")|bytes("raw/ti", "raw/tl", "raw/ei", "raw/el", 4, 4, 1)|' idx.znet >bytes.znet
+equal "raw bytes, the digest" "$(digest "$znetc" run idx.znet)" "$(digest "$znetc" run bytes.znet)"
+mkdir rawgz && for f in ti tl ei el; do gzip -c raw/$f >rawgz/$f.gz; done
+equal "raw bytes, compressed" "$(digest "$znetc" run idx.znet)" "$(digest "$znetc" run bytes.znet -- --data rawgz)"
+wrong_raw() { # FILE COUNT PATTERN: a directory with only COUNT bytes of FILE
+    rm -rf less && cp -r raw less && head -c "$2" "raw/$1" >"less/$1"
+    expect "raw bytes, $1 of $2" 3 "$3" "$znetc" run bytes.znet -- --data less
+}
+wrong_raw ti 100 "less/ti: has 100 bytes, which is not a number of images of 4 x 4 x 1 = 16 bytes"
+wrong_raw ti 0 "less/ti: has 0 bytes, which is not a number of images"
+wrong_raw tl 11 "less/tl: has 11 labels for the 12 images of less/ti"
+wrong_raw el 0 "less/el: has 0 labels for the 6 images of less/ei"
+rm -rf less && cp -r raw less && printf '\377' | dd of=less/tl bs=1 seek=5 conv=notrunc 2>/dev/null
+expect "raw bytes, a label" 3 "less/tl: label 255 of training image 5 (byte 5) is out of range" "$znetc" run bytes.znet -- --data less
+rm -rf less && cp -r raw less && printf '\037\213\010\000' | dd of=less/ti bs=1 conv=notrunc 2>/dev/null
+expect "raw bytes that begin as gzip does" 0 "^weights sha256:" "$znetc" run bytes.znet -- --data less
+rm less/ei
+gzip -c raw/ti | head -c 60 >rawgz/ti.gz
+expect "raw bytes, a broken .gz" 3 "rawgz/ti.gz: " "$znetc" run bytes.znet -- --data rawgz
+expect "raw bytes, a file missing" 3 "neither less/ei nor less/ei.gz is there" "$znetc" run bytes.znet -- --data less
+
 expect "good IDX files" 0 "^weights sha256:" run_idx
 expect "compressed IDX files" 0 "^weights sha256:" sh -c 'mkdir gz && for f in ti tl ei el; do gzip -c good/$f >gz/$f || exit 1; done; "$0" run idx.znet -- --data gz' "$znetc"
 wrong() { # NAME PATTERN: --data NAME, a copy of the good files with one that was replaced

@@ -43,36 +43,33 @@ typedef struct conv { /* one pass of one shape */
 static void write_module(const conv *c, int pass, zn_buf *text) {
     const shape *s = c->s;
     long long n = c->batch, h = s->size, oh = c->out, ci = s->c, co = s->o, st = s->stride, last = c->pad[2];
-    zn_buf_printf(text, "zir 1\nmodule \"%s_%lldx%lld_%lld_%lld\"\n", pass_names[pass], h, h, ci, co);
+    zn_buf_printf(text, "zir 2\nmodule \"%s_%lldx%lld_%lld_%lld\"\n", pass_names[pass], h, h, ci, co);
     if (pass == BY_WEIGHTS)
-        zn_buf_printf(text, "param \"dy\" : f32[%lld, %lld, %lld, %lld] weight init zeros\n", n, oh, oh, co);
+        zn_buf_printf(text, "param @dy : f32[%lld, %lld, %lld, %lld] weight init zeros\n", n, oh, oh, co);
     else
-        zn_buf_printf(text, "param \"w\" : f32[3, 3, %lld, %lld] weight init zeros\n", ci, co);
+        zn_buf_printf(text, "param @w : f32[3, 3, %lld, %lld] weight init zeros\n", ci, co);
     long long image = pass == BY_DATA ? oh : h, channels = pass == BY_DATA ? co : ci;
-    zn_buf_printf(text, "func @train_step(%%0: f32[%lld, %lld, %lld, %lld] \"image\", %%1: i32[%lld] \"labels\") {\n",
-                  n, image, image, channels, n);
+    zn_buf_printf(text, "func @train_step(%%0: f32[%lld, %lld, %lld, %lld], %%1: i32[%lld]) {\n", n, image, image,
+                  channels, n);
     switch (pass) {
     case FORWARD:
         zn_buf_printf(text,
-                      "  %%2 = param {name = \"w\"} : f32[3, 3, %lld, %lld]\n"
-                      "  %%3 = conv %%0, %%2 {stride = [%lld, %lld], pad = [1, 1, %lld, %lld]} : f32[%lld, %lld, %lld, "
+                      "  %%3 = conv %%0, @w {stride = [%lld, %lld], pad = [1, 1, %lld, %lld]} : f32[%lld, %lld, %lld, "
                       "%lld]\n",
-                      ci, co, st, st, last, last, n, oh, oh, co);
+                      st, st, last, last, n, oh, oh, co);
         break;
     case BY_DATA:
         zn_buf_printf(text,
-                      "  %%2 = param {name = \"w\"} : f32[3, 3, %lld, %lld]\n"
-                      "  %%3 = conv_grad_x %%0, %%2 {stride = [%lld, %lld], pad = [1, 1, %lld, %lld], size = [%lld, "
+                      "  %%3 = conv_grad_x %%0, @w {stride = [%lld, %lld], pad = [1, 1, %lld, %lld], size = [%lld, "
                       "%lld]} : f32[%lld, %lld, %lld, %lld]\n",
-                      ci, co, st, st, last, last, h, h, n, h, h, ci);
+                      st, st, last, last, h, h, n, h, h, ci);
         break;
     default:
         zn_buf_printf(text,
-                      "  %%2 = param {name = \"dy\"} : f32[%lld, %lld, %lld, %lld]\n"
-                      "  %%4 = mul_const %%2 {value = 1.0} : f32[%lld, %lld, %lld, %lld]\n"
+                      "  %%4 = mul_const @dy {value = 1.0} : f32[%lld, %lld, %lld, %lld]\n"
                       "  %%3 = conv_grad_w %%0, %%4 {stride = [%lld, %lld], pad = [1, 1, %lld, %lld], k = [3, 3], "
                       "shards = %lld} : f32[3, 3, %lld, %lld]\n",
-                      n, oh, oh, co, n, oh, oh, co, st, st, last, last, (long long)zn_shard_count(n), ci, co);
+                      n, oh, oh, co, st, st, last, last, (long long)zn_shard_count(n), ci, co);
     }
     zn_buf_puts(text, "  return %3, %3\n}\n");
 }

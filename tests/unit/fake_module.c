@@ -87,8 +87,30 @@ static void update(const zn_step *step, const zn_args *args, int64_t begin, int6
     }
 }
 
+void fake_source(fake_options *o, const char *source) {
+    o->data = (zn_data_desc){.source = source};
+}
+
+static zn_source_option *option(fake_options *o, const char *name) {
+    for (uint64_t i = 0; i < o->data.noption; i++)
+        if (!strcmp(o->option[i].name, name))
+            return &o->option[i];
+    zn_source_option *x = &o->option[o->data.noption++];
+    *x = (zn_source_option){.name = name};
+    return x;
+}
+
+void fake_number(fake_options *o, const char *name, int64_t x) {
+    option(o, name)->number = x;
+}
+
+void fake_text(fake_options *o, const char *name, const char *text) {
+    option(o, name)->text = text;
+}
+
 fake_options fake_default(void) {
-    return (fake_options){.data = {.source = ZN_SOURCE_DIGITS, .seed = 1, .normalize = ZN_NORMALIZE_PER_CHANNEL},
+    return (fake_options){.data = {.source = "digits", .noption = 1, .normalize = ZN_NORMALIZE_PER_CHANNEL},
+                          .option = {{.name = "seed", .number = 1}},
                           .height = 28,
                           .width = 28,
                           .channels = 1,
@@ -139,7 +161,10 @@ const zn_module_desc *fake_module(const fake_options *o) {
                               .pitch = pitch,
                               .labels = labels,
                               .size = labels + batch * sizeof(int32_t)};
+    static zn_source_option options[8];
+    memcpy(options, o->option, sizeof options);
     m.data = o->data;
+    m.data.option = options;
     m.train = (zn_train_desc){.lr_kind = ZN_LR_COSINE, .lr = o->lr, .batch = o->batch, .epochs = o->epochs, .seed = 1};
     const int64_t x[X_COUNT] = {
         o->batch,       o->height,  (int64_t)row,   (int64_t)m.input.first, (int64_t)image_pitch,

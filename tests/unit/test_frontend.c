@@ -376,9 +376,9 @@ static void data_paths(void) {
                                "\"c/d\", \"e\") normalize = [[0.5], [2]] augment = [flip, crop(2)] }\n"
                                "train { loss = cross_entropy optimizer = sgd lr = 1 batch = 1 epochs = 1 }";
     zn_module *m = compile_with(text, &(zn_frontend_options){.dir = "/home"});
-    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.path0", ""), "/home/a");
-    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.path1", ""), "/b");
-    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.path2", ""), "/home/c/d");
+    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.train_images", ""), "/home/a");
+    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.train_labels", ""), "/b");
+    CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.test_images", ""), "/home/c/d");
     CU_ASSERT_STRING_EQUAL(zn_conf_str(m, "data.normalize", ""), "given");
     CU_ASSERT_EQUAL(zn_conf_get(m, "data.deviation")->v[0], 2);
     CU_ASSERT_EQUAL(zn_conf_int(m, "data.crop", 0), 2);

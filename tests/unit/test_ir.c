@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ir/module.h"
+#include "ir/text.h"
 
 static zn_module *parse(const char *text) {
     return zn_module_parse(text, strlen(text), NULL);
@@ -26,58 +27,73 @@ static void reads_back(const char *text) {
 }
 
 static void every_construct_reads_back(void) {
-    reads_back("zir 1\nmodule \"\"\n");
-    reads_back("zir 1\nmodule \"a \\\"b\\\" \\\\ \\n\\t \\x01 \\x7f \xC3\xA9\"\n"
-               "conf a = 1\n"
-               "conf b = -9223372036854775808\n"
-               "conf c = 9223372036854775807\n"
-               "conf d = 0.1 loc(3:4+5)\n"
-               "conf e = inf\n"
-               "conf f = -inf\n"
-               "conf g = nan\n"
-               "conf h = -0.0\n"
-               "conf i = 5e-324\n"
-               "conf j = 1.7976931348623157e308\n"
-               "conf k = true\n"
-               "conf l = false\n"
-               "conf m = \"\"\n"
-               "conf n = []\n"
-               "conf o = [1.0, -inf, nan, 0.3333333333333333]\n"
-               "conf z.y.x = \"text\" loc(4294967295:4294967295+4294967295)\n");
-    reads_back("zir 1\nmodule \"m\"\n"
-               "param \"a\" : f32[] scalar init zeros\n"
-               "param \"b\" : f32[3] bias init ones decay 0.0001\n"
-               "param \"c\" : f32[3, 4] weight init identity\n"
-               "param \"d\" : f32[3, 4] weight init identity(spanning)\n"
-               "param \"e\" : f32[3, 3, 4, 5] weight init hadamard(0.125)\n"
-               "param \"f\" : f32[3, 3, 4, 5] weight init hadamard(0.125, spanning)\n"
-               "param \"g\" : f32[7] norm_scale init normal(0.1)\n"
-               "param \"h\" : f32[7] norm_bias init uniform(0.00001) loc(1:2+3)\n"
-               "param \"i\" : f32[7] running_mean init const(-0.0)\n"
-               "param \"j\" : f32[7] running_var init const(inf)\n"
-               "param \"k\" : f32[7] momentum init const(1e-45)\n");
-    reads_back("zir 1\nmodule \"m\"\n"
-               "param \"w\" : f32[4] bias init zeros\n"
-               "func @forward(%0: f32[2, 4] \"image\", %1: i32[2] \"labels\") {\n"
-               "  %2 = param {name = \"w\"} : f32[4] path \"a.0.b\"\n"
-               "  %3 = bias %0, %2 : f32[2, 4] name \"y\" path \"a\" group 3 loc(2:3+4)\n"
-               "  %4 = mul_const %3 {value = -inf} : f32[2, 4]\n"
-               "  %5 = mul_const %3 {value = nan} : f32[2, 4]\n"
-               "  store %2 {name = \"w\"} : f32[4]\n"
-               "  %7 = cross_entropy %5, %1 {smoothing = 0.1} : f32[2]\n"
-               "  return %7, %4\n"
+    reads_back("zir 2\nmodule \"\"\n");
+    reads_back("zir 2\nmodule \"a \\\"b\\\" \\\\ \\n\\t \\x01 \\x7f \xC3\xA9\"\n"
+               "\n"
+               "conf {\n"
+               "  a = 1\n"
+               "  b = -9223372036854775808\n"
+               "  c = 9223372036854775807\n"
+               "  d = 0.1 loc(3:4+5)\n"
+               "  e = inf\n"
+               "  f = -inf\n"
+               "  g = nan\n"
+               "  h = -0.0\n"
+               "  i = 5e-324\n"
+               "  j = 1.7976931348623157e308\n"
+               "  k = true\n"
+               "  l = false\n"
+               "  m = \"\"\n"
+               "  n = []\n"
+               "  o = [1.0, -inf, nan, 0.3333333333333333]\n"
                "}\n"
-               "func @empty() {\n"
-               "  return\n"
+               "\n"
+               "conf z {\n"
+               "  y.x = \"text\" loc(4294967295:4294967295+4294967295)\n"
                "}\n");
+    reads_back("zir 2\nmodule \"m\"\n"
+               "\n"
+               "param @a : f32[] scalar init zeros\n"
+               "param @b : f32[3] bias init ones decay 0.0001\n"
+               "param @c : f32[3, 4] weight init identity\n"
+               "param @d : f32[3, 4] weight init identity(spanning)\n"
+               "param @e : f32[3, 3, 4, 5] weight init hadamard(0.125)\n"
+               "param @f : f32[3, 3, 4, 5] weight init hadamard(0.125, spanning)\n"
+               "param @g : f32[7] norm_scale init normal(0.1)\n"
+               "param @h : f32[7] norm_bias init uniform(0.00001) loc(1:2+3)\n"
+               "param @i : f32[7] running_mean init const(-0.0)\n"
+               "param @j : f32[7] running_var init const(inf)\n"
+               "param @k : f32[7] momentum init const(1e-45)\n");
+    reads_back(
+        "zir 2\n"
+        "module \"m\"\n"
+        "\n"
+        "param @w : f32[4] bias init zeros\n"
+        "param @\"odd name\" : f32[4] bias init zeros\n"
+        "\n"
+        "func @forward(%image: f32[2, 4], %labels: i32[2]) {\n"
+        "  %a          = bias %image, @w                                              : f32[2, 4] group 3 loc(2:3+4)\n"
+        "  %a.mul_const = mul_const %a {value = -inf}                                 : f32[2, 4]\n"
+        "  %a.mul_const_2 = mul_const %a {value = nan}                                : f32[2, 4]\n"
+        "  %relu       = relu %a.mul_const                                            : f32[2, 4] path \"relu\"\n"
+        "  %relu_2     = relu %a.mul_const                                            : f32[2, 4]\n"
+        "  store @w, @\"odd name\"                                                      : f32[4]\n"
+        "  store @w, @w                                                               : f32[4] path \"there\"\n"
+        "  %b.0        = cross_entropy %a.mul_const_2, %labels {smoothing = 0.1}      : f32[2]\n"
+        "  return %b.0, %a.mul_const\n"
+        "}\n"
+        "\n"
+        "func @empty() {\n"
+        "  return\n"
+        "}\n");
 }
 
 static void comments_and_spacing_are_free(void) {
     zn_module *m = parse(
-        "# first\n  zir\t1 # version\n module\n\"m\"\n\n\nconf   a=1 # one\r\nparam \"p\":f32[ 2 ,3]weight init zeros");
+        "# first\n  zir\t2 # version\n module\n\"m\"\n\n\nconf{a=1 # one\r\n}param @p:f32[ 2 ,3]weight init zeros");
     CU_ASSERT_PTR_NOT_NULL_FATAL(m);
     char *out = print(m);
-    ZN_EQUAL_STR(out, "zir 1\nmodule \"m\"\nconf a = 1\nparam \"p\" : f32[2, 3] weight init zeros\n");
+    ZN_EQUAL_STR(out, "zir 2\nmodule \"m\"\n\nparam @p : f32[2, 3] weight init zeros\n\nconf {\n  a = 1\n}\n");
     free(out);
     zn_module_free(m);
 }
@@ -88,74 +104,72 @@ static const struct {
 } bad[] = {
     {"", "expected `zir`"},
     {"zir", "whole number"},
-    {"zir 2\nmodule \"m\"\n", "version 2"},
-    {"zir 1", "expected `module`"},
-    {"zir 1 module m", "expected a string"},
-    {"zir 1 module \"m", "unterminated string"},
-    {"zir 1 module \"m\n\"", "unterminated string"},
-    {"zir 1 module \"\\q\"", "unknown escape"},
-    {"zir 1 module \"\\x00\"", "NUL"},
-    {"zir 1 module \"m\" nonsense", "expected conf, param or func"},
-    {"zir 1 module \"m\" ; ", "expected conf, param or func"},
-    {"zir 1 module \"m\" conf a 1", "expected `=`"},
-    {"zir 1 module \"m\" conf a = 1 conf a = 2", "set twice"},
-    {"zir 1 module \"m\" conf a = [1.0, ", "expected a number"},
-    {"zir 1 module \"m\" conf a = 1e", "expected a number"},
-    {"zir 1 module \"m\" conf a = 1 loc(1:2+4294967296)", "out of range"},
-    {"zir 1 module \"m\" conf a = 1 loc(-1:2+3)", "out of range"},
-    {"zir 1 module \"m\" param \"p\" : f64[2] weight init zeros", "expected a type"},
-    {"zir 1 module \"m\" param \"p\" : f32[0] weight init zeros", "dimensions"},
-    {"zir 1 module \"m\" param \"p\" : f32[-3] weight init zeros", "dimensions"},
-    {"zir 1 module \"m\" param \"p\" : f32[9223372036854775807, 3] weight init zeros", "dimensions"},
-    {"zir 1 module \"m\" param \"p\" : f32[99999999999999999999] weight init zeros", "whole number"},
-    {"zir 1 module \"m\" param \"p\" : f32[1048576, 1048576, 1048576] weight init zeros", "dimensions"},
-    {"zir 1 module \"m\" param \"p\" : f32[1, 1, 1, 1, 1] weight init zeros", "more than 4 dimensions"},
-    {"zir 1 module \"m\" param \"p\" : i32[3] weight init zeros", "no valid type"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] king init zeros", "role"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] weight init orthogonal", "formula"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] weight init normal", "expected `(`"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] weight init zeros param \"p\" : f32[3] weight init zeros",
-     "two parameters"},
-    {"zir 1 module \"m\" func f() { return }", "@name"},
-    {"zir 1 module \"m\" func @f() { return } func @f() { return }", "two functions"},
-    {"zir 1 module \"m\" func @f() {", "expected an operation"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\"", "expected `,`"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\", %0: f32[2] \"y\") { return }", "defined twice"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %2 : f32[2] return %1 }", "not defined"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %1 : f32[2] return %1 }", "not defined"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %0 = relu %0 : f32[2] return %0 }", "defined twice"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { return %9 }", "not defined"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %99999999999 = relu %0 : f32[2] return }", "expected a value"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { % = relu %0 : f32[2] return }", "number after %"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = frobnicate %0 : f32[2] return }", "expected an operation"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = arg {index = 1} : f32[2] return }", "expected an operation"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { relu %0 : f32[2] return }", "has a result"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = store %0 {name = \"p\"} : f32[2] return }", "has no result"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu : f32[2] return }", "takes 1 operands"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0, %0 : f32[2] return }", "takes 1 operands"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = add %0, %0, %0, %0, %0, %0, %0, %0, %0, %0 : f32[2] return }",
+    {"zir 1\nmodule \"m\"\n", "version 1"},
+    {"zir 2", "expected `module`"},
+    {"zir 2 module m", "expected a string"},
+    {"zir 2 module \"m", "unterminated string"},
+    {"zir 2 module \"m\n\"", "unterminated string"},
+    {"zir 2 module \"\\q\"", "unknown escape"},
+    {"zir 2 module \"\\x00\"", "NUL"},
+    {"zir 2 module \"m\" nonsense", "expected conf, param or func"},
+    {"zir 2 module \"m\" ; ", "expected conf, param or func"},
+    {"zir 2 module \"m\" conf { a 1", "expected `=`"},
+    {"zir 2 module \"m\" conf { a = 1 a = 2", "set twice"},
+    {"zir 2 module \"m\" conf { a = [1.0, ", "expected a number"},
+    {"zir 2 module \"m\" conf { a = 1e", "expected a number"},
+    {"zir 2 module \"m\" conf { a = 1 loc(1:2+4294967296)", "out of range"},
+    {"zir 2 module \"m\" conf { a = 1 loc(-1:2+3)", "out of range"},
+    {"zir 2 module \"m\" param @p : f64[2] weight init zeros", "expected a type"},
+    {"zir 2 module \"m\" param @p : f32[0] weight init zeros", "dimensions"},
+    {"zir 2 module \"m\" param @p : f32[-3] weight init zeros", "dimensions"},
+    {"zir 2 module \"m\" param @p : f32[9223372036854775807, 3] weight init zeros", "dimensions"},
+    {"zir 2 module \"m\" param @p : f32[99999999999999999999] weight init zeros", "whole number"},
+    {"zir 2 module \"m\" param @p : f32[1048576, 1048576, 1048576] weight init zeros", "dimensions"},
+    {"zir 2 module \"m\" param @p : f32[1, 1, 1, 1, 1] weight init zeros", "more than 4 dimensions"},
+    {"zir 2 module \"m\" param @p : i32[3] weight init zeros", "no valid type"},
+    {"zir 2 module \"m\" param @p : f32[3] king init zeros", "role"},
+    {"zir 2 module \"m\" param @p : f32[3] weight init orthogonal", "formula"},
+    {"zir 2 module \"m\" param @p : f32[3] weight init normal", "expected `(`"},
+    {"zir 2 module \"m\" param @p : f32[3] weight init zeros param @p : f32[3] weight init zeros", "two parameters"},
+    {"zir 2 module \"m\" func f() { return }", "@name"},
+    {"zir 2 module \"m\" func @f() { return } func @f() { return }", "two functions"},
+    {"zir 2 module \"m\" func @f() {", "expected an operation"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]", "expected `,`"},
+    {"zir 2 module \"m\" func @f(%0: f32[2], %0: f32[2]) { return }", "defined twice"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %2 : f32[2] return %1 }", "not defined"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %1 : f32[2] return %1 }", "not defined"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %0 = relu %0 : f32[2] return %0 }", "defined twice"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { return %9 }", "not defined"},
+    {"zir 2 module \"m\" func @f(7: f32[2]) { return }", "expected a value"},
+    {"zir 2 module \"m\" conf a = 1", "expected `{`"},
+    {"zir 2 module \"m\" param \"p\" : f32[2] weight init zeros", "@name"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { % = relu %0 : f32[2] return }", "name after %"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = frobnicate %0 : f32[2] return }", "expected an operation"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = arg {index = 1} : f32[2] return }", "expected an operation"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { relu %0 : f32[2] return }", "has a result"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = store @p, %0 : f32[2] return }", "has no result"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu : f32[2] return }", "takes 1 operands"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %0, %0 : f32[2] return }", "takes 1 operands"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = add %0, %0, %0, %0, %0, %0, %0, %0, %0, %0 : f32[2] return }",
      "operands"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 {k = 1} : f32[2] return }", "no such attribute"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 {at_zero = 1, at_zero = 1} : f32[2] return }",
-     "twice"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 : f32[2] return }",
-     "needs the attribute `value`"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = mul_const %0 {value = \"a\"} : f32[2] return }",
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %0 {k = 1} : f32[2] return }", "no such attribute"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %0 {at_zero = 1, at_zero = 1} : f32[2] return }", "twice"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = mul_const %0 : f32[2] return }", "needs the attribute `value`"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = mul_const %0 {value = \"a\"} : f32[2] return }",
      "expected a number"},
-    {"zir 1 module \"m\" func @f(%0: f32[1, 4, 4, 1] \"x\") { %1 = subsample %0 {stride = [1, 1, 1, 1, 1]} : f32[1, 4, "
+    {"zir 2 module \"m\" func @f(%0: f32[1, 4, 4, 1]) { %1 = subsample %0 {stride = [1, 1, 1, 1, 1]} : f32[1, 4, "
      "4, 1] return }",
      "more than 4 numbers"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 : f32[3] return %1 }",
-     "not what the operation gives"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\", %1: f32[3] \"y\") { %2 = add %0, %1 : f32[2] return %2 }",
-     "different shapes"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = param {name = \"p\"} : f32[2] return %1 }",
-     "no parameter `p`"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { store %0 {name = \"p\"} : f32[2] return }", "no parameter `p`"},
-    {"zir 1 module \"m\" param \"p\" : f32[3] bias init zeros func @f(%0: f32[2] \"x\") { store %0 {name = \"p\"} : "
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %0 : f32[3] return %1 }", "not what the operation gives"},
+    {"zir 2 module \"m\" func @f(%0: f32[2], %1: f32[3]) { %2 = add %0, %1 : f32[2] return %2 }", "different shapes"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = param {name = \"p\"} : f32[2] return %1 }",
+     "expected an operation"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { return @p }", "no parameter is called `p`"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { store @p, %0 : f32[2] return }", "no parameter `p`"},
+    {"zir 2 module \"m\" param @p : f32[3] bias init zeros func @f(%0: f32[2]) { store @p, %0 : "
      "f32[3] return }",
      "another shape"},
-    {"zir 1 module \"m\" func @f(%0: f32[2] \"x\") { %1 = relu %0 : f32[2] group -1 return }", "bad group"},
+    {"zir 2 module \"m\" func @f(%0: f32[2]) { %1 = relu %0 : f32[2] group -1 return }", "bad group"},
 };
 
 static void bad_text_is_refused(void) {
@@ -178,9 +192,9 @@ static void bad_text_is_refused(void) {
 /* Every beginning of a good text is refused or read, never more. Bytes behind the end are not there. */
 static void every_beginning_is_safe(void) {
     static const char text[] =
-        "zir 1\nmodule \"m\\n\"\nconf a = [1.0, 2.5]\nparam \"w\" : f32[3, 3, 4, 5] weight init "
-        "hadamard(0.125, spanning) decay 0.1\nfunc @f(%0: f32[2, 4, 4, 4] \"x\") {\n  %1 = param "
-        "{name = \"w\"} : f32[3, 3, 4, 5]\n  %2 = conv %0, %1 {stride = [2, 2], pad = [1, 1, 1, "
+        "zir 2\nmodule \"m\\n\"\nconf s { a = [1.0, 2.5] }\nparam @w : f32[3, 3, 4, 5] weight init "
+        "hadamard(0.125, spanning) decay 0.1\nfunc @f(%0: f32[2, 4, 4, 4]) {\n  %2 = conv %0, @w {stride = [2, 2], pad "
+        "= [1, 1, 1, "
         "1]} : f32[2, 2, 2, 5] path \"a\" loc(1:2+3)\n  return %2\n}\n";
     size_t good = 0;
     for (size_t n = 0; n < sizeof text; n++) {
@@ -198,8 +212,8 @@ static void every_beginning_is_safe(void) {
 /* One byte of a good text replaced by every other: read, then it prints and reads back; or refused. */
 static void every_changed_byte_is_safe(void) {
     static const char text[] =
-        "zir 1\nmodule \"m\"\nparam \"w\" : f32[3] bias init normal(0.5)\nfunc @f(%0: f32[2, 3] \"x\") {\n"
-        "  %1 = param {name = \"w\"} : f32[3]\n  %2 = bias %0, %1 : f32[2, 3] loc(1:2+3)\n  return %2\n}\n";
+        "zir 2\nmodule \"m\"\nparam @w : f32[3] bias init normal(0.5)\nfunc @f(%0: f32[2, 3]) {\n"
+        "  %2 = bias %0, @w : f32[2, 3] loc(1:2+3)\n  return %2\n}\n";
     size_t read = 0, differ = 0;
     for (size_t i = 0; i + 1 < sizeof text; i++)
         for (int c = 0; c < 256; c++) {
@@ -224,10 +238,10 @@ static void every_changed_byte_is_safe(void) {
 }
 
 static void deep_garbage(void) {
-    static const char *const unit[] = {"[", "(", "{", "%1 = ", "func @f(", "\"", "-", "conf a = [", "#"};
+    static const char *const unit[] = {"[", "(", "{", "%1 = ", "func @f(", "\"", "-", "conf {", "conf { a = [", "#"};
     for (size_t k = 0; k < sizeof unit / sizeof *unit; k++) {
         zn_buf b = {0};
-        zn_buf_puts(&b, "zir 1\nmodule \"m\"\n");
+        zn_buf_puts(&b, "zir 2\nmodule \"m\"\n");
         for (int i = 0; i < 100000; i++)
             zn_buf_puts(&b, unit[k]);
         zn_module *m = zn_module_parse(zn_buf_str(&b), b.n, NULL);
@@ -238,14 +252,14 @@ static void deep_garbage(void) {
 }
 
 static void a_nul_byte_ends_nothing(void) {
-    static const char text[] = "zir 1\nmodule \"m\"\n\0func @f() { return }";
+    static const char text[] = "zir 2\nmodule \"m\"\n\0func @f() { return }";
     CU_ASSERT_PTR_NULL(zn_module_parse(text, sizeof text - 1, NULL));
-    static const char inside[] = "zir 1\nmodule \"a\0b\"\n";
+    static const char inside[] = "zir 2\nmodule \"a\0b\"\n";
     CU_ASSERT_PTR_NULL(zn_module_parse(inside, sizeof inside - 1, NULL));
 }
 
 static zn_module *small(void) {
-    zn_module *m = parse("zir 1\nmodule \"m\"\nfunc @f(%0: f32[2, 3] \"x\") {\n  %1 = relu %0 : f32[2, 3]\n"
+    zn_module *m = parse("zir 2\nmodule \"m\"\nfunc @f(%0: f32[2, 3]) {\n  %1 = relu %0 : f32[2, 3]\n"
                          "  %2 = add %1, %1 : f32[2, 3]\n  return %2\n}\n");
     CU_ASSERT_PTR_NOT_NULL_FATAL(m);
     return m;
@@ -347,8 +361,9 @@ static void changing(void) {
     ZN_EQUAL_INT(y->nuses, 0);
     zn_value_remove(f, y);
     char *out = print(m);
-    ZN_EQUAL_STR(out, "zir 1\nmodule \"m\"\nfunc @f(%0: f32[2, 3] \"x\") {\n"
-                      "  %1 = mul_const %0 {value = 2.0} : f32[2, 3] path \"p\"\n  %2 = add %1, %0 : f32[2, 3]\n"
+    ZN_EQUAL_STR(out, "zir 2\nmodule \"m\"\n\nfunc @f(%0: f32[2, 3]) {\n"
+                      "  %p          = mul_const %0 {value = 2.0}                                   : f32[2, 3]\n"
+                      "  %2          = add %p, %0                                                   : f32[2, 3]\n"
                       "  return %2\n}\n");
     free(out);
     zn_value_remove(f, z);
@@ -356,6 +371,39 @@ static void changing(void) {
     CU_ASSERT_PTR_EQUAL(f->last, x);
     zn_func_remove(m, f);
     CU_ASSERT_PTR_NULL(zn_func_find(m, "f"));
+    zn_module_free(m);
+}
+
+/* What is inserted gets another name; what was there keeps its own; copies do not share one. */
+static void names_stay(void) {
+    zn_module *m = zn_module_new("m");
+    zn_func *f = zn_func_new(m, "f");
+    zn_value *x = zn_arg_new(m, f, zn_type_make(ZN_F32, 1, (int64_t[]){3}), "x");
+    zn_value *a = zn_value_new(m, f, NULL, ZN_OP_RELU, 1, &x, (zn_span){0}, "block.0");
+    zn_value *b = zn_value_new(m, f, NULL, ZN_OP_RELU, 1, &a, (zn_span){0}, "block.0");
+    zn_value *c = zn_value_new(m, f, NULL, ZN_OP_RELU, 1, &b, (zn_span){0}, "");
+    zn_value *d = zn_value_new(m, f, NULL, ZN_OP_RELU, 1, &c, (zn_span){0}, "an odd/path");
+    zn_module_name_values(m);
+    ZN_EQUAL_STR(a->name, "block.0");
+    ZN_EQUAL_STR(b->name, "block.0.relu");
+    ZN_EQUAL_STR(c->name, "relu");
+    ZN_EQUAL_STR(d->name, "an_odd_path");
+    zn_value *first = zn_value_new(m, f, a, ZN_OP_RELU, 1, &x, (zn_span){0}, "block.0");
+    zn_value *copy = zn_value_new(m, f, b, ZN_OP_RELU, 1, &x, (zn_span){0}, "");
+    copy->name = a->name;
+    zn_module_name_values(m);
+    ZN_EQUAL_STR(a->name, "block.0");
+    ZN_EQUAL_STR(first->name, "block.0.relu_2");
+    ZN_EQUAL_STR(copy->name, "relu_2");
+    static const struct {
+        const char *name;
+        zn_op op;
+        size_t path;
+    } told[] = {{"a.b.bias_2", ZN_OP_BIAS, 3}, {"a.b.bias", ZN_OP_BIAS, 3}, {"bias", ZN_OP_BIAS, 0},
+                {"bias_2", ZN_OP_BIAS, 0},     {"conv1", ZN_OP_CONV, 5},    {"conv_1x", ZN_OP_CONV, 7},
+                {"a_2", ZN_OP_CONV, 3},        {"x.conv", ZN_OP_BIAS, 6},   {"7", ZN_OP_CONV, 1}};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        ZN_EQUAL_INT(zn_name_path(told[i].name, told[i].op), told[i].path);
     zn_module_free(m);
 }
 
@@ -376,7 +424,7 @@ static void configuration(void) {
     ZN_EQUAL_STR(zn_conf_str(m, "b", "other"), "other");
     zn_conf_set_str(m, "b", "now text", at); /* setting twice replaces */
     char *out = print(m);
-    ZN_EQUAL_STR(out, "zir 1\nmodule \"m\"\nconf a = 0.5\nconf b = \"now text\"\nconf b2 = true\nconf c = \"text\"\n");
+    ZN_EQUAL_STR(out, "zir 2\nmodule \"m\"\n\nconf {\n  a = 0.5\n  b = \"now text\"\n  b2 = true\n  c = \"text\"\n}\n");
     free(out);
     zn_module_free(m);
 }
@@ -418,6 +466,6 @@ static void shards(void) {
     X(every_beginning_is_safe)                                                                                         \
     X(every_changed_byte_is_safe)                                                                                      \
     X(deep_garbage)                                                                                                    \
-    X(a_nul_byte_ends_nothing) X(the_verifier_finds_what_passes_may_break) X(changing) X(configuration) X(types)       \
-        X(shards)
+    X(a_nul_byte_ends_nothing)                                                                                         \
+    X(the_verifier_finds_what_passes_may_break) X(changing) X(names_stay) X(configuration) X(types) X(shards)
 ZN_UNIT_MAIN("ir", TESTS)

@@ -43,7 +43,12 @@ static void every_operation_has_its_files(void) {
     for (int i = 0; i < ZN_OP_COUNT; i++) {
         const zn_op_info *o = &zn_op_table[i];
         char used[64];
-        snprintf(used, sizeof used, o->traits & ZN_T_EFFECT ? "  %s " : i == ZN_OP_ARG ? "(%%0: " : "= %s ", o->text);
+        snprintf(used, sizeof used,
+                 o->traits & ZN_T_EFFECT ? "  %s "
+                 : i == ZN_OP_ARG        ? "(%%"
+                 : i == ZN_OP_PARAM      ? " @"
+                                         : "= %s ",
+                 o->text);
         bool golden = some_file("op_", o->text, used);
         bool numeric = o->kernel == ZN_KERNEL_NONE || some_file("op_", o->text, "func @train_step(");
         /* bn_norm and dropout_mask come from bn and dropout: test_gradients looks into @vjp */

@@ -54,9 +54,20 @@ static void write_idx(size_t image_bytes, size_t label_bytes, bool compressed) {
         write_file(paths[i], i % 2 ? labels : images, i % 2 ? label_bytes : image_bytes, compressed);
 }
 
+/* h, w, c, classes, n, seed */
+static void noise_source(fake_options *o, const int64_t v[6]) {
+    static const char *const names[6] = {"h", "w", "c", "classes", "n", "seed"};
+    fake_source(o, "noise");
+    for (int i = 0; i < 6; i++)
+        fake_number(o, names[i], v[i]);
+}
+
 static fake_options idx_options(void) {
     fake_options o = fake_default();
-    o.data = (zn_data_desc){.source = ZN_SOURCE_IDX, .path = {paths[0], paths[1], paths[2], paths[3]}};
+    static const char *const names[4] = {"train_images", "train_labels", "test_images", "test_labels"};
+    fake_source(&o, "idx");
+    for (int i = 0; i < 4; i++)
+        fake_text(&o, names[i], paths[i]);
     o.height = o.width = SIDE;
     o.classes = 3;
     o.batch = 8;
@@ -161,7 +172,7 @@ static void shapes(void) {
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     CU_ASSERT_STRING_EQUAL(e.text, "the training split has 20 images, less than one batch of 21");
     o.batch = 8;
-    o.data.source = ZN_SOURCE_NONE;
+    o.data.source = NULL;
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
     o = fake_default();
     o.classes = 11;
@@ -176,9 +187,9 @@ static void moved(void) {
     zn_rt_error e;
     make_idx();
     write_idx(IMAGES_SIZE, LABELS_SIZE, false);
-    o.data.path[0] = "/nowhere/a/train-images";
-    o.data.path[1] = "train-labels";
-    o.data.path[2] = "/nowhere/test-images";
+    fake_text(&o, "train_images", "/nowhere/a/train-images");
+    fake_text(&o, "train_labels", "train-labels");
+    fake_text(&o, "test_images", "/nowhere/test-images");
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), directory, NULL, &e), 0);
     zn_rt_dataset_close(&d);
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), "/nowhere", NULL, &e), ZN_RT_INPUT);
@@ -191,7 +202,8 @@ static void cifar(void) {
     zn_rt_error e;
     char path[128], inner[96];
     static unsigned char record[3073];
-    o.data = (zn_data_desc){.source = ZN_SOURCE_CIFAR10, .path = {directory}};
+    fake_source(&o, "cifar10");
+    fake_text(&o, "dir", directory);
     o.height = o.width = 32;
     o.channels = 3;
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
@@ -255,7 +267,7 @@ static void built_in(void) {
     fake_options o = fake_default();
     zn_rt_dataset d;
     zn_rt_error e;
-    o.data = (zn_data_desc){.source = ZN_SOURCE_NOISE, .seed = 3, .noise = {5, 6, 3, 7, 2000}};
+    noise_source(&o, (const int64_t[]){5, 6, 3, 7, 2000, 3});
     o.height = 5, o.width = 6, o.channels = 3, o.classes = 7;
     CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
     CU_ASSERT_EQUAL(d.split[0].n, 2000);
@@ -265,10 +277,10 @@ static void built_in(void) {
         mean += (double)d.split[0].pixels[i] / (2000 * 90);
     CU_ASSERT_TRUE(fabs(mean - 127.5) < 1);
     zn_rt_dataset_close(&d);
-    o.data.noise[3] = 300;
+    fake_number(&o, "classes", 300);
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_INPUT);
-    o.data.noise[3] = 7;
-    o.data.noise[0] = INT64_MAX;
+    fake_number(&o, "classes", 7);
+    fake_number(&o, "h", INT64_MAX);
     CU_ASSERT_EQUAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), ZN_RT_MEMORY);
 }
 
@@ -311,15 +323,13 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
     zn_rt_memory mem;
     zn_rt_loader *l;
     zn_rt_error e;
-    o.data = (zn_data_desc){.source = ZN_SOURCE_NOISE,
-                            .seed = 5,
-                            .noise = {5, 6, channels, 7, 30},
-                            .normalize = ZN_NORMALIZE_GIVEN,
-                            .nchannels = (uint64_t)channels,
-                            .mean = mean,
-                            .deviation = deviation,
-                            .crop = crop,
-                            .flip = 1};
+    noise_source(&o, (const int64_t[]){5, 6, channels, 7, 30, 5});
+    o.data.normalize = ZN_NORMALIZE_GIVEN;
+    o.data.nchannels = (uint64_t)channels;
+    o.data.mean = mean;
+    o.data.deviation = deviation;
+    o.data.crop = crop;
+    o.data.flip = 1;
     o.height = 5, o.width = 6, o.channels = channels, o.classes = 7, o.batch = 8, o.rank = rank,
     o.halo = rank == 1 ? 0 : 2;
     const zn_module_desc *m = fake_module(&o);
@@ -429,7 +439,8 @@ static void real_data(void) {
     zn_rt_error e;
     struct stat st;
     if (stat(ZN_TEST_DATA_DIR "/mnist", &st) == 0) {
-        o.data = (zn_data_desc){.source = ZN_SOURCE_MNIST, .path = {ZN_TEST_DATA_DIR "/mnist"}};
+        fake_source(&o, "mnist");
+        fake_text(&o, "dir", ZN_TEST_DATA_DIR "/mnist");
         CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);
         CU_ASSERT_TRUE(d.split[0].n == 60000 && d.split[1].n == 10000 && d.split[0].labels[0] == 5);
         uint64_t sum = 0;
@@ -441,7 +452,8 @@ static void real_data(void) {
         printf(" skipped: no mnist/ in " ZN_TEST_DATA_DIR " ");
     }
     if (stat(ZN_TEST_DATA_DIR "/cifar-10-batches-bin", &st) == 0) {
-        o.data = (zn_data_desc){.source = ZN_SOURCE_CIFAR10, .path = {ZN_TEST_DATA_DIR}};
+        fake_source(&o, "cifar10");
+        fake_text(&o, "dir", ZN_TEST_DATA_DIR);
         o.height = o.width = 32;
         o.channels = 3;
         CU_ASSERT_EQUAL_FATAL(zn_rt_dataset_open(&d, fake_module(&o), NULL, NULL, &e), 0);

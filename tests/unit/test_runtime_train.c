@@ -288,13 +288,17 @@ static void files(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "cannot write the log /dev/full: No space left"));
     CU_ASSERT_EQUAL(run_default("--init-from /nowhere/w --steps 1"), 3);
     fake_options o = fake_default();
-    o.data = (zn_data_desc){.source = ZN_SOURCE_MNIST, .path = {"/nowhere"}};
+    fake_source(&o, "mnist");
+    fake_text(&o, "dir", "/nowhere");
     CU_ASSERT_EQUAL(run(fake_module(&o), ""), 3);
     CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "--data DIR says where the data is"));
     /* Weights of another network. */
     CU_ASSERT_EQUAL_FATAL(run_default("--steps 0 --out @/small"), 0);
     o = fake_default();
-    o.data = (zn_data_desc){.source = ZN_SOURCE_NOISE, .seed = 1, .noise = {4, 4, 2, 3, 200}};
+    fake_source(&o, "noise");
+    static const char *const names[6] = {"h", "w", "c", "classes", "n", "seed"};
+    for (int i = 0; i < 6; i++)
+        fake_number(&o, names[i], ((const int64_t[]){4, 4, 2, 3, 200, 1})[i]);
     o.height = o.width = 4, o.channels = 2, o.classes = 3;
     CU_ASSERT_EQUAL(run(fake_module(&o), "--init-from @/small/weights.safetensors"), 12);
     CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "head.weight is [10, 784]; the network has [3, 32]"));

@@ -1,4 +1,4 @@
-/* Pass init: initial values of parameters, by the scheme of the file.
+/* The scheme zero: zeros and ones.
  *
  * zero(variant = weights) is ZerO as printed in arXiv 2110.12661 v3, algorithms 1 and 2, with the last weight of every
  * residual branch 0. zero(variant = augment) is the first version's change of architecture, stated for any network by
@@ -10,12 +10,11 @@
  *   3 bottleneck the residual keeps its add at the last unit; inner units by their change of width
  *   4 other      not a chain: last weighted layer 0
  *   5 outside    a layer that widens is 0 beside H(pad(x)); others (partial) identity; the head 0
- *
- * Requires @forward. Keeps: the function's argument and the type of its result. */
+ */
 #include <math.h>
 #include <string.h>
 
-#include "passes/pass.h"
+#include "passes/init/init.h"
 #include "passes/util.h"
 #include "support/ice.h"
 
@@ -27,24 +26,19 @@ typedef struct options {
 } options;
 
 typedef struct init_ctx {
+    zn_init *init;
     zn_module *m;
     zn_func *f;
     zn_pass_ctx *pass;
     options o;
-    bool failed;
 } init_ctx;
 
-static bool is_weighted(const zn_value *v) {
-    return v->op == ZN_OP_CONV || v->op == ZN_OP_MATMUL;
-}
+zn_scheme zn_scheme_zero;
+
 static bool is_norm_or_activation(const zn_value *v) {
     return v->op == ZN_OP_BN || v->op == ZN_OP_RELU;
 }
 
-static zn_param *weight_of(init_ctx *c, const zn_value *v) {
-    ZN_ASSERT(v->operand[1]->op == ZN_OP_PARAM);
-    return zn_param_find(c->m, zn_attr_of(v->operand[1], PARAM, name)->s);
-}
 static int64_t width_in(const zn_value *v) {
     return zn_type_channels(&v->operand[0]->type);
 }
@@ -53,12 +47,12 @@ static int64_t width_out(const zn_value *v) {
 }
 
 static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
-    zn_param *w = weight_of(c, layer);
+    zn_param *w = zn_init_param(c->init, layer);
     if (w->type.rank == 4 && f.kind != ZN_FORMULA_CONST && (w->type.dim[0] % 2 == 0 || w->type.dim[1] % 2 == 0)) {
         zn_diag_add(c->pass->diags, ZN_DIAG_INIT_EVEN_KERNEL, layer->span,
                     "`zero` puts an identity into the centre of a kernel, and a %lldx%lld kernel has none",
                     (long long)w->type.dim[0], (long long)w->type.dim[1]);
-        c->failed = true;
+        c->init->failed = true;
     }
     w->init = f;
 }
@@ -186,16 +180,16 @@ static bool chain_of(init_ctx *c, const zn_value *res, value_list *chain) {
  * that precedes the next weighted layer, or before that layer if there is none. */
 static unit_list cut(init_ctx *c, const value_list *chain) {
     unit_list units = {0};
-    bool post = chain->n && is_weighted(chain->at[0]);
+    bool post = chain->n && zn_init_weighted(chain->at[0]);
     for (size_t i = 0; i < chain->n; i++) {
-        if (!is_weighted(chain->at[i]))
+        if (!zn_init_weighted(chain->at[i]))
             continue;
         size_t begin = units.n ? units.at[units.n - 1].end : 0, end = i + 1;
         if (end < chain->n && chain->at[end]->op == ZN_OP_BIAS)
             end++;
         if (post) {
             size_t next = end;
-            while (next < chain->n && !is_weighted(chain->at[next]))
+            while (next < chain->n && !zn_init_weighted(chain->at[next]))
                 next++;
             size_t activation = next;
             while (activation > end && next < chain->n && chain->at[activation]->op != ZN_OP_RELU)
@@ -302,7 +296,7 @@ static void bottleneck(init_ctx *c, zn_value *res, const value_list *chain, cons
 
 /* The weighted layer nearest before v on the way of first operands; NULL if none before `stop`. */
 static zn_value *last_weighted(zn_value *v, const zn_value *stop) {
-    while (v && v != stop && !is_weighted(v))
+    while (v && v != stop && !zn_init_weighted(v))
         v = v->noperands ? v->operand[v->op == ZN_OP_RESIDUAL ? 2 : 0] : NULL;
     return v == stop ? NULL : v;
 }
@@ -360,7 +354,7 @@ static void outside(init_ctx *c, zn_value *layer) {
                 layer->span.line, (long long)in, (long long)out);
 }
 
-/* ---- schemes */
+/* ---- the two variants */
 
 /* Marks (note) the weighted layers that lie inside the branch or shortcut of a residual. */
 static void mark_inside(const zn_value *res) {
@@ -373,7 +367,7 @@ static void mark_inside(const zn_value *res) {
 static zn_value *head_of(const init_ctx *c) {
     zn_value *head = NULL;
     for (zn_value *v = c->f->first; v; v = v->next)
-        if (is_weighted(v))
+        if (zn_init_weighted(v))
             head = v;
     return head;
 }
@@ -389,7 +383,7 @@ static void set_head(init_ctx *c, zn_value *head) {
 
 static void zero_weights(init_ctx *c) {
     for (zn_value *v = c->f->first; v; v = v->next)
-        if (is_weighted(v))
+        if (zn_init_weighted(v))
             set_algorithm12(c, v);
     set_head(c, head_of(c));
     for (zn_value *v = c->f->first; v; v = v->next) {
@@ -410,9 +404,9 @@ static void zero_augment(init_ctx *c) {
             mark_inside(v);
         }
     for (zn_value *v = c->f->first; v; v = v->next) {
-        if (is_weighted(v) && v != head && !v->note)
+        if (zn_init_weighted(v) && v != head && !v->note)
             zn_vec_push(&c->m->arena, &free_layers, v);
-        if (is_weighted(v) && v->note) /* kept shortcuts and what no rule names */
+        if (zn_init_weighted(v) && v->note) /* kept shortcuts and what no rule names */
             set_algorithm12(c, v);
     }
     for (size_t i = 0; i < residuals.n; i++) {
@@ -441,65 +435,34 @@ static void zero_augment(init_ctx *c) {
     zn_remove_unread_params(c->m);
 }
 
-static void scheme_zero(init_ctx *c) {
-    if (c->o.paper && c->o.augment) {
+/* What is not said depends on the variant. */
+static options read_options(const zn_module *m) {
+    options o = {.augment = zn_option_word(m, ZN_ARG_SCHEME_ZERO_variant) == 0,
+                 .spanning = zn_option_word(m, ZN_ARG_SCHEME_ZERO_columns) == 1,
+                 .paper = zn_option_word(m, ZN_ARG_SCHEME_ZERO_scale) == 1};
+    o.head = o.augment ? HEAD_ZERO : HEAD_IDENTITY;
+    o.relu_at_zero = o.augment;
+    if (zn_option_given(m, ZN_ARG_SCHEME_ZERO_head))
+        o.head = zn_option_word(m, ZN_ARG_SCHEME_ZERO_head) == 0 ? HEAD_ZERO : HEAD_IDENTITY;
+    if (zn_option_given(m, ZN_ARG_SCHEME_ZERO_relu_at_zero))
+        o.relu_at_zero = (int)zn_option_int(m, ZN_ARG_SCHEME_ZERO_relu_at_zero);
+    return o;
+}
+
+void zn_scheme_zero(zn_init *init) {
+    init_ctx c = {init, init->m, init->f, init->pass, read_options(init->m)};
+    if (c.o.paper && c.o.augment) {
         zn_diag_add(
-            c->pass->diags, ZN_DIAG_INIT_OPTION, (zn_span){0},
+            c.pass->diags, ZN_DIAG_INIT_OPTION, (zn_span){0},
             "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
-        c->failed = true;
+        init->failed = true;
         return;
     }
-    if (c->o.augment)
-        zero_augment(c);
+    if (c.o.augment)
+        zero_augment(&c);
     else
-        zero_weights(c);
-    for (zn_value *v = c->f->first; v; v = v->next)
+        zero_weights(&c);
+    for (zn_value *v = c.f->first; v; v = v->next)
         if (v->op == ZN_OP_RELU)
-            zn_attr_of(v, RELU, at_zero)->i = c->o.relu_at_zero;
-}
-
-static void scheme_kaiming(init_ctx *c) {
-    for (zn_value *v = c->f->first; v; v = v->next) {
-        if (v->op == ZN_OP_CONV) {
-            zn_param *w = weight_of(c, v);
-            double fan_out = (double)(w->type.dim[0] * w->type.dim[1] * w->type.dim[3]);
-            w->init = (zn_formula){ZN_FORMULA_NORMAL, (float)sqrt(2 / fan_out), false};
-        } else if (v->op == ZN_OP_MATMUL) {
-            weight_of(c, v)->init = (zn_formula){ZN_FORMULA_UNIFORM, (float)(1 / sqrt((double)width_in(v))), false};
-        } else if (v->op == ZN_OP_BIAS && v->operand[0]->op == ZN_OP_MATMUL) {
-            zn_formula f = {ZN_FORMULA_UNIFORM, (float)(1 / sqrt((double)width_in(v->operand[0]))), false};
-            zn_param_find(c->m, zn_attr_of(v->operand[1], PARAM, name)->s)->init = f;
-        } else if (v->op == ZN_OP_RELU) {
-            zn_attr_of(v, RELU, at_zero)->i = c->o.relu_at_zero;
-        }
-    }
-}
-
-static const struct {
-    const char *name;
-    void (*run)(init_ctx *);
-} schemes[] = {
-#define ZN_SCHEME(ID, name, fn, doc) {name, scheme_##fn},
-#include "passes/schemes.def"
-};
-
-bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
-    init_ctx c = {.m = m, .f = zn_func_find(m, "forward"), .pass = ctx};
-    if (!c.f)
-        return true;
-    const char *scheme = zn_conf_str(m, "init.scheme", "zero");
-    bool zero = !strcmp(scheme, "zero");
-    c.o.augment = zero && !strcmp(zn_conf_str(m, "init.variant", "augment"), "augment");
-    c.o.spanning = !strcmp(zn_conf_str(m, "init.columns", "sylvester"), "spanning");
-    c.o.paper = !strcmp(zn_conf_str(m, "init.scale", "orthonormal"), "paper");
-    c.o.head =
-        strcmp(zn_conf_str(m, "init.head", c.o.augment ? "zero" : "identity"), "zero") ? HEAD_IDENTITY : HEAD_ZERO;
-    c.o.relu_at_zero = (int)zn_conf_int(m, "init.relu_at_zero", c.o.augment ? 1 : 0);
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (!strcmp(schemes[i].name, scheme)) {
-            schemes[i].run(&c);
-            return !c.failed;
-        }
-    zn_diag_add(ctx->diags, ZN_DIAG_INIT_OPTION, (zn_span){0}, "unknown initialisation scheme `%s`", scheme);
-    return false;
+            zn_attr_of(v, RELU, at_zero)->i = c.o.relu_at_zero;
 }

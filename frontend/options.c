@@ -1,0 +1,204 @@
+/* Options: what bound arguments mean, by the rows of ir/schema.def. The one place where ranges are checked and defaults
+ * filled in, for layers, sections and everything that stands in them. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "frontend/sema.h"
+#include "support/ice.h"
+#include "support/number.h"
+
+size_t zn_sig_arg_index(const zn_sig *sig, const char *name) {
+    size_t i = 0;
+    while (i < sig->n && strcmp(sig->arg[i].name, name))
+        i++;
+    return i;
+}
+
+static zn_val default_of(const zn_sig_arg *a) {
+    zn_val v = {.kind = ZN_V_BAD};
+    const char *text = a->value;
+    bool planned, ok = true;
+    if (!text)
+        return v;
+    switch (a->kind) {
+    case ZN_A_INT:
+        v.kind = ZN_V_INT;
+        ok = zn_i64_parse(text, strlen(text), &v.i);
+        break;
+    case ZN_A_FLOAT:
+        v.kind = ZN_V_FLOAT;
+        ok = zn_f64_parse(text, strlen(text), &v.f);
+        break;
+    case ZN_A_BOOL:
+        v.kind = ZN_V_BOOL;
+        v.i = !strcmp(text, "true");
+        break;
+    case ZN_A_WORD:
+    case ZN_A_BIAS:
+        v.kind = ZN_V_STR;
+        v.s = text;
+        v.i = a->words ? zn_word_index(a->words, text, &planned) : 0;
+        ok = v.i >= 0;
+        break;
+    default:
+        break;
+    }
+    if (!ok)
+        ZN_ICE("schema: `%s` is no default for `%s`", text, a->name);
+    return v;
+}
+
+static bool eval_bias(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    const char *word = zn_bare_word(s, env, e);
+    *out = word ? (zn_val){.kind = ZN_V_STR, .s = word} : zn_eval(s, env, e);
+    if (out->kind == ZN_V_BOOL || (out->kind == ZN_V_STR && !strcmp(out->s, "auto")))
+        return true;
+    if (out->kind == ZN_V_STR)
+        zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be `%s`; it is auto, true or false", what, out->s);
+    else if (out->kind != ZN_V_BAD)
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs auto, true or false; this is %s", what,
+                      zn_val_kind_text(out));
+    return false;
+}
+
+/* A path of a file or directory; relative ones are those of the .znet file. */
+static bool eval_path(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    const char *path, *dir = s->options ? s->options->dir : NULL;
+    if (!zn_eval_str(s, env, e, what, &path))
+        return false;
+    if (!*path) {
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is an empty path", what);
+        return false;
+    }
+    if (path[0] != '/' && dir && *dir)
+        path = zn_arena_printf(s->arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
+    *out = (zn_val){.kind = ZN_V_STR, .s = path};
+    return true;
+}
+
+static bool eval_epochs(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    zn_val list = zn_eval(s, env, e);
+    double before = 0;
+    if (list.kind != ZN_V_LIST) {
+        if (list.kind != ZN_V_BAD)
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs a list of epochs; this is %s", what,
+                          zn_val_kind_text(&list));
+        return false;
+    }
+    for (size_t i = 0; i < list.n; i++) {
+        const zn_val *v = &list.list[i];
+        double x = v->kind == ZN_V_INT ? (double)v->i : v->f;
+        if (v->kind != ZN_V_INT && v->kind != ZN_V_FLOAT)
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs a list of epochs; this holds %s", what,
+                          zn_val_kind_text(v));
+        else if (x <= before)
+            zn_sema_error(s, ZN_DIAG_RANGE, e->at, "the epochs of `%s` must be above 0 and ascend", what);
+        else {
+            before = x;
+            continue;
+        }
+        return false;
+    }
+    *out = list;
+    return true;
+}
+
+static bool eval_number(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
+    out->kind = ZN_V_FLOAT;
+    if (!zn_eval_float(s, env, e, a->name, a->low, a->high, a->below, &out->f))
+        return false;
+    if (!a->above || out->f > a->low)
+        return true;
+    char low[ZN_NUMBER_MAX];
+    zn_f64_json(a->low, low);
+    zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s; it must be above %s", a->name, low, low);
+    return false;
+}
+
+static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
+    bool b = false;
+    switch (a->kind) {
+    case ZN_A_INT:
+        out->kind = ZN_V_INT;
+        return zn_eval_int(s, env, e, a->name, a->least, a->most, &out->i);
+    case ZN_A_FLOAT:
+        return eval_number(s, env, e, a, out);
+    case ZN_A_BOOL:
+        out->kind = ZN_V_BOOL;
+        if (!zn_eval_bool(s, env, e, a->name, &b))
+            return false;
+        out->i = b;
+        return true;
+    case ZN_A_WORD:
+        return zn_eval_word(s, env, e, a->name, a->words, out);
+    case ZN_A_BIAS:
+        return eval_bias(s, env, e, a->name, out);
+    case ZN_A_PATH:
+        return eval_path(s, env, e, a->name, out);
+    case ZN_A_EPOCHS:
+        return eval_epochs(s, env, e, a->name, out);
+    case ZN_A_ANY:
+    case ZN_A_SPECIAL:
+    case ZN_A_CALL:
+        break;
+    }
+    return true;
+}
+
+bool zn_eval_options(zn_sema *s, const zn_env *env, const zn_sig *sig, zn_expr *const *slot, zn_val *out) {
+    bool ok = true;
+    for (size_t i = 0; i < sig->n; i++) {
+        out[i] = default_of(&sig->arg[i]);
+        if (slot[i])
+            ok &= eval_option(s, env, slot[i], &sig->arg[i], &out[i]);
+    }
+    return ok;
+}
+
+void zn_conf_options(zn_sema *s, const zn_sig *sig, const zn_val *v, zn_span at) {
+    zn_module *m = s->module;
+    for (size_t i = 0; i < sig->n; i++) {
+        const char *key = sig->arg[i].key;
+        if (!*key)
+            continue;
+        switch (v[i].kind) {
+        case ZN_V_BAD:
+            break;
+        case ZN_V_INT:
+            zn_conf_set_int(m, key, v[i].i, at);
+            break;
+        case ZN_V_FLOAT:
+            zn_conf_set_float(m, key, v[i].f, at);
+            break;
+        case ZN_V_BOOL:
+            zn_conf_set_bool(m, key, v[i].i != 0, at);
+            break;
+        case ZN_V_STR:
+            zn_conf_set_str(m, key, v[i].s, at);
+            break;
+        case ZN_V_LIST: {
+            double *x = zn_new_n(s->arena, double, v[i].n);
+            for (size_t k = 0; k < v[i].n; k++)
+                x[k] = v[i].list[k].kind == ZN_V_INT ? (double)v[i].list[k].i : v[i].list[k].f;
+            zn_conf_set_floats(m, key, v[i].n, x, at);
+            break;
+        }
+        }
+    }
+}
+
+const char *zn_options_text(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
+    if (sig->n == 0)
+        return sig->name;
+    zn_buf b = {0};
+    zn_buf_printf(&b, "%s(", sig->name);
+    for (size_t i = 0; i < sig->n; i++)
+        if (i == 0 || slot[i])
+            zn_buf_printf(&b, "%s%s = %s", i ? ", " : "", sig->arg[i].name,
+                          v[i].kind == ZN_V_STR ? v[i].s : zn_val_text(s, &v[i]));
+    zn_buf_putc(&b, ')');
+    const char *text = zn_arena_strdup(s->arena, zn_buf_str(&b));
+    zn_buf_free(&b);
+    return text;
+}

@@ -1,0 +1,130 @@
+/* See schema.h. Defaults are texts as they would stand in a file, so that there is one notation of them. */
+#include "ir/schema.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "support/ice.h"
+#include "support/number.h"
+
+#define REQUIRED .required = true
+#define PLANNED .planned = true
+#define DEFAULT(text) .value = (text)
+#define AS(text) .shown = (text)
+#define INT(from, to) .kind = ZN_A_INT, .least = (from), .most = (to)
+#define FLOAT(from, to) .kind = ZN_A_FLOAT, .low = (from), .high = (to)
+#define BELOW(from, to) .kind = ZN_A_FLOAT, .low = (from), .high = (to), .below = true
+#define POSITIVE .kind = ZN_A_FLOAT, .low = 0, .high = HUGE_VAL, .above = true
+#define BOOL .kind = ZN_A_BOOL
+#define WORD(list) .kind = ZN_A_WORD, .words = (list)
+#define BIAS .kind = ZN_A_BIAS
+#define PATH .kind = ZN_A_PATH
+#define EPOCHS .kind = ZN_A_EPOCHS
+#define ANY .kind = ZN_A_ANY
+#define SPECIAL .kind = ZN_A_SPECIAL
+#define CALL(of) .kind = ZN_A_CALL, .group = ZN_GROUP_##of
+
+const zn_sig_arg zn_arg_table[ZN_ARG_COUNT] = {
+#define ZN_CALL(...)
+#define ZN_ARG(GROUP, ID, text, kind, given, to, line) {.name = #text, kind, given, .key = (to), .doc = (line)},
+#include "ir/schema.def"
+};
+
+static const int first_arg[ZN_SIG_COUNT + 1] = {
+#define ZN_CALL(GROUP, ID, ...) ZN_FIRST_##GROUP##_##ID,
+#define ZN_ARG(...)
+#include "ir/schema.def"
+    ZN_ARG_COUNT};
+
+#define ZN_OP_NONE ZN_OP_COUNT
+#define OP_LAYER(op) ZN_OP_##op
+#define OP_RESIDUAL(op) ZN_OP_COUNT
+#define OP_FUNC(op) ZN_OP_COUNT
+#define OP_SECTION(op) ZN_OP_COUNT
+#define OP_SOURCE(op) ZN_OP_COUNT
+#define OP_AUGMENT(op) ZN_OP_COUNT
+#define OP_LOSS(op) ZN_OP_COUNT
+#define OP_OPTIMIZER(op) ZN_OP_COUNT
+#define OP_SCHEDULE(op) ZN_OP_COUNT
+#define OP_SCHEME(op) ZN_OP_COUNT
+static const zn_sig calls[ZN_SIG_COUNT] = {
+#define ZN_CALL(GROUP, ID, text, bits, operation, result, line)                                                        \
+    {.group = ZN_GROUP_##GROUP,                                                                                        \
+     .id = ZN_SIG_##GROUP##_##ID,                                                                                      \
+     .name = (text),                                                                                                   \
+     .flags = (bits),                                                                                                  \
+     .op = OP_##GROUP(operation),                                                                                      \
+     .gives = (result),                                                                                                \
+     .doc = (line)},
+#define ZN_ARG(...)
+#include "ir/schema.def"
+};
+
+zn_sig zn_sig_row(zn_sig_id id) {
+    zn_sig sig = calls[id];
+    sig.n = (size_t)(first_arg[id + 1] - first_arg[id]);
+    sig.arg = zn_arg_table + first_arg[id];
+    return sig;
+}
+
+zn_sig_id zn_sig_from_name(zn_sig_group g, const char *name) {
+    zn_sig_id id = 0;
+    while (id < ZN_SIG_COUNT && (calls[id].group != g || strcmp(calls[id].name, name)))
+        id++;
+    return id;
+}
+
+int zn_word_index(const char *words, const char *w, bool *planned) {
+    size_t len = strlen(w);
+    int k = 0;
+    for (const char *p = words; *p; k++) {
+        size_t n = strcspn(p, "|");
+        *planned = *p == '~';
+        if (n - *planned == len && !strncmp(p + *planned, w, len))
+            return k;
+        p += n + (p[n] == '|');
+    }
+    return -1;
+}
+
+/* ---- options */
+
+int64_t zn_option_int(const zn_module *m, int arg) {
+    const zn_sig_arg *a = &zn_arg_table[arg];
+    int64_t x = 0;
+    if (a->value && !zn_i64_parse(a->value, strlen(a->value), &x))
+        ZN_ICE("schema: the default of %s is not an integer", a->name);
+    return zn_conf_int(m, a->key, x);
+}
+
+double zn_option_float(const zn_module *m, int arg) {
+    const zn_sig_arg *a = &zn_arg_table[arg];
+    double x = 0;
+    if (a->value && !zn_f64_parse(a->value, strlen(a->value), &x))
+        ZN_ICE("schema: the default of %s is not a number", a->name);
+    return zn_conf_float(m, a->key, x);
+}
+
+bool zn_option_bool(const zn_module *m, int arg) {
+    const zn_sig_arg *a = &zn_arg_table[arg];
+    return zn_conf_bool(m, a->key, a->value && !strcmp(a->value, "true"));
+}
+
+const char *zn_option_str(const zn_module *m, int arg) {
+    const zn_sig_arg *a = &zn_arg_table[arg];
+    return zn_conf_str(m, a->key, a->value);
+}
+
+int zn_option_word(const zn_module *m, int arg) {
+    const zn_sig_arg *a = &zn_arg_table[arg];
+    const char *w = zn_option_str(m, arg);
+    bool planned;
+    int k = w ? zn_word_index(a->words, w, &planned) : -1;
+    if (k >= 0)
+        return k;
+    return a->value ? zn_word_index(a->words, a->value, &planned) : 0;
+}
+
+bool zn_option_given(const zn_module *m, int arg) {
+    return zn_conf_get(m, zn_arg_table[arg].key) != NULL;
+}

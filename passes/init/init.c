@@ -1,0 +1,76 @@
+/* Pass init: initial values of parameters, by the scheme of the file.
+ *
+ * Here is the choice of the scheme; each family of schemes has a file beside this one.
+ *
+ * Requires @forward. Keeps: the function's argument and the type of its result. */
+#include "passes/init/init.h"
+
+#include <string.h>
+
+#include "support/ice.h"
+
+zn_param *zn_init_param(const zn_init *c, const zn_value *v) {
+    ZN_ASSERT(v->operand[1]->op == ZN_OP_PARAM);
+    return zn_param_find(c->m, zn_attr_of(v->operand[1], PARAM, name)->s);
+}
+
+static double fan(const zn_init *c, const zn_value *v, int which) {
+    const zn_type *t = &zn_init_param(c, v)->type;
+    return (double)(t->rank == 4 ? t->dim[0] * t->dim[1] : 1) * (double)t->dim[t->rank - which];
+}
+double zn_init_fan_in(const zn_init *c, const zn_value *v) {
+    return fan(c, v, 2);
+}
+double zn_init_fan_out(const zn_init *c, const zn_value *v) {
+    return fan(c, v, 1);
+}
+
+/* ---- the schemes of the schema */
+#define DECLARE_SCHEME(ID, op) zn_scheme zn_scheme_##op;
+#define ROW_SCHEME(ID, op) {ZN_SIG_SCHEME_##ID, zn_scheme_##op},
+#define DECLARE_LAYER(ID, op)
+#define DECLARE_RESIDUAL(ID, op)
+#define DECLARE_FUNC(ID, op)
+#define DECLARE_SECTION(ID, op)
+#define DECLARE_SOURCE(ID, op)
+#define DECLARE_AUGMENT(ID, op)
+#define DECLARE_LOSS(ID, op)
+#define DECLARE_OPTIMIZER(ID, op)
+#define DECLARE_SCHEDULE(ID, op)
+#define ROW_LAYER(ID, op)
+#define ROW_RESIDUAL(ID, op)
+#define ROW_FUNC(ID, op)
+#define ROW_SECTION(ID, op)
+#define ROW_SOURCE(ID, op)
+#define ROW_AUGMENT(ID, op)
+#define ROW_LOSS(ID, op)
+#define ROW_OPTIMIZER(ID, op)
+#define ROW_SCHEDULE(ID, op)
+
+#define ZN_CALL(GROUP, ID, name, flags, op, ...) DECLARE_##GROUP(ID, op)
+#define ZN_ARG(...)
+#include "ir/schema.def"
+
+static const struct {
+    zn_sig_id id;
+    zn_scheme *run;
+} schemes[] = {
+#define ZN_CALL(GROUP, ID, name, flags, op, ...) ROW_##GROUP(ID, op)
+#define ZN_ARG(...)
+#include "ir/schema.def"
+};
+
+bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
+    zn_init c = {.m = m, .f = zn_func_find(m, "forward"), .pass = ctx};
+    if (!c.f)
+        return true;
+    const char *name = zn_option_str(m, ZN_ARG_SECTION_INIT_init);
+    zn_sig_id id = zn_sig_from_name(ZN_GROUP_SCHEME, name);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (schemes[i].id == id) {
+            schemes[i].run(&c);
+            return !c.failed;
+        }
+    zn_diag_add(ctx->diags, ZN_DIAG_INIT_OPTION, (zn_span){0}, "unknown initialisation scheme `%s`", name);
+    return false;
+}
