@@ -47,8 +47,14 @@ static zn_value *gelu(const expansion *e, zn_value *x) {
     return binary(e, ZN_OP_MUL, x, share);
 }
 
+/* x > 0 ? x : slope x, of a slope below 1 */
+static zn_value *leaky_relu(const expansion *e, zn_value *x) {
+    return binary(e, ZN_OP_MAX, x, times(e, x, zn_attr_of(e->layer, LEAKY_RELU, slope)->f));
+}
+
 static expand_fn *const expansions[ZN_OP_COUNT] = {
     [ZN_OP_GELU] = gelu,
+    [ZN_OP_LEAKY_RELU] = leaky_relu,
 };
 
 zn_value *zn_expand(zn_module *m, zn_func *f, const zn_value *layer, zn_value *const *operand) {
