@@ -223,6 +223,10 @@ static void trim(zn_cache *c, int64_t limit) {
                 unlinkat(c->fd, e->d_name, 0);
             continue;
         }
+        if (!S_ISREG(st.st_mode) || st.st_size > MAX_ENTRY) { /* no entry, and not to push out those that are */
+            unlinkat(c->fd, e->d_name, 0);
+            continue;
+        }
         if (n == cap) {
             cap = cap ? 2 * cap : 256;
             list = realloc(list, cap * sizeof *list);

@@ -373,7 +373,8 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
         }
         break;
     default:
-        r = zn_value_copy(m, f, NULL, v, operand);
+        r = zn_expand(m, f, v, operand);
+        r = r ? r : zn_value_copy(m, f, NULL, v, operand);
         break;
     }
     r->name = v->name;

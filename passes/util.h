@@ -12,4 +12,7 @@ void zn_remove_unread_params(zn_module *m);
  * copied. */
 zn_value *zn_value_copy(zn_module *m, zn_func *f, zn_value *before, const zn_value *v, zn_value *const *operand);
 
+/* What a layer computes, at the end of f, of operands that are in f; NULL where the operation stands for itself. */
+zn_value *zn_expand(zn_module *m, zn_func *f, const zn_value *layer, zn_value *const *operand);
+
 #endif

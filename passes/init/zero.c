@@ -35,8 +35,11 @@ typedef struct init_ctx {
 
 zn_scheme zn_scheme_zero;
 
+static bool is_activation(const zn_value *v) {
+    return zn_op_table[v->op].traits & ZN_T_ACTIVATION;
+}
 static bool is_norm_or_activation(const zn_value *v) {
-    return v->op == ZN_OP_BN || v->op == ZN_OP_RELU;
+    return v->op == ZN_OP_BN || is_activation(v);
 }
 
 static int64_t width_in(const zn_value *v) {
@@ -192,9 +195,9 @@ static unit_list cut(init_ctx *c, const value_list *chain) {
             while (next < chain->n && !zn_init_weighted(chain->at[next]))
                 next++;
             size_t activation = next;
-            while (activation > end && next < chain->n && chain->at[activation]->op != ZN_OP_RELU)
+            while (activation > end && next < chain->n && !is_activation(chain->at[activation]))
                 activation--;
-            end = next == chain->n ? next : chain->at[activation]->op == ZN_OP_RELU ? activation : next;
+            end = next == chain->n ? next : is_activation(chain->at[activation]) ? activation : next;
         }
         unit u = {begin, end, chain->at[i]};
         zn_vec_push(&c->m->arena, &units, u);
