@@ -2,15 +2,9 @@
 #include "driver/pipeline.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "support/clock.h"
 #include "support/ice.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* print, read, print: the law of IR text, and the verifier on the way. */
 static void verify_after(zn_module *m, const char *pass) {
@@ -33,13 +27,13 @@ static void verify_after(zn_module *m, const char *pass) {
 static bool run_one(zn_module *m, const zn_pipeline *p, zn_pass_id id, zn_diags *d) {
     const zn_pass_info *info = &zn_pass_table[id];
     zn_pass_ctx ctx = {d, p->log};
-    double start = now();
+    double start = zn_seconds();
     zn_ice_stage(info->name);
     if (!info->run(m, &ctx))
         return false;
     zn_module_name_values(m);
     if (p->time_passes)
-        zn_buf_printf(p->dumps, "%-10s %9.3f ms\n", info->name, (now() - start) * 1e3);
+        zn_buf_printf(p->dumps, "%-10s %9.3f ms\n", info->name, (zn_seconds() - start) * 1e3);
     if (p->verify_each)
         verify_after(m, info->name);
     if (p->print_after && (!strcmp(p->print_after, "all") || !strcmp(p->print_after, info->name))) {

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
@@ -27,6 +26,7 @@
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/sha256.h"
+#include "support/clock.h"
 #include "support/file.h"
 #include "support/ice.h"
 #include "support/number.h"
@@ -43,12 +43,6 @@ typedef struct driver {
     char program[PATH_MAX], dir[PATH_MAX], cache[PATH_MAX];
     double start; /* when the command began */
 } driver;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int fail(int code, char *message) {
     fprintf(stderr, "znetc: error: %s\n", message);
@@ -259,11 +253,11 @@ static int prepare(driver *d) {
 
 /* Objects of kernels, by as many threads as there are processors. */
 static bool generate(driver *d, zn_code_part part, zn_objects *o, char **error) {
-    double start = now();
+    double start = zn_seconds();
     bool ok = zn_backend_compile(d->plan, &d->info, part, zn_rt_processors(), o, error);
     if (ok && d->o.time_passes)
         fprintf(stderr, "%-10s %9.3f ms, %zu objects, %zu of them from the cache\n",
-                part == ZN_CODE_EVAL ? "code, eval" : "code", (now() - start) * 1e3, o->n, o->cached);
+                part == ZN_CODE_EVAL ? "code, eval" : "code", (zn_seconds() - start) * 1e3, o->n, o->cached);
     return ok;
 }
 
@@ -306,7 +300,7 @@ static int build(driver *d) {
     find_runtime(d, runtime);
     if (!generate(d, ZN_CODE_ALL, &o, &error))
         return fail(70, error);
-    double start = now();
+    double start = zn_seconds();
     zn_link_options l = {.cc = d->o.cc,
                          .out = out,
                          .runtime_dir = runtime,
@@ -321,7 +315,7 @@ static int build(driver *d) {
     zn_buf_free(&messages);
     zn_objects_free(&o);
     if (ok && d->o.time_passes)
-        fprintf(stderr, "%-10s %9.3f ms\n", "link", (now() - start) * 1e3);
+        fprintf(stderr, "%-10s %9.3f ms\n", "link", (zn_seconds() - start) * 1e3);
     return ok ? 0 : fail(3, error);
 }
 
@@ -342,13 +336,13 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     }
     if (!generate(d, ZN_CODE_TRAIN, &o, &error))
         return fail(70, error);
-    double start = now();
+    double start = zn_seconds();
     *j = zn_jit_load(&o, symbols, sizeof symbols / sizeof *symbols, module, &error);
     zn_objects_free(&o);
     if (!*j)
         return fail(70, error);
     if (d->o.time_passes)
-        fprintf(stderr, "%-10s %9.3f ms\n", "link", (now() - start) * 1e3);
+        fprintf(stderr, "%-10s %9.3f ms\n", "link", (zn_seconds() - start) * 1e3);
     return 0;
 }
 
@@ -562,7 +556,7 @@ static void handle_signals(void) {
 int main(int argc, char **argv) {
     static driver d;
     const char *error = NULL;
-    d.start = now();
+    d.start = zn_seconds();
     handle_signals();
     ssize_t n = readlink("/proc/self/exe", d.program, sizeof d.program - 1);
     if (n <= 0)

@@ -163,10 +163,6 @@ static void expr_text(const zn_expr *e, int least, zn_buf *out) {
         zn_buf_putc(out, ')');
 }
 
-void zn_expr_print(const zn_expr *e, zn_buf *out) {
-    expr_text(e, 0, out);
-}
-
 /* ---- the tree ---- */
 
 static void open_node(zn_buf *out, int indent, const char *kind, zn_span at) {

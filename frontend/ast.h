@@ -171,7 +171,5 @@ zn_term *zn_term_new(zn_arena *a, zn_term_kind kind, zn_span at, zn_span name_at
 
 /* The tree as text: one node a line, indented, `(kind@line:col ...)`. */
 void zn_ast_print(const zn_file *f, zn_buf *out);
-/* An expression as it would be written, with the fewest parentheses that keep its meaning. */
-void zn_expr_print(const zn_expr *e, zn_buf *out);
 
 #endif

@@ -9,11 +9,11 @@
 #include "runtime/step.h"
 #include "runtime/weights.h"
 
+#include "support/clock.h"
 #include "support/philox.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { WARM_UP = 2, MIN_STEPS = 5, MAX_STEPS = 20000, MAX_PHASE_STEPS = 1000 };
 enum { PEAK_UNITS = 400, PEAK_GRAIN = 25, PEAK_RUNS = 9 }; /* a run is near 10 ms */
@@ -30,12 +30,6 @@ typedef struct bench {
     int64_t step;
     double loss; /* of all steps; a use of what they compute */
 } bench;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -81,14 +75,14 @@ static int no_memory(zn_rt_error *e) {
 }
 
 static int measure_steps(bench *b, zn_rt_error *e) {
-    double *time = calloc(MAX_STEPS, sizeof *time), until = now() + b->o->seconds;
+    double *time = calloc(MAX_STEPS, sizeof *time), until = zn_seconds() + b->o->seconds;
     int64_t n = 0;
     if (!time)
         return no_memory(e);
-    while (n < MAX_STEPS && (n < MIN_STEPS || now() < until)) {
-        double begin = now();
+    while (n < MAX_STEPS && (n < MIN_STEPS || zn_seconds() < until)) {
+        double begin = zn_seconds();
         one_step(b);
-        time[n++] = now() - begin;
+        time[n++] = zn_seconds() - begin;
     }
     b->out->steps = n;
     b->out->median = median(time, (size_t)n);
@@ -100,18 +94,18 @@ static int measure_steps(bench *b, zn_rt_error *e) {
 /* Whole steps again, one phase at a time, so that every kernel finds the caches as it does in training. */
 static int measure_phases(bench *b, zn_rt_error *e) {
     size_t phases = (size_t)zn_rt_program(&b->engine, ZN_RT_TRAIN)->nphase, n = 0;
-    double *time = calloc(phases * MAX_PHASE_STEPS + 1, sizeof *time), until = now() + b->o->seconds;
+    double *time = calloc(phases * MAX_PHASE_STEPS + 1, sizeof *time), until = zn_seconds() + b->o->seconds;
     b->out->phase = calloc(phases + 1, sizeof *b->out->phase);
     if (!time || !b->out->phase) {
         free(time);
         return no_memory(e);
     }
-    while (n < MAX_PHASE_STEPS && (n < MIN_STEPS || now() < until)) {
+    while (n < MAX_PHASE_STEPS && (n < MIN_STEPS || zn_seconds() < until)) {
         int copy = (int)(b->step++ % ZN_RT_BATCHES);
-        double begin = now();
+        double begin = zn_seconds();
         for (size_t i = 0; i < phases; i++) {
             zn_rt_run_phases(&b->engine, ZN_RT_TRAIN, copy, &b->args, i, i + 1);
-            double end = now();
+            double end = zn_seconds();
             time[i * MAX_PHASE_STEPS + n] = end - begin;
             begin = end;
         }
@@ -140,9 +134,9 @@ static void measure_peak(bench *b) {
     peak_call c = {b->o->peak, &none, &b->args};
     int64_t units = PEAK_UNITS * (int64_t)b->out->threads;
     for (int i = 0; i < PEAK_RUNS; i++) {
-        double begin = now();
+        double begin = zn_seconds();
         zn_rt_parfor(b->pool, run_peak, &c, units, PEAK_GRAIN);
-        double rate = (double)units * (double)b->o->peak_flops / (now() - begin);
+        double rate = (double)units * (double)b->o->peak_flops / (zn_seconds() - begin);
         b->out->peak_rate = rate > b->out->peak_rate ? rate : b->out->peak_rate;
     }
 }
@@ -172,7 +166,7 @@ int zn_rt_bench_run(const zn_module_desc *m, const zn_rt_bench_options *o, zn_rt
     int code = open_bench(&b, e);
     if (!code) {
         one_step(&b);
-        out->first_step = now() - o->start;
+        out->first_step = zn_seconds() - o->start;
         for (int i = 1; i < WARM_UP; i++)
             one_step(&b);
         if (o->peak)

@@ -2,6 +2,7 @@
  * second and a line that stays for every epoch; elsewhere the lines of epochs only. */
 #include "runtime/report.h"
 
+#include "support/clock.h"
 #include "support/number.h"
 
 #include <errno.h>
@@ -11,14 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
-
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_every) {
     *r = (zn_rt_report){.every = log_every};
@@ -127,7 +121,7 @@ void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
     }
     if (!r->live)
         return;
-    double t = seconds_now();
+    double t = zn_seconds();
     if (t - r->last < 0.1)
         return;
     r->last = t;

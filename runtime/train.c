@@ -15,9 +15,10 @@
 #include "runtime/step.h"
 #include "runtime/weights.h"
 
+#include "support/clock.h"
+
 #include <inttypes.h>
 #include <math.h>
-#include <time.h>
 
 typedef struct run {
     const zn_module_desc *m;
@@ -41,12 +42,6 @@ typedef struct run {
     bool saved;                              /* the weights are in their file */
     zn_rt_evaluation test;
 } run;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position, int64_t count) {
     return (zn_args){.lr = lr,
@@ -112,7 +107,7 @@ static int evaluate_test(run *r, zn_rt_error *e) {
 /* Step t of the run; its batch has been asked for. Asks for the next one of the epoch if `more`. */
 static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     int64_t batch = r->m->input.batch, epoch = t / r->steps_per_epoch, position = t % r->steps_per_epoch * batch;
-    double begin = now();
+    double begin = zn_seconds();
     int copy = r->copy;
     zn_args args =
         make_args(r, zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, t), epoch, position, batch);
@@ -137,7 +132,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
         return code;
 
     zn_rt_progress *p = &r->progress;
-    double end = now();
+    double end = zn_seconds();
     if (t == 0)
         r->first_step_seconds = end - r->start;
     else
@@ -286,13 +281,13 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->planned_bytes = planned_memory(r);
     s->data_bytes = r->data.bytes;
     s->peak_bytes = zn_rt_memory_peak();
-    s->seconds = now() - r->start;
+    s->seconds = zn_seconds() - r->start;
     return zn_rt_log_end(&r->log, s, e);
 }
 
 int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_report *report,
                 zn_rt_error *e) {
-    run r = {.m = m, .late = late, .o = o, .report = report, .start = now()};
+    run r = {.m = m, .late = late, .o = o, .report = report, .start = zn_seconds()};
     zn_rt_summary s = {0};
     zn_rt_error other;
     r.seed = o->has_seed ? o->seed : m->train.seed;
