@@ -10,7 +10,7 @@ typedef struct zn_pipeline {
     const char *stop_after;  /* last pass to run; NULL = all */
     const char *print_after; /* name of a pass, or "all"; NULL */
     bool verify_each, time_passes;
-    bool no_loc; /* print without places in the user's file */
+    bool no_loc;   /* print without places in the user's file */
     zn_buf *log;   /* -v */
     zn_buf *dumps; /* gets what print_after and time_passes ask for */
 } zn_pipeline;
