@@ -102,8 +102,8 @@ static void takes_and_gives(const zn_sig *sig, zn_buf *out) {
         }
         if (n >= 3)
             zn_buf_printf(out, " `[%s, %s, %s]`", word[0], word[1], word[2]);
-        if (n >= 4)
-            zn_buf_printf(out, word[3][0] == 'c' || word[3][0] == '0' ? "" : ", %s classes", word[3]);
+        if (n >= 4 && word[3][0] > '0' && word[3][0] <= '9')
+            zn_buf_printf(out, ", %s classes", word[3]);
         zn_buf_puts(out, n ? " |" : " as the files say |");
     }
 }
