@@ -115,7 +115,15 @@ static bool infer_channelwise(zn_module *m, const zn_value *v, zn_type *out, zn_
     return true;
 }
 
+/* The last two operands of bn are read as running statistics, and name where the new ones are stored. */
 static bool infer_bn(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    static const zn_role role[2] = {ZN_ROLE_RUNNING_MEAN, ZN_ROLE_RUNNING_VAR};
+    for (int i = 0; v->op == ZN_OP_BN && i < 2; i++) {
+        const zn_value *u = v->operand[3 + i];
+        const zn_param *p = u->op == ZN_OP_PARAM ? zn_param_find(m, zn_attr_of(u, PARAM, name)->s) : NULL;
+        if (!p || p->role != role[i])
+            return fail(d, v, "operand %d is not a parameter of role %s", 3 + i, zn_role_names[role[i]]);
+    }
     return infer_channelwise(m, v, out, d);
 }
 

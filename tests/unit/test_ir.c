@@ -166,6 +166,9 @@ static const struct {
      "expected an operation"},
     {"zir 2 module \"m\" func @f(%0: f32[2]) { return @p }", "no parameter is called `p`"},
     {"zir 2 module \"m\" func @f(%0: f32[2]) { store @p, %0 : f32[2] return }", "no parameter `p`"},
+    {"zir 2 module \"m\" param @p : f32[2] weight init ones "
+     "func @f(%0: f32[3, 2]) { %1 = bn %0, @p, @p, @p, @p : f32[3, 2] return %1 }",
+     "operand 3 is not a parameter of role running_mean"},
     {"zir 2 module \"m\" param @p : f32[3] bias init zeros func @f(%0: f32[2]) { store @p, %0 : "
      "f32[3] return }",
      "another shape"},
