@@ -180,6 +180,7 @@ static error measure(const shape *s, int64_t batch, int pass, const char *select
     for (size_t i = 0; i < state.nresult; i++)
         free(state.result[i]);
     free(state.result);
+    free(state.elements);
     th_code_free(&code);
     zn_module_free(m);
     zn_buf_free(&text);
