@@ -106,7 +106,7 @@ static int check_programs(const zn_rt_memory *mem, const zn_module_desc *m, zn_r
     for (uint64_t i = 0; i < m->nprogram && !code; i++)
         code = check_program(mem, &m->program[i], e);
     for (int i = 0; i < ZN_RT_PROGRAMS && !code; i++) {
-        const zn_program *p = zn_rt_program_of(m, i);
+        const zn_program *p = zn_rt_program_of(m, (zn_rt_which)i);
         uint64_t need = (uint64_t)m->input.batch * sizeof(float);
         if (!p || p->loss.size < need || (i == ZN_RT_EVAL && m->input.classes > 0 && p->correct.size < need))
             code = zn_rt_fail(e, ZN_RT_INTERNAL, "the module has no program for %s", i ? "evaluation" : "training");
