@@ -6,7 +6,7 @@
  * the tile changes the order of any sum. Weights are read as rows [k][outputs] where they lie (HWIO); (kw, c) is one
  * contiguous dimension of both input and weights, since the input has its halo in memory.
  *
- * The gradient by data is a convolution of dy with turned weights (taps reversed, channels exchanged); a stride s
+ * The gradient by data is a convolution of dy with transposed weights (taps reversed, channels exchanged); a stride s
  * makes it s * s convolutions, one for each phase of the position, each with the taps that meet it. */
 #include <string.h>
 
@@ -334,7 +334,7 @@ void zn_emit_conv(zn_emit *e) {
     zn_arena_free(&scratch);
 }
 
-/* ---- turned weights */
+/* ---- transposed weights */
 
 /* v[i][j] <-> v[j][i] for lanes x lanes elements, in log2(lanes) steps of shuffles. */
 static void transpose_square(zn_emit *e, zn_ll *v) {

@@ -209,7 +209,7 @@ static const zn_wino_form forms[] = {
     {1, {{&f23, {0, 1, 2}, 0, 0}}, 2, 1, 1, 4, 2, -1, 2},
     /* stride 2, y[u] = w[0] x[2u - 1] + w[1] x[2u] + w[2] x[2u + 1] */
     {2, {{&f42, {0, 2}, 0, 0}, {&f41, {1}, 1, 0}}, 4, 2, 1, 9, 8, -1, 4},
-    /* its gradient by data, of turned weights: dx[2u] = w[1] dy[u], dx[2u + 1] = w[0] dy[u] + w[2] dy[u + 1] */
+    /* its gradient by data, of transposed weights: dx[2u] = w[1] dy[u], dx[2u + 1] = w[0] dy[u] + w[2] dy[u + 1] */
     {2, {{&f42, {0, 2}, 0, 1}, {&f41, {1}, 0, 0}}, 4, 1, 2, 5, 4, 0, 8},
 };
 

@@ -1,4 +1,4 @@
-/* Winograd convolution for kernels of 3x3: forward, gradient by data (the same of turned weights) and gradient by
+/* Winograd convolution for kernels of 3x3: forward, gradient by data (the same of transposed weights) and gradient by
  * weights in the transformed domain. backend/wino_transform.c has the algorithms; here is where their numbers lie.
  *
  * For each position k of a tile: M[k] = V[k] U[k] of transformed inputs and weights, summed over channels; or

@@ -24,7 +24,7 @@ def main():
     step = plan[plan.index("program @train_step"):plan.index("program @eval_step")]
     for line in step.splitlines():
         b, p = BUFFER.match(line), PHASE.match(line)
-        if b and b[3].count(",") == 3 and b[4] != "turned weights":
+        if b and b[3].count(",") == 3 and b[4] != "transposed weights":
             buffers[b[1]] = (int(b[2]), b[4])
         if not p or not (p[5] or "").startswith(prefix):
             continue

@@ -252,7 +252,7 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
 
 /* ---- bytes ---- */
 
-/* The first byte that is no text, if any, is the only error then: nothing after it can be trusted. */
+/* The first byte that is not text, if any, is the only error then: nothing after it can be trusted. */
 static bool check_bytes(zn_parse *p) {
     zn_loc at = {{1, 1, 1}, 0};
     if (p->n > MAX_TEXT) {

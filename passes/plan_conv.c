@@ -26,7 +26,7 @@ static int plan_turn(zn_planner *p, const zn_group *g, zn_type turned) {
     int64_t outer = w->type.rank == 4 ? w->type.dim[0] * w->type.dim[1] : zn_pl_ceil_div(turned.dim[0], 16);
     zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_TURN, w->type.rank == 4 ? 1 : 16);
     zn_phase_plan ph = {.outer = outer, .grain = zn_pl_grain(zn_pl_count(w) * 4 / outer, ZN_PL_MIN_BYTES)};
-    int temp = zn_pl_temp(p, turned, "turned weights");
+    int temp = zn_pl_temp(p, turned, "transposed weights");
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, w);
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "turned", temp);
     zn_pl_add_phase(p, k, &ph);
