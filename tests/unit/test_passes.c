@@ -381,6 +381,7 @@ static void groups_have_no_cycles(void) {
     X(the_authors_bottlenecks)                                                                                         \
     X(weights_variant)                                                                                                 \
     X(the_papers_scale)                                                                                                \
-    X(kaiming_formulas) X(variance_starts) X(every_parameter_is_updated) X(simplify_twice_is_once)                     \
-        X(bias_and_relu_join_the_product) X(groups_have_no_cycles)
+    X(kaiming_formulas)                                                                                                \
+    X(variance_starts) X(every_parameter_is_updated) X(simplify_twice_is_once) X(bias_and_relu_join_the_product)       \
+        X(groups_have_no_cycles)
 ZN_UNIT_MAIN("passes", TESTS)
