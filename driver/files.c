@@ -67,6 +67,10 @@ bool zn_file_check(const char *path, const char *source, bool is_text, char **er
     const char *obstacle = zn_file_obstacle(path), *slash = strrchr(path, '/');
     if (is_text && (!strcmp(path, "-") || (obstacle && strcmp(obstacle, "a directory"))))
         return true;
+    if (!strcmp(path, "-")) {
+        *error = text("this result does not go to standard output: name a file (`./-` is one)");
+        return false;
+    }
     if (obstacle) {
         *error = text("cannot write `%s`: it is %s", path, obstacle);
         return false;

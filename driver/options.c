@@ -27,7 +27,7 @@ static const option table[] = {
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
     {"--emit", EMIT, F(emit), "KIND[=PATH]",
-     "ast, ir, init, grad, opt, plan, llvm, asm, obj, exe; PATH - is standard output"},
+     "ast, ir, init, grad, opt, plan, llvm, asm (PATH - is standard output), obj, exe"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
     {"--target", VALUE, F(target), "TRIPLE",
      "machine to make code for, as clang takes it (aarch64-linux-gnu); of another than this one: --emit=llvm, asm, "
@@ -178,7 +178,10 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
     case LEVEL:
         if (strlen(value) != 1 || value[0] < '0' || value[0] > '2')
             return usage(error, zn_arena_printf(&o->arena, "-O takes 0, 1 or 2 (the default), not `%s`", value));
+        if (o->level_given)
+            return usage(error, "-O is given twice");
         o->level = value[0] - '0';
+        o->level_given = true;
         return true;
     }
     return true;
@@ -194,7 +197,11 @@ static bool unknown(zn_options *o, const char *a, const char **error) {
     for (int i = 0; i < COUNT; i++)
         names[i] = table[i].name;
     char *word = zn_arena_strndup(&o->arena, a, strcspn(a, "="));
-    const char *near = zn_nearest_name(word, names, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        if (!strcmp(word, names[i]))
+            return usage(error,
+                         zn_arena_printf(&o->arena, "`%s` is given a value that it does not take: `%s`", word, a));
+    const char *near = word[1] == '-' ? zn_nearest_name(word, names, COUNT) : NULL;
     return usage(error, zn_arena_printf(&o->arena, "unknown option `%s`%s%s%s", word, near ? "; did you mean `" : "",
                                         near ? near : "", near ? "`?" : ""));
 }
@@ -250,6 +257,12 @@ static const char *contradiction(const zn_options *o) {
         return "--cache-dir and --no-cache have no use here: no kernel is taken from the cache";
     if (links && !o->out && !o->emit_path)
         return "where to? name the executable: -o OUT (or use `znetc run`)";
+    if (o->passes && o->level_given)
+        return "--passes runs these passes instead of a level's: -O has no use";
+    if (o->emit == ZN_EMIT_AST && (o->passes || o->level_given || o->target || o->march || o->conv || o->gemm))
+        return "--emit=ast prints the source's tree: options of passes and code have no use";
+    if ((o->verb == ZN_VERB_CHECK || (o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_PLAN)) && (o->target || o->march))
+        return "--target and --march have no use here: no code is made";
     if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_OPT))
         return "--no-loc is about printed IR: --emit=ir, init, grad or opt, or --print-after";
     if (o->emit == ZN_EMIT_OBJ && !o->out && !o->emit_path)
@@ -268,8 +281,7 @@ static const char *misspelled_verb(zn_options *o, const char *word) {
 
 bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) {
     o->level = 2;
-    o->march = "native";
-    o->conv = o->gemm = o->color = "auto";
+    o->color = "auto";
     o->diagnostics = "text";
     o->emit = ZN_EMIT_EXE;
     int i = 1;
@@ -304,7 +316,9 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
     const char *wrong = contradiction(o);
     if (wrong)
         return usage(error, wrong);
-    if (!o->cc)
-        o->cc = "cc";
+    o->cc = o->cc ? o->cc : "cc";
+    o->march = o->march ? o->march : "native";
+    o->conv = o->conv ? o->conv : "auto";
+    o->gemm = o->gemm ? o->gemm : "auto";
     return true;
 }

@@ -30,7 +30,7 @@ typedef struct zn_options {
     zn_verb verb;
     const char *file, *out, *emit_path;
     zn_emit_kind emit;
-    bool emit_given;
+    bool emit_given, level_given;
     int level;
     const char *target, *march, *conv, *gemm, *color, *diagnostics, *cc;
     const char *passes, *print_after;

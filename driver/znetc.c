@@ -495,9 +495,10 @@ static int lists(const zn_options *o) {
         zn_list_passes(&b);
     else
         zn_list_ops(o->list_ops_markdown, &b);
-    fputs(zn_buf_str(&b), stdout);
+    char *error = NULL;
+    bool ok = zn_file_write("-", zn_buf_str(&b), b.n, true, &error);
     zn_buf_free(&b);
-    return fflush(stdout) ? 3 : 0;
+    return ok ? 0 : fail(3, error);
 }
 
 /* Where the result goes, before any work is done for it. */
@@ -545,6 +546,7 @@ static void stop(int signal) {
 
 static void handle_signals(void) {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error of writing as any other */
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action = {.sa_handler = stop}, old;
         sigemptyset(&action.sa_mask);

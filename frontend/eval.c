@@ -2,6 +2,7 @@
  *
  * Integers have 64 bits and never wrap; floats are doubles and never become infinite or NaN. A bad value has been
  * reported and spreads silently. */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -540,6 +541,9 @@ static bool fits_f32(zn_sema *s, const zn_expr *e, const char *what, double x, d
         zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s; a 32-bit float is at most 3.4e38", what, text);
     else if (f == 0 && x != 0)
         zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s, which is 0 as a 32-bit float", what, text);
+    else if (x != 0 && fabsf(f) < FLT_MIN)
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at,
+                      "`%s` is %s, which training takes for 0: 32-bit floats below 1.2e-38 are flushed", what, text);
     else if (open_max && (double)f >= max)
         zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s, which is %s as a 32-bit float; it must be less", what, text,
                       end);

@@ -12,6 +12,7 @@
 
 #include <fenv.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 static int train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_report *report,
@@ -23,6 +24,7 @@ static int train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_op
         return code;
     fegetenv(&environment);
     zn_math_flush_denormals(); /* as in every other thread */
+    signal(SIGXFSZ, SIG_IGN);  /* a limit of file sizes is an error of writing as any other */
     zn_rt_interrupt_install(&saved);
     code = zn_rt_train(m, late, o, report, e);
     zn_rt_interrupt_restore(&saved);

@@ -20,6 +20,7 @@ tab=$(printf '\t')
 # shellcheck disable=SC2086 # lists of files
 {
     grep -n "$tab" $text | complain "a tab"
+    grep -nE '^(<<<<<<<|>>>>>>>)( |$)|^=======$' $text | complain "a merge that was not finished"
     grep -n ' $' $text | complain "space at the end of a line"
     grep -nE '.{121,}' $(echo "$code" | grep -v '\.def$' | grep -v '^tests/') | complain "more than 120 characters"
     grep -nwE '(sprintf|vsprintf|strcpy|strcat|strncpy|strtok|gets|rand|srand|atoi|atol|atof) *\(' $code |

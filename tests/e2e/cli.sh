@@ -55,6 +55,10 @@ expect "a key twice" 2 "gives .train.lr. twice" "$znetc" check net.znet --set tr
 expect "run -o" 2 "has no use" "$znetc" run net.znet -o out
 expect "run --emit" 2 "stands alone" "$znetc" run net.znet --emit=ir
 expect "check --cc" 2 "about linking" "$znetc" check net.znet --cc=gcc
+expect "two levels" 2 "given twice" "$znetc" net.znet -O1 -O2 --emit=ir
+expect "a level beside --passes" 2 "has no use" "$znetc" net.znet -O1 --passes=init --emit=ir
+expect "a processor without code" 2 "no code is made" "$znetc" net.znet --march=x86-64-v3 --emit=ir
+expect "a value for a flag" 2 "a value that it does not take" "$znetc" --list-passes=all
 expect "-O3" 2 "takes 0, 1 or 2" "$znetc" check net.znet -O3
 expect "-Werror is not promised" 2 "unknown option" "$znetc" check net.znet -Werror
 expect "check: what the columns are" 0 "^layer .*kernel .*output .*parameters .*FLOPs/image .*MB/batch .*init" "$znetc" check net.znet

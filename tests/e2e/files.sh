@@ -27,6 +27,14 @@ expect "--emit=ir of the source" 3 "is the source" "$znetc" net.znet --emit=ir=n
 cmp -s net.znet ../net.znet || fail "the source was overwritten"
 expect "--emit=ir of a directory" 3 "it is a directory" "$znetc" net.znet --emit=ir=directory
 
+expect "-o - is no place for a program" 3 "does not go to standard output" "$znetc" net.znet -o -
+expect "nor for an object" 3 "does not go to standard output" "$znetc" net.znet --emit=obj=-
+
+# ---- limits and full devices are errors of writing
+expect "a list to a full device" 3 "No space left" sh -c '"$0" --list-ops >/dev/full' "$znetc"
+expect "a limit of file sizes" 3 "File too large" sh -c 'ulimit -f 1; exec "$0" net.znet --emit=obj=limited' "$znetc"
+nothing_left "a limit of file sizes"
+
 # ---- text goes into what stands there
 "$znetc" net.znet --emit=ir >right.zir
 "$znetc" net.znet --emit=ir=/dev/stdout | cmp -s - right.zir || fail "--emit=ir=/dev/stdout"
@@ -99,6 +107,20 @@ done
 nothing_left "runs"
 expect "--data without a use" 2 "makes its data itself" "$znetc" run net.znet -- --data nowhere
 expect "--epochs 1 says the ways that work" 2 "--steps N, or compile with another schedule" "$znetc" run net.znet -- --epochs 1
+
+# ---- files of data that have no end, or none that fits
+sed 's/source *= noise(.*/source = bytes("images", "labels", "images", "labels", 10, 9, 3)/' net.znet >bytes.znet
+head -c 27000 /dev/zero >images && head -c 100 /dev/zero >labels
+expect "bytes" 0 "" "$znetc" run bytes.znet -- --steps 1
+cp images images.kept && truncate -s 8T images
+expect "a sparse file" 3 "images: has .* bytes; at most" "$znetc" run bytes.znet -- --steps 1
+rm images && ln -s /dev/zero images
+expect "a device" 3 "images: is a device" "$znetc" run bytes.znet -- --steps 1
+mv images.kept images && truncate -s 1T labels
+expect "a sparse file of labels" 3 "labels: has .* bytes; at most 100" "$znetc" run bytes.znet -- --steps 1
+sed -i 's/"images"/"images.gz"/g' bytes.znet
+head -c 100 /dev/zero >labels && gzip -nc images >whole.gz && head -c $(($(wc -c <whole.gz) - 9)) whole.gz >images.gz
+expect "compressed bytes that are cut" 3 "images.gz: ends inside" "$znetc" run bytes.znet -- --steps 1
 
 # ---- little memory
 case $(ldd "$znetc") in
