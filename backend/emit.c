@@ -414,7 +414,7 @@ int zn_binding_temp(const zn_emit *e, const char *name, int nth) {
 zn_ll zn_row_ptr(zn_emit *e, int binding, zn_ll n, zn_ll h) {
     const zn_binding *b = &e->k->bindings.at[binding];
     zn_ll at = zn_mul(e, n, zn_layout_image(&b->type, &b->layout));
-    if (b->type.rank == 4)
+    if (b->type.rank >= 3)
         at = zn_add(e, at, zn_mul(e, h, zn_layout_row(&b->type, &b->layout)));
     return zn_at(e, e->base[binding], zn_addk(e, at, zn_layout_first(&b->type, &b->layout)));
 }

@@ -108,7 +108,7 @@ void zn_if_end(zn_emit *e, zn_if *s);
 /* ---- bindings */
 int zn_binding_of(const zn_emit *e, zn_binding_kind kind, const zn_value *v); /* -1 if none */
 int zn_binding_temp(const zn_emit *e, const char *name, int nth);
-/* Address of row (n, h) of a value in its layout; rank 2: h is ignored. */
+/* Address of row (n, h) of a value in its layout; rank 3: one position in a row; rank 2: h is ignored. */
 zn_ll zn_row_ptr(zn_emit *e, int binding, zn_ll n, zn_ll h);
 
 /* ---- elementwise values of the kernel's group: backend/expr.c */
@@ -147,6 +147,21 @@ void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard);
 /* ---- tiles of the register-blocked kernels */
 /* Largest useful rows for this many vectors of outputs, given the registers. */
 int zn_tile_rows(const zn_emit *e, int vecs);
+
+/* ---- sums and maxima over rows: backend/reduce.c. Element j of a row is in virtual lane j mod 16, whatever the vector
+ * width; part[q] is the vector of lanes q * lanes and so on. */
+enum { ZN_ROW_LANES = 16 };
+int zn_row_parts(const zn_emit *e);
+void zn_fill_lanes(zn_emit *e, zn_ll *part, float x);
+/* part[q] = f(vector of the row, part[q], n valid lanes, ctx), from the first 16 elements of the row at x to the last.
+ */
+typedef zn_ll zn_row_fn(zn_emit *e, zn_ll x, zn_ll acc, int n, void *ctx);
+void zn_over_row(zn_emit *e, zn_ll x, int64_t count, zn_ll *part, zn_row_fn *f, void *ctx);
+/* Lane i with lane i + 8, then 4, 2, 1; a scalar. */
+typedef zn_ll zn_join_fn(zn_emit *e, zn_ll a, zn_ll b);
+zn_ll zn_join_lanes(zn_emit *e, const zn_ll *part, zn_join_fn *f);
+zn_ll zn_lane(zn_emit *e, zn_ll v, int i);     /* element i of a vector as a scalar */
+zn_ll zn_valid_lanes(const zn_emit *e, int n); /* a condition: the first n lanes */
 
 /* The families: one function per emit name in ir/kernels.def; zn_emit_none is for kernels of the runtime. */
 typedef void zn_emit_fn(zn_emit *e);

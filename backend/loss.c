@@ -1,83 +1,29 @@
 /* The loss and what is counted at the end of the network. One unit is one sample.
  *
- * Sums over classes are kept in 16 virtual lanes, class j in lane j mod 16, whatever the vector width, and joined in a
- * fixed tree (lane i with lane i + 8, then 4, 2, 1). */
+ * Sums over classes are in the 16 virtual lanes of backend/reduce.c. */
 #include <math.h>
 
 #include "backend/emit.h"
-#include "support/ice.h"
-
-enum { VIRTUAL = 16 };
 
 typedef struct classes {
     int64_t k;
     zn_ll x; /* the sample's logits */
 } classes;
 
-static int part_count(const zn_emit *e) {
-    return e->lanes >= VIRTUAL ? 1 : VIRTUAL / e->lanes;
-}
-
-/* Element i of a vector as a scalar. */
-static zn_ll lane(zn_emit *e, zn_ll v, int i) {
-    return LLVMBuildExtractElement(e->b, v, zn_i32(e, (uint32_t)i), "");
-}
-
-/* part[q] holds virtual lanes q * lanes ... */
-static zn_ll join_lanes(zn_emit *e, const zn_ll *part) {
-    zn_ll t[VIRTUAL];
-    int width = e->lanes >= VIRTUAL ? VIRTUAL : e->lanes;
-    for (int i = 0; i < VIRTUAL; i++)
-        t[i] = lane(e, part[i / width], i % width);
-    for (int h = VIRTUAL / 2; h >= 1; h /= 2)
-        for (int i = 0; i < h; i++)
-            t[i] = zn_fadd(e, t[i], t[i + h]);
-    return t[0];
-}
-
-/* Goes over the classes in blocks of 16 virtual lanes; term() turns logits into what is summed or compared. */
-typedef zn_ll class_fn(zn_emit *e, zn_ll x, zn_ll sum, int lanes, void *ctx);
-static void over_classes(zn_emit *e, const classes *c, zn_ll *part, class_fn *f, void *ctx) {
-    int parts = part_count(e), width = VIRTUAL / parts;
-    int64_t whole = c->k / VIRTUAL * VIRTUAL;
-    if (whole) {
-        zn_loop l;
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), VIRTUAL, parts, part);
-        for (int q = 0; q < parts; q++)
-            part[q] = f(e, zn_load(e, zn_at(e, c->x, zn_addk(e, l.i, q * width)), width), l.v[q], width, ctx);
-        zn_loop_end(e, &l, part);
-        for (int q = 0; q < parts; q++)
-            part[q] = l.v[q];
-    }
-    for (int q = 0; q < parts; q++) {
-        int64_t left = c->k - whole - (int64_t)q * width;
-        int n = (int)(left < width ? left : width);
-        if (n > 0)
-            part[q] = f(e, zn_load(e, zn_atk(e, c->x, whole + q * width), n), part[q], n, ctx);
-    }
-}
-
-static zn_ll valid(zn_emit *e, int n) {
-    zn_ll m[64];
-    for (int i = 0; i < e->lanes; i++)
-        m[i] = LLVMConstInt(e->i1, i < n, 0);
-    return LLVMConstVector(m, (unsigned)e->lanes);
-}
-
 static zn_ll max_term(zn_emit *e, zn_ll x, zn_ll max, int lanes, void *ctx) {
     (void)ctx;
-    zn_ll larger = LLVMBuildAnd(e->b, zn_fcmp(e, LLVMRealOGT, x, max), valid(e, lanes), "");
+    zn_ll larger = LLVMBuildAnd(e->b, zn_fcmp(e, LLVMRealOGT, x, max), zn_valid_lanes(e, lanes), "");
     return zn_select(e, larger, x, max);
 }
 
 static zn_ll exp_term(zn_emit *e, zn_ll x, zn_ll sum, int lanes, void *ctx) {
     zn_ll y = zn_exp(e, zn_fsub(e, x, *(zn_ll *)ctx));
-    return zn_fadd(e, sum, zn_select(e, valid(e, lanes), y, zn_vconst(e, 0)));
+    return zn_fadd(e, sum, zn_select(e, zn_valid_lanes(e, lanes), y, zn_vconst(e, 0)));
 }
 
 static zn_ll distance_term(zn_emit *e, zn_ll x, zn_ll sum, int lanes, void *ctx) {
     zn_ll y = zn_fsub(e, *(zn_ll *)ctx, x);
-    return zn_fadd(e, sum, zn_select(e, valid(e, lanes), y, zn_vconst(e, 0)));
+    return zn_fadd(e, sum, zn_select(e, zn_valid_lanes(e, lanes), y, zn_vconst(e, 0)));
 }
 
 typedef struct softmax {
@@ -85,23 +31,21 @@ typedef struct softmax {
 } softmax;
 
 static softmax softmax_of(zn_emit *e, const classes *c) {
-    zn_ll part[VIRTUAL];
-    int parts = part_count(e), width = VIRTUAL / parts;
+    zn_ll part[ZN_ROW_LANES];
+    int parts = zn_row_parts(e), width = ZN_ROW_LANES / parts;
     softmax s;
-    for (int q = 0; q < parts; q++)
-        part[q] = zn_vconst(e, -INFINITY);
-    over_classes(e, c, part, max_term, NULL);
+    zn_fill_lanes(e, part, -INFINITY);
+    zn_over_row(e, c->x, c->k, part, max_term, NULL);
     s.max = LLVMConstReal(e->f32, (double)-INFINITY);
     for (int q = 0; q < parts; q++)
         for (int i = 0; i < width; i++) {
-            zn_ll x = lane(e, part[q], i);
+            zn_ll x = zn_lane(e, part[q], i);
             s.max = zn_select(e, zn_fcmp(e, LLVMRealOGT, x, s.max), x, s.max);
         }
     zn_ll max = zn_splat(e, s.max);
-    for (int q = 0; q < parts; q++)
-        part[q] = zn_vconst(e, 0);
-    over_classes(e, c, part, exp_term, &max);
-    s.sum = join_lanes(e, part);
+    zn_fill_lanes(e, part, 0);
+    zn_over_row(e, c->x, c->k, part, exp_term, &max);
+    s.sum = zn_join_lanes(e, part, zn_fadd);
     return s;
 }
 
@@ -130,13 +74,12 @@ void zn_emit_cross_entropy(zn_emit *e) {
     zn_ll lse = zn_fadd(e, zn_log(e, s.sum), s.max);
     zn_ll loss = zn_fsub(e, lse, zn_load1(e, zn_at(e, c.x, label_of(e, l.i))));
     if (smoothing != 0) {
-        zn_ll part[VIRTUAL], from = zn_splat(e, lse);
-        for (int q = 0; q < part_count(e); q++)
-            part[q] = zn_vconst(e, 0);
-        over_classes(e, &c, part, distance_term, &from);
+        zn_ll part[ZN_ROW_LANES], from = zn_splat(e, lse);
+        zn_fill_lanes(e, part, 0);
+        zn_over_row(e, c.x, c.k, part, distance_term, &from);
         zn_ll keep = LLVMConstReal(e->f32, (double)(float)(1 - smoothing)),
               share = LLVMConstReal(e->f32, (double)(float)(smoothing / (double)c.k));
-        loss = zn_fadd(e, zn_fmul(e, loss, keep), zn_fmul(e, join_lanes(e, part), share));
+        loss = zn_fadd(e, zn_fmul(e, loss, keep), zn_fmul(e, zn_join_lanes(e, part, zn_fadd), share));
     }
     zn_store1(e, zn_at(e, e->base[out], l.i), loss);
     zn_loop_end(e, &l, NULL);

@@ -321,6 +321,38 @@ static bool infer_slice_channels(zn_module *m, const zn_value *v, zn_type *out, 
     return true;
 }
 
+/* reduce_sum, reduce_max */
+static bool infer_reduce(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    *out = *in(v, 0);
+    if (out->dtype != ZN_F32 || out->rank < 2)
+        return fail(d, v, "needs f32 with channels");
+    out->dim[out->rank - 1] = 1;
+    return true;
+}
+
+static bool infer_reduce_max_grad(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    *out = *in(v, 1);
+    if (out->dtype != ZN_F32 || out->rank < 2)
+        return fail(d, v, "needs f32 with channels");
+    zn_type dy = *out;
+    dy.dim[dy.rank - 1] = 1;
+    if (!zn_type_equal(&dy, in(v, 0)))
+        return fail(d, v, "dy and x do not fit");
+    return true;
+}
+
+static bool infer_broadcast(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t c = zn_attr_of(v, BROADCAST, channels)->i;
+    *out = *in(v, 0);
+    if (out->dtype != ZN_F32 || out->rank < 2 || zn_type_channels(out) != 1 || c < 1)
+        return fail(d, v, "cannot make %lld channels of one", (long long)c);
+    out->dim[out->rank - 1] = c;
+    return true;
+}
+
 static bool infer_subsample(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     const zn_attr *s = zn_attr_of(v, SUBSAMPLE, stride);

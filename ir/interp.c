@@ -548,20 +548,67 @@ static void eval_bn_grad_x(const eval_ctx *e) {
     }
 }
 
+/* ---- sums and maxima over channels: 16 lanes, channel j in lane j mod 16, joined i with i + 8, 4, 2, 1 */
+
+typedef float lane_fn(float a, float b);
+static float plus(float a, float b) {
+    return a + b;
+}
+static float larger(float a, float b) {
+    return b > a || isnan(b) ? b : a;
+}
+static float join_lanes(const float lane[16], lane_fn *f) {
+    float t[16];
+    memcpy(t, lane, sizeof t);
+    for (int h = 8; h >= 1; h /= 2)
+        for (int i = 0; i < h; i++)
+            t[i] = f(t[i], t[i + h]);
+    return t[0];
+}
+static float lanes(const float lane[16]) {
+    return join_lanes(lane, plus);
+}
+
+static void reduce(const eval_ctx *e, float start, lane_fn *f) {
+    int64_t k = zn_type_channels(type_of(e, 0));
+    EACH(i) {
+        float lane[16];
+        for (int j = 0; j < 16; j++)
+            lane[j] = start;
+        for (int64_t j = 0; j < k; j++)
+            lane[j % 16] = f(lane[j % 16], src(e, 0)[i * k + j]);
+        e->out[i] = join_lanes(lane, f);
+    }
+}
+static void eval_reduce_sum(const eval_ctx *e) {
+    reduce(e, 0, plus);
+}
+static void eval_reduce_max(const eval_ctx *e) {
+    reduce(e, -INFINITY, larger);
+}
+
+static void eval_reduce_max_grad(const eval_ctx *e) {
+    int64_t k = zn_type_channels(&e->v->type), rows = zn_type_count(&e->v->type) / k;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = src(e, 1) + r * k;
+        int64_t best = 0;
+        for (int64_t j = 1; j < k; j++)
+            if (x[j] > x[best] || (isnan(x[j]) && !isnan(x[best])))
+                best = j;
+        for (int64_t j = 0; j < k; j++)
+            e->out[r * k + j] = j == best ? src(e, 0)[r] : 0;
+    }
+}
+
+static void eval_broadcast(const eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i / c_];
+}
+
 /* ---- loss */
 
 typedef struct softmax {
     float max, sum;
 } softmax;
-
-static float lanes(const float lane[16]) {
-    float t[16];
-    memcpy(t, lane, sizeof t);
-    for (int h = 8; h >= 1; h /= 2)
-        for (int i = 0; i < h; i++)
-            t[i] += t[i + h];
-    return t[0];
-}
 
 static softmax softmax_of(const float *x, int64_t k) {
     softmax s = {.max = -INFINITY};

@@ -140,7 +140,9 @@ int64_t zn_layout_row(const zn_type *t, const zn_layout *l) {
 }
 
 int64_t zn_layout_image(const zn_type *t, const zn_layout *l) {
-    return t->rank == 4 ? (l->top + t->dim[1] + l->bottom) * zn_layout_row(t, l) : zn_type_channels(t);
+    return t->rank == 4   ? (l->top + t->dim[1] + l->bottom) * zn_layout_row(t, l)
+           : t->rank == 3 ? t->dim[1] * zn_type_channels(t)
+                          : zn_type_channels(t);
 }
 
 int64_t zn_layout_first(const zn_type *t, const zn_layout *l) {

@@ -148,8 +148,8 @@ void zn_plan_print(const zn_plan *p, zn_buf *out);
 /* Bytes of scratch memory of a Hadamard transform over c channels: 0 where it is done in registers. */
 int64_t zn_hadamard_scratch(int64_t c);
 
-/* Floats: from the start of a buffer to element (0, 0, 0, 0); between images; between rows. Rank 2: rows of channels.
- */
+/* Floats: from the start of a buffer to element (0, 0, 0, 0); between images; between rows. Rank 2: rows of channels;
+ * rank 3: one position in a row. */
 int64_t zn_layout_first(const zn_type *t, const zn_layout *l);
 int64_t zn_layout_image(const zn_type *t, const zn_layout *l);
 int64_t zn_layout_row(const zn_type *t, const zn_layout *l);

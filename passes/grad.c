@@ -302,6 +302,25 @@ static void grad_mul_const(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], times(c, v, dy, zn_attr_of(v, MUL_CONST, value)->f));
 }
 
+static zn_value *broadcast_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t channels) {
+    zn_value *g = add_op(c, v, ZN_OP_BROADCAST, 1, &x);
+    zn_attr_of(g, BROADCAST, channels)->i = channels;
+    return typed(c, g);
+}
+
+static void grad_reduce_sum(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0];
+    accumulate(c, x, broadcast_of(c, v, dy, zn_type_channels(&x->type)));
+}
+
+static void grad_reduce_max(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_REDUCE_MAX_GRAD, 2, OPERANDS(dy, v->operand[0])));
+}
+
+static void grad_broadcast(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_REDUCE_SUM, 1, &dy));
+}
+
 static zn_value *row_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t index) {
     zn_value *r = add_op(c, v, ZN_OP_ROW, 1, &x);
     zn_attr_of(r, ROW, index)->i = index;
