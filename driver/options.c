@@ -51,7 +51,7 @@ static const option table[] = {
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
     {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
-    {"--diagnostics", CHOICE, F(diagnostics), "text|json", "form of messages"},
+    {"--diagnostics", CHOICE, F(diagnostics), "text|json", "form of messages about the source (of the command line and files: always text)"},
     {"--cc", VALUE, F(cc), "PATH", "C compiler driver that links the executable (default: cc)"},
     {"--save-temps", FLAG, F(save_temps), NULL, "keep the objects beside the executable"},
     {"-###", FLAG, F(dry), NULL, "print the link command, do not run it"},
