@@ -169,7 +169,7 @@ static void map_images(zn_emit *e, zn_ll first, zn_ll last) {
     const zn_type *t = &e->k->group->anchor->type;
     row_shape s = {
         .width = t->rank == 4 ? t->dim[2] : 1, .c = zn_type_channels(t), .line = !zn_group_has_channels(e->k->group)};
-    int64_t height = t->rank == 4 ? t->dim[1] : 1;
+    int64_t height = t->rank >= 3 ? t->dim[1] : 1;
     range r = {first, last, zn_i64(e, 0), zn_i64(e, height), zn_i64(e, 0), zn_i64(e, s.width)};
     if (s.line || s.c <= CHUNK * (int64_t)e->lanes || !cheap_invariants(e->k->group)) {
         map_chunks(e, &r, &s);

@@ -135,7 +135,7 @@ static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_
     int temp = zn_binding_temp(e, "partial", nth);
     const zn_type *p = &e->k->bindings.at[temp].type;
     sums s = {.r = r, .first = first, .dy = -1};
-    s.s = (sum_shape){images, t->rank == 4 ? t->dim[1] : 1, t->rank == 4 ? t->dim[2] : 1, zn_type_channels(t)};
+    s.s = (sum_shape){images, t->rank >= 3 ? t->dim[1] : 1, t->rank == 4 ? t->dim[2] : 1, zn_type_channels(t)};
     bool grad = r->op == ZN_OP_BN_GRAD_SUMS;
     s.x = memory_of(e, r->operand[grad ? 1 : 0]);
     s.dy = grad ? memory_of(e, r->operand[0]) : -1;

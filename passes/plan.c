@@ -136,6 +136,8 @@ static bool check_program(const zn_func *f, const zn_type **image, zn_diags *d) 
     if (!f->args.n || f->args.n > 2 || f->args.at[0]->type.dtype != ZN_F32 || !f->args.at[0]->type.rank ||
         (f->args.n == 2 && f->args.at[1]->type.dtype != ZN_I32))
         wrong = "takes other arguments than an image and labels";
+    else if (f->args.at[0]->type.rank != 2 && f->args.at[0]->type.rank != 4)
+        wrong = "takes an image that is neither [batch, height, width, channels] nor [batch, features]";
     else if (*image && !zn_type_equal(*image, &f->args.at[0]->type))
         wrong = "takes another image than the programs before it";
     for (size_t i = 0; i < f->results.n && !wrong; i++) {
