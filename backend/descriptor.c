@@ -2,6 +2,7 @@
 #include "backend/descriptor.h"
 
 #include <llvm-c/Target.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "backend/emit.h"
@@ -37,10 +38,61 @@ static k f64(desc *d, double x) {
 static k null(desc *d) {
     return LLVMConstNull(d->ptr);
 }
-static k record(desc *d, k *v, size_t n) {
-    return LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0);
+/* Where the fields of a struct of the ABI lie: what is made for it must lie there too. */
+typedef struct shape {
+    const char *name;
+    size_t size, n;
+    const size_t *at;
+} shape;
+#define AT(type, field) offsetof(type, field)
+#define SHAPE(type, ...)                                                                                               \
+    static const size_t type##_at[] = {__VA_ARGS__};                                                                   \
+    static const shape type##_shape = {#type, sizeof(type), sizeof type##_at / sizeof *type##_at, type##_at};
+SHAPE(zn_ref, AT(zn_ref, space), AT(zn_ref, offset), AT(zn_ref, size))
+SHAPE(zn_output, AT(zn_output, buf), AT(zn_output, line), AT(zn_output, op), AT(zn_output, first),
+      AT(zn_output, images), AT(zn_output, image_pitch), AT(zn_output, rows), AT(zn_output, pitch), AT(zn_output, row))
+SHAPE(zn_phase, AT(zn_phase, kernel), AT(zn_phase, name), AT(zn_phase, outer), AT(zn_phase, grain),
+      AT(zn_phase, scratch), AT(zn_phase, flops), AT(zn_phase, nbuf), AT(zn_phase, buf), AT(zn_phase, noutput),
+      AT(zn_phase, output), AT(zn_phase, nlines), AT(zn_phase, lines), AT(zn_phase, extra))
+SHAPE(zn_kept, AT(zn_kept, name), AT(zn_kept, at), AT(zn_kept, rank), AT(zn_kept, dim), AT(zn_kept, first),
+      AT(zn_kept, image_pitch), AT(zn_kept, pitch))
+SHAPE(zn_program, AT(zn_program, name), AT(zn_program, nphase), AT(zn_program, phase), AT(zn_program, nforward),
+      AT(zn_program, loss), AT(zn_program, correct), AT(zn_program, arena_size), AT(zn_program, scratch_size),
+      AT(zn_program, nkept), AT(zn_program, kept))
+SHAPE(zn_tensor_desc, AT(zn_tensor_desc, name), AT(zn_tensor_desc, role), AT(zn_tensor_desc, rank),
+      AT(zn_tensor_desc, dim), AT(zn_tensor_desc, offset), AT(zn_tensor_desc, formula), AT(zn_tensor_desc, a),
+      AT(zn_tensor_desc, spanning), AT(zn_tensor_desc, in_file), AT(zn_tensor_desc, trained), AT(zn_tensor_desc, line))
+SHAPE(zn_source_option, AT(zn_source_option, name), AT(zn_source_option, text), AT(zn_source_option, number))
+SHAPE(zn_data_desc, AT(zn_data_desc, source), AT(zn_data_desc, noption), AT(zn_data_desc, option),
+      AT(zn_data_desc, normalize), AT(zn_data_desc, nchannels), AT(zn_data_desc, mean), AT(zn_data_desc, deviation),
+      AT(zn_data_desc, crop), AT(zn_data_desc, flip))
+SHAPE(zn_input_desc, AT(zn_input_desc, batch), AT(zn_input_desc, height), AT(zn_input_desc, width),
+      AT(zn_input_desc, channels), AT(zn_input_desc, classes), AT(zn_input_desc, rank), AT(zn_input_desc, image),
+      AT(zn_input_desc, first), AT(zn_input_desc, image_pitch), AT(zn_input_desc, pitch), AT(zn_input_desc, labels),
+      AT(zn_input_desc, size))
+SHAPE(zn_train_desc, AT(zn_train_desc, lr_kind), AT(zn_train_desc, lr), AT(zn_train_desc, warmup),
+      AT(zn_train_desc, end), AT(zn_train_desc, factor), AT(zn_train_desc, nat), AT(zn_train_desc, at),
+      AT(zn_train_desc, batch), AT(zn_train_desc, epochs), AT(zn_train_desc, seed), AT(zn_train_desc, beta1),
+      AT(zn_train_desc, beta2))
+SHAPE(zn_module_desc, AT(zn_module_desc, abi_version), AT(zn_module_desc, name), AT(zn_module_desc, source_path),
+      AT(zn_module_desc, source), AT(zn_module_desc, source_len), AT(zn_module_desc, source_sha256),
+      AT(zn_module_desc, overrides), AT(zn_module_desc, versions), AT(zn_module_desc, init), AT(zn_module_desc, conv),
+      AT(zn_module_desc, gemm), AT(zn_module_desc, cpu), AT(zn_module_desc, features), AT(zn_module_desc, ntensor),
+      AT(zn_module_desc, tensor), AT(zn_module_desc, param_size), AT(zn_module_desc, input), AT(zn_module_desc, data),
+      AT(zn_module_desc, train), AT(zn_module_desc, nprogram), AT(zn_module_desc, program),
+      AT(zn_module_desc, blas_version), AT(zn_module_desc, blas_start))
+
+static k record(desc *d, const shape *s, k *v, size_t n) {
+    k made = LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0);
+    LLVMTargetDataRef layout = LLVMGetModuleDataLayout(d->mod);
+    bool right = n == s->n && LLVMABISizeOfType(layout, LLVMTypeOf(made)) == s->size;
+    for (size_t i = 0; i < n && right; i++)
+        right = LLVMOffsetOfElement(layout, LLVMTypeOf(made), (unsigned)i) == s->at[i];
+    if (!right)
+        ZN_ICE("descriptor: what is made for %s is not what the ABI has", s->name);
+    return made;
 }
-#define RECORD(d, ...) record(d, (k[]){__VA_ARGS__}, sizeof((k[]){__VA_ARGS__}) / sizeof(k))
+#define RECORD(d, type, ...) record(d, &type##_shape, (k[]){__VA_ARGS__}, sizeof((k[]){__VA_ARGS__}) / sizeof(k))
 
 static k global(desc *d, k init) {
     k g = LLVMAddGlobal(d->mod, LLVMTypeOf(init), "d");
@@ -88,12 +140,13 @@ static k function(desc *d, const char *name) {
 static k ref(desc *d, const zn_buffer *b) {
     static const uint64_t space[] = {
         [ZN_PLACE_PARAM] = ZN_SPACE_PARAM, [ZN_PLACE_ARENA] = ZN_SPACE_ARENA, [ZN_PLACE_BATCH] = ZN_SPACE_BATCH};
-    return RECORD(d, u64(d, space[b->place]), u64(d, (uint64_t)b->offset), u64(d, (uint64_t)b->size));
+    return RECORD(d, zn_ref, u64(d, space[b->place]), u64(d, (uint64_t)b->offset), u64(d, (uint64_t)b->size));
 }
 
 /* Of what the program does not have: size 0. */
 static k ref_of(desc *d, const zn_program_plan *prog, int buffer) {
-    return buffer < 0 ? RECORD(d, u64(d, ZN_SPACE_ARENA), u64(d, 0), u64(d, 0)) : ref(d, &prog->buffers.at[buffer]);
+    return buffer < 0 ? RECORD(d, zn_ref, u64(d, ZN_SPACE_ARENA), u64(d, 0), u64(d, 0))
+                      : ref(d, &prog->buffers.at[buffer]);
 }
 
 static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, size_t i) {
@@ -105,7 +158,7 @@ static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, s
     for (size_t j = 0; j < ph->group->values.n; j++) /* the value of this group that lies there */
         if (ph->kernel->group->values.at[j] == b->value)
             line = ph->group->values.at[j]->span.line;
-    return RECORD(d, u32(d, (uint32_t)i), u32(d, line), text(d, buf->what),
+    return RECORD(d, zn_output, u32(d, (uint32_t)i), u32(d, line), text(d, buf->what),
                   u64(d, (uint64_t)zn_layout_first(&b->type, &buf->layout)),
                   u64(d, image ? (uint64_t)b->type.dim[0] : 1),
                   u64(d, image ? (uint64_t)zn_layout_image(&b->type, &buf->layout) : 0),
@@ -146,7 +199,7 @@ static k phase(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph) {
     if (ph->kernel->family != ZN_KERNEL_OPENBLAS)
         zn_kernel_symbol(ph->kernel, symbol);
     k kernel = d->without && d->without[ph->index] ? null(d) : function(d, symbol);
-    return RECORD(d, kernel, text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
+    return RECORD(d, zn_phase, kernel, text(d, ph->kernel->name), i64(d, ph->outer), i64(d, ph->grain),
                   u64(d, (uint64_t)ph->scratch), u64(d, (uint64_t)ph->flops), u64(d, n), array(d, refs, n),
                   u64(d, nout), array(d, outputs, nout), u64(d, nlines), array(d, lines, nlines),
                   ints(d, ph->extra.at, ph->extra.n));
@@ -163,7 +216,7 @@ static k kept(desc *d, const zn_program_plan *prog) {
     k *v = zn_new_n((zn_arena *)&d->plan->arena, k, prog->kept.n + 1);
     for (size_t i = 0; i < prog->kept.n; i++) {
         const zn_buffer *b = &prog->buffers.at[prog->kept.at[i].buffer];
-        v[i] = RECORD(d, text(d, b->what), ref(d, b), u64(d, (uint64_t)b->type.rank), dims(d, &b->type),
+        v[i] = RECORD(d, zn_kept, text(d, b->what), ref(d, b), u64(d, (uint64_t)b->type.rank), dims(d, &b->type),
                       u64(d, (uint64_t)zn_layout_first(&b->type, &b->layout)),
                       u64(d, (uint64_t)zn_layout_image(&b->type, &b->layout)),
                       u64(d, (uint64_t)zn_layout_row(&b->type, &b->layout)));
@@ -176,9 +229,10 @@ static k program(desc *d, const zn_program_plan *prog) {
     k *phases = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
     for (size_t i = 0; i < n; i++)
         phases[i] = phase(d, prog, &prog->phases.at[i]);
-    return RECORD(d, text(d, prog->func->name), u64(d, n), array(d, phases, n), u64(d, (uint64_t)prog->nforward),
-                  ref_of(d, prog, prog->loss), ref_of(d, prog, prog->correct), u64(d, (uint64_t)prog->arena_size),
-                  u64(d, (uint64_t)prog->scratch_size), u64(d, prog->kept.n), kept(d, prog));
+    return RECORD(d, zn_program, text(d, prog->func->name), u64(d, n), array(d, phases, n),
+                  u64(d, (uint64_t)prog->nforward), ref_of(d, prog, prog->loss), ref_of(d, prog, prog->correct),
+                  u64(d, (uint64_t)prog->arena_size), u64(d, (uint64_t)prog->scratch_size), u64(d, prog->kept.n),
+                  kept(d, prog));
 }
 
 static k programs(desc *d) {
@@ -196,10 +250,10 @@ static k tensors(desc *d, size_t *n) {
     k *v = zn_new_n((zn_arena *)&d->plan->arena, k, *n + 1);
     size_t i = 0;
     for (const zn_param *p = d->plan->m->params; p; p = p->next, i++)
-        v[i] = RECORD(d, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank), dims(d, &p->type),
-                      u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind), f32(d, p->init.a),
-                      u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)), u64(d, zn_role_trained(p->role)),
-                      u64(d, p->span.line));
+        v[i] = RECORD(d, zn_tensor_desc, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank),
+                      dims(d, &p->type), u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind),
+                      f32(d, p->init.a), u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)),
+                      u64(d, zn_role_trained(p->role)), u64(d, p->span.line));
     return array(d, v, *n);
 }
 
@@ -213,11 +267,11 @@ static k input(desc *d) {
             if (v->op == ZN_OP_CROSS_ENTROPY)
                 logits = &v->operand[0]->type;
     int64_t h = image ? t->dim[1] : 1, w = image ? t->dim[2] : 1, c = image ? t->dim[3] : t->dim[1];
-    return RECORD(d, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits ? logits->dim[1] : 0),
-                  u64(d, image ? 3 : 1), u64(d, 0), u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
-                  u64(d, (uint64_t)zn_layout_image(t, &p->image_layout)),
-                  u64(d, (uint64_t)zn_layout_row(t, &p->image_layout)), u64(d, (uint64_t)p->label_offset),
-                  u64(d, (uint64_t)p->batch_size));
+    return RECORD(
+        d, zn_input_desc, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits ? logits->dim[1] : 0),
+        u64(d, image ? 3 : 1), u64(d, 0), u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
+        u64(d, (uint64_t)zn_layout_image(t, &p->image_layout)), u64(d, (uint64_t)zn_layout_row(t, &p->image_layout)),
+        u64(d, (uint64_t)p->label_offset), u64(d, (uint64_t)p->batch_size));
 }
 
 /* The position of s in a list, or `otherwise`. */
@@ -245,7 +299,8 @@ static k source_options(desc *d, const char *source, size_t *n) {
         bool is_text = a->kind == ZN_A_PATH || a->kind == ZN_A_WORD;
         ZN_ASSERT(is_text || a->kind == ZN_A_INT || a->kind == ZN_A_BOOL);
         int64_t number = is_text ? 0 : a->kind == ZN_A_BOOL ? zn_option_bool(m, arg) : zn_option_int(m, arg);
-        v[i] = RECORD(d, text(d, a->name), is_text ? text(d, zn_option_str(m, arg)) : null(d), i64(d, number));
+        v[i] = RECORD(d, zn_source_option, text(d, a->name), is_text ? text(d, zn_option_str(m, arg)) : null(d),
+                      i64(d, number));
     }
     *n = sig.n;
     return array(d, v, sig.n);
@@ -260,9 +315,10 @@ static k data(desc *d) {
     uint64_t normalize =
         WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
     _Static_assert(ZN_NORMALIZE_PER_CHANNEL == 1 && ZN_NORMALIZE_GIVEN == 2, "order of the words above");
-    return RECORD(d, text(d, source), u64(d, noption), options, u64(d, normalize), u64(d, mean ? mean->n : 0),
-                  mean ? doubles(d, mean->v, mean->n) : null(d), dev ? doubles(d, dev->v, dev->n) : null(d),
-                  i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CROP_pad)), u64(d, zn_conf_bool(m, "data.flip", false)));
+    return RECORD(d, zn_data_desc, text(d, source), u64(d, noption), options, u64(d, normalize),
+                  u64(d, mean ? mean->n : 0), mean ? doubles(d, mean->v, mean->n) : null(d),
+                  dev ? doubles(d, dev->v, dev->n) : null(d), i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CROP_pad)),
+                  u64(d, zn_conf_bool(m, "data.flip", false)));
 }
 
 static k train(desc *d) {
@@ -270,7 +326,7 @@ static k train(desc *d) {
     const zn_conf *at = zn_conf_get(m, "train.lr.at");
     uint64_t kind = WORD(zn_conf_str(m, "train.lr.kind", "constant"), ZN_LR_CONSTANT, "constant", "step", "cosine");
     _Static_assert(ZN_LR_CONSTANT == 0 && ZN_LR_STEP == 1 && ZN_LR_COSINE == 2, "order of the words above");
-    return RECORD(d, u64(d, kind), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_lr)),
+    return RECORD(d, zn_train_desc, u64(d, kind), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_lr)),
                   f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_warmup)),
                   f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_COSINE_end)),
                   f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_STEP_factor)), u64(d, at ? at->n : 0),
@@ -293,17 +349,13 @@ void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *pl
     k list = tensors(&d, &n);
     k blas_version = plan->uses_openblas ? function(&d, "zn_rt_blas_version") : null(&d),
       blas_start = plan->uses_openblas ? function(&d, "zn_rt_blas_start") : null(&d);
-    k v = RECORD(&d, u64(&d, ZN_ABI_VERSION), text(&d, m->name), text(&d, info->source_path),
+    k v = RECORD(&d, zn_module_desc, u64(&d, ZN_ABI_VERSION), text(&d, m->name), text(&d, info->source_path),
                  text_n(&d, info->source, info->source_len), u64(&d, info->source_len), text(&d, info->source_sha256),
                  text(&d, info->overrides), text(&d, info->versions), text(&d, zn_conf_str(m, "init.text", "zero")),
                  text(&d, zn_conf_str(m, "select.conv", "auto")), text(&d, zn_conf_str(m, "select.gemm", "auto")),
                  text(&d, info->target.cpu), text(&d, info->target.needs), u64(&d, n), list,
                  u64(&d, (uint64_t)plan->param_size), input(&d), data(&d), train(&d), u64(&d, plan->programs.n),
                  programs(&d), blas_version, blas_start);
-    LLVMTargetDataRef layout = LLVMGetModuleDataLayout(mod);
-    if (LLVMABISizeOfType(layout, LLVMTypeOf(v)) != sizeof(zn_module_desc))
-        ZN_ICE("descriptor: %llu bytes made, the ABI has %zu", LLVMABISizeOfType(layout, LLVMTypeOf(v)),
-               sizeof(zn_module_desc));
     k g = LLVMAddGlobal(mod, LLVMTypeOf(v), ZN_MODULE_SYMBOL);
     LLVMSetInitializer(g, v);
     LLVMSetGlobalConstant(g, 1);
