@@ -3,9 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 cd "$tmp" || exit 2
 cp "$source/tests/e2e/digest.znet" net.znet
-mkdir work sub && cd work || exit 2
+mkdir place sub && cd place || exit 2
 cp ../net.znet .
-hidden() { find "$tmp/work" -name '.*' ! -name . | grep -c .; }
+hidden() { find "$tmp/place" -name '.*' ! -name . | grep -c .; }
 nothing_left() { equal "$1: nothing is left behind" 0 "$(hidden)"; }
 
 # ---- results go into regular files alone
@@ -17,7 +17,7 @@ for flag in "-o" "--emit=obj -o"; do
         expect "$flag of a FIFO" 3 "it is a FIFO" "$znetc" net.znet $flag fifo
         expect "$flag of a directory" 3 "it is a directory" "$znetc" net.znet $flag directory
         expect "$flag of the source" 3 "is the source" "$znetc" net.znet $flag net.znet
-        expect "$flag of the source by another name" 3 "is the source" "$znetc" net.znet $flag ../work/net.znet
+        expect "$flag of the source by another name" 3 "is the source" "$znetc" net.znet $flag ../place/net.znet
         expect "$flag in no directory" 3 "nosuch/x" "$znetc" net.znet $flag nosuch/x
     }
 done
