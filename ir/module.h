@@ -86,7 +86,7 @@ struct zn_value {
     zn_span span;
     int group; /* kernel it was fused into, by pass fuse; -1 before */
     bool keep; /* lies in memory until the end of the function, so that a program can hand it out */
-    int id;    /* number in text; valid after zn_func_number */
+    int id;    /* place in the function, from 0; valid after zn_func_number */
     zn_value *prev, *next;
     void *note; /* scratch of the pass that runs */
 };
