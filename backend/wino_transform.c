@@ -1,10 +1,13 @@
 /* The transforms of Winograd convolution (see backend/wino_transform.h).
  *
- * Lavin and Gray, arXiv 1509.09308: F(m, r) computes m outputs of r taps by m + r - 1 products. F(4, 3) has the points
- * 0,
- * +-5/8, +-3/2 and infinity, whose products are exact in f32 and which halve the error of 0, +-1, +-2; F(2, 3) has 0,
- * +-1 and infinity, F(4, 2) 0, +-1, 2 and infinity. F(4, 1) is four products. In two directions one is nested in the
- * other: first down, then across. */
+ * Lavin and Gray, arXiv 1509.09308: F(m, r) computes m outputs of r taps by m + r - 1 products. F(4, 3) and
+ * F(2, 5) have the points 0, +-5/8, +-3/2 and infinity, whose products are exact in f32 and which halve the error of 0,
+ * +-1, +-2; F(3, 3) has 0, +-5/8, 3/2 and infinity, F(2, 3) 0, +-1 and infinity, F(4, 2) 0, +-1, 2 and infinity. F(4,
+ * 1) is four products. In two directions one is nested in the other: first down, then across.
+ *
+ * With points p_k, M the product of all (x - p_k) and N_k the derivative of M at p_k: row k of B^T has the coefficients
+ * of M / (x - p_k), the last row those of M; row k of G is p_k^j / N_k, of A^T p_k^i. F(3, 3) has the rows of G that
+ * F(4, 3) has, and what they differ by in B^T. */
 #include "backend/wino_transform.h"
 
 #include "support/ice.h"
@@ -83,6 +86,94 @@ static void f43_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, i
     o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
     o[os] = zn_fadd(e, b, d);
     o[2 * os] = zn_fadd(e, kfma(e, P2, a, u[5 * us]), kmul(e, Q2, c));
+}
+
+/* ---- F(2, 5): the same points, hence the same transform of the input */
+
+static void f25_output(zn_emit *e, const zn_ll *m, int ms, zn_ll *o, int os) {
+    zn_ll a = zn_fadd(e, m[ms], m[2 * ms]), b = zn_fsub(e, m[ms], m[2 * ms]);
+    zn_ll c = zn_fadd(e, m[3 * ms], m[4 * ms]), d = zn_fsub(e, m[3 * ms], m[4 * ms]);
+    o[0] = zn_fadd(e, zn_fadd(e, m[0], a), c);
+    o[os] = kfma(e, Q1, d, kfma(e, P1, b, m[5 * ms]));
+}
+
+static void f25_gradient(zn_emit *e, const zn_ll *y, int ys, zn_ll *o, int os) {
+    o[0] = y[0];
+    o[os] = kfma(e, P1, y[ys], y[0]);
+    o[2 * os] = kfma(e, -P1, y[ys], y[0]);
+    o[3 * os] = kfma(e, Q1, y[ys], y[0]);
+    o[4 * os] = kfma(e, -Q1, y[ys], y[0]);
+    o[5 * os] = y[ys];
+}
+
+static void f25_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
+    zn_ll t = kmul(e, norm_p(), kfma(e, P2, kfma(e, P2, g[4 * gs], g[2 * gs]), g[0]));
+    zn_ll u = kmul(e, P1 * norm_p(), kfma(e, P2, g[3 * gs], g[gs]));
+    zn_ll w = kmul(e, norm_q(), kfma(e, Q2, kfma(e, Q2, g[4 * gs], g[2 * gs]), g[0]));
+    zn_ll z = kmul(e, Q1 * norm_q(), kfma(e, Q2, g[3 * gs], g[gs]));
+    o[0] = kmul(e, norm_0(), g[0]);
+    o[os] = zn_fadd(e, t, u);
+    o[2 * os] = zn_fsub(e, t, u);
+    o[3 * os] = zn_fadd(e, w, z);
+    o[4 * os] = zn_fsub(e, w, z);
+    o[5 * os] = g[4 * gs];
+}
+
+static void f25_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
+    zn_ll a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
+    zn_ll b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us]));
+    zn_ll c = kmul(e, norm_q(), zn_fadd(e, u[3 * us], u[4 * us]));
+    zn_ll d = kmul(e, Q1 * norm_q(), zn_fsub(e, u[3 * us], u[4 * us]));
+    o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
+    o[os] = zn_fadd(e, b, d);
+    o[2 * os] = kfma(e, P2, a, kmul(e, Q2, c));
+    o[3 * os] = kfma(e, P2, b, kmul(e, Q2, d));
+    o[4 * os] = kfma(e, P2 * P2, a, kfma(e, Q2 * Q2, c, u[5 * us]));
+}
+
+/* ---- F(3, 3): points 0, +-P, Q, infinity */
+
+static void f33_input(zn_emit *e, const zn_ll *d, int ds, zn_ll *o, int os) {
+    zn_ll t = kfma(e, -Q1, d[2 * ds], d[3 * ds]), u = kmul(e, P1, kfma(e, -Q1, d[ds], d[2 * ds]));
+    zn_ll w = kfma(e, -P2, d[ds], d[3 * ds]);
+    o[0] = kmul(e, Q1, kfma(e, -P2, kfma(e, -Q1, d[0], d[ds]), t));
+    o[os] = kmul(e, P1 + Q1, zn_fadd(e, t, u));
+    o[2 * os] = kmul(e, Q1 - P1, zn_fsub(e, t, u));
+    o[3 * os] = kmul(e, 2 * Q1, w);
+    o[4 * os] = kfma(e, -Q1, w, kfma(e, -P2, d[2 * ds], d[4 * ds]));
+}
+
+static void f33_output(zn_emit *e, const zn_ll *m, int ms, zn_ll *o, int os) {
+    zn_ll a = zn_fadd(e, m[ms], m[2 * ms]), b = zn_fsub(e, m[ms], m[2 * ms]);
+    o[0] = zn_fadd(e, zn_fadd(e, m[0], a), m[3 * ms]);
+    o[os] = kfma(e, Q1, m[3 * ms], kmul(e, P1, b));
+    o[2 * os] = kfma(e, Q2, m[3 * ms], kfma(e, P2, a, m[4 * ms]));
+}
+
+static void f33_gradient(zn_emit *e, const zn_ll *y, int ys, zn_ll *o, int os) {
+    zn_ll t = kfma(e, P2, y[2 * ys], y[0]), u = kmul(e, P1, y[ys]);
+    o[0] = y[0];
+    o[os] = zn_fadd(e, t, u);
+    o[2 * os] = zn_fsub(e, t, u);
+    o[3 * os] = kfma(e, Q1, y[ys], kfma(e, Q2, y[2 * ys], y[0]));
+    o[4 * os] = y[2 * ys];
+}
+
+static void f33_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
+    zn_ll t = kmul(e, norm_p(), kfma(e, P2, g[2 * gs], g[0])), u = kmul(e, P1 * norm_p(), g[gs]);
+    o[0] = kmul(e, norm_0(), g[0]);
+    o[os] = zn_fadd(e, t, u);
+    o[2 * os] = zn_fsub(e, t, u);
+    o[3 * os] = kmul(e, norm_q(), kfma(e, Q1, g[gs], kfma(e, Q2, g[2 * gs], g[0])));
+    o[4 * os] = g[2 * gs];
+}
+
+static void f33_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
+    zn_ll a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
+    zn_ll b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us])), c = kmul(e, norm_q(), u[3 * us]);
+    o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
+    o[os] = kfma(e, Q1, c, b);
+    o[2 * os] = zn_fadd(e, kfma(e, P2, a, u[4 * us]), kmul(e, Q2, c));
 }
 
 /* ---- F(2, 3): points 0, +-1, infinity */
@@ -185,13 +276,15 @@ typedef struct algorithm {
 } algorithm;
 
 static const algorithm f43 = {6, 6, 4, 3, f43_input, f43_output, f43_gradient, f43_weights, f43_weights_gradient};
+static const algorithm f25 = {6, 6, 2, 5, f43_input, f25_output, f25_gradient, f25_weights, f25_weights_gradient};
+static const algorithm f33 = {5, 5, 3, 3, f33_input, f33_output, f33_gradient, f33_weights, f33_weights_gradient};
 static const algorithm f23 = {4, 4, 2, 3, f23_input, f23_output, f23_gradient, f23_weights, f23_weights_gradient};
 static const algorithm f42 = {5, 5, 4, 2, f42_input, f42_output, f42_gradient, f42_weights, f42_weights_gradient};
 static const algorithm f41 = {4, 1, 4, 1, four, four, four, one, one};
 
 typedef struct phase {
     const algorithm *by;
-    int tap[3];
+    int tap[ZN_WINO_TAPS];
     int input;  /* first row of the tile that it reads; others follow every input_every rows */
     int output; /* first row of the tile that it computes; others follow every output_every rows */
 } phase;
@@ -201,20 +294,24 @@ struct zn_wino_form {
     phase phase[2];
     int tile; /* outputs of a phase in each direction */
     int input_every, output_every, extent;
-    int64_t input_step, input_origin, output_step;
+    int64_t input_ratio, input_origin, output_ratio;
 };
 
-static const zn_wino_form forms[] = {
-    {1, {{&f43, {0, 1, 2}, 0, 0}}, 4, 1, 1, 6, 4, -1, 4},
-    {1, {{&f23, {0, 1, 2}, 0, 0}}, 2, 1, 1, 4, 2, -1, 2},
-    /* stride 2, y[u] = w[0] x[2u - 1] + w[1] x[2u] + w[2] x[2u + 1] */
-    {2, {{&f42, {0, 2}, 0, 0}, {&f41, {1}, 1, 0}}, 4, 2, 1, 9, 8, -1, 4},
-    /* its gradient by data, of transposed weights: dx[2u] = w[1] dy[u], dx[2u + 1] = w[0] dy[u] + w[2] dy[u + 1] */
-    {2, {{&f42, {0, 2}, 0, 1}, {&f41, {1}, 0, 0}}, 4, 1, 2, 5, 4, 0, 8},
-};
+static const zn_wino_form f4x4 = {1, {{&f43, {0, 1, 2}, 0, 0}}, 4, 1, 1, 6, 1, -1, 1};
+static const zn_wino_form f3x3 = {1, {{&f33, {0, 1, 2}, 0, 0}}, 3, 1, 1, 5, 1, -1, 1};
+static const zn_wino_form f2x2 = {1, {{&f23, {0, 1, 2}, 0, 0}}, 2, 1, 1, 4, 1, -1, 1};
+static const zn_wino_form five = {1, {{&f25, {0, 1, 2, 3, 4}, 0, 0}}, 2, 1, 1, 6, 1, -2, 1};
+/* stride 2, y[u] = w[0] x[2u - 1] + w[1] x[2u] + w[2] x[2u + 1] */
+static const zn_wino_form polyphase = {2, {{&f42, {0, 2}, 0, 0}, {&f41, {1}, 1, 0}}, 4, 2, 1, 9, 2, -1, 1};
+/* its gradient by data, of transposed weights: dx[2u] = w[1] dy[u], dx[2u + 1] = w[0] dy[u] + w[2] dy[u + 1] */
+static const zn_wino_form polyphase_by_data = {2, {{&f42, {0, 2}, 0, 1}, {&f41, {1}, 0, 0}}, 4, 1, 2, 5, 1, 0, 2};
 
 const zn_wino_form *zn_wino_form_of(const zn_winograd *w) {
-    const zn_wino_form *f = &forms[w->stride == 2 ? 2 + w->by_data : w->tile == 4 ? 0 : 1];
+    const zn_wino_form *f = w->stride == 2 ? w->by_data ? &polyphase_by_data : &polyphase
+                            : w->taps == 5 ? &five
+                            : w->tile == 4 ? &f4x4
+                            : w->tile == 3 ? &f3x3
+                                           : &f2x2;
     int positions = 0, weights = 0;
     for (int i = 0; i < f->n; i++) {
         positions += f->phase[i].by->positions;
@@ -224,8 +321,8 @@ const zn_wino_form *zn_wino_form_of(const zn_winograd *w) {
     return f;
 }
 
-int64_t zn_wino_input_step(const zn_wino_form *f) {
-    return f->input_step;
+int64_t zn_wino_input_ratio(const zn_wino_form *f) {
+    return f->input_ratio;
 }
 int64_t zn_wino_input_origin(const zn_wino_form *f) {
     return f->input_origin;
@@ -233,8 +330,8 @@ int64_t zn_wino_input_origin(const zn_wino_form *f) {
 int zn_wino_input_extent(const zn_wino_form *f) {
     return f->extent;
 }
-int64_t zn_wino_output_step(const zn_wino_form *f) {
-    return f->output_step;
+int64_t zn_wino_output_ratio(const zn_wino_form *f) {
+    return f->output_ratio;
 }
 
 /* Places of phases (a, b): positions and transformed weights are numbered pair by pair, positions of one weight next to
@@ -287,7 +384,7 @@ void zn_wino_positions(zn_emit *e, const zn_wino_form *f, zn_ll u, zn_ll *first,
 
 /* ---- two directions */
 
-enum { EXTENT = ZN_WINO_EXTENT, TILE = ZN_WINO_TILE };
+enum { EXTENT = ZN_WINO_EXTENT, TILE = ZN_WINO_TILE, TAPS = ZN_WINO_TAPS };
 
 /* t[rows][EXTENT] down, into all positions of the pair. */
 static void finish(zn_emit *e, const pair *p, transform_1d *f, const zn_ll *t, zn_wino_write *write, void *ctx) {
@@ -390,14 +487,14 @@ void zn_wino_weights(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_w
     for (int a = 0; a < f->n; a++)
         for (int b = 0; b < f->n; b++) {
             pair p = pair_of(f, a, b);
-            zn_ll t[EXTENT * 3], g[3], v[EXTENT];
+            zn_ll t[EXTENT * TAPS], g[TAPS], v[EXTENT];
             for (int j = 0; j < p.b->by->taps; j++) {
                 for (int i = 0; i < p.a->by->taps; i++)
                     g[i] = read(ctx, e, p.a->tap[i], p.b->tap[j]);
-                p.a->by->taps_in(e, g, 1, t + j, 3);
+                p.a->by->taps_in(e, g, 1, t + j, TAPS);
             }
             for (int i = 0; i < p.a->by->weights; i++) {
-                p.b->by->taps_in(e, t + 3 * i, 1, v, 1);
+                p.b->by->taps_in(e, t + TAPS * i, 1, v, 1);
                 for (int j = 0; j < p.b->by->weights; j++)
                     write(ctx, e, weight(&p, i, j), 0, v[j]);
             }
@@ -408,7 +505,7 @@ void zn_wino_weights_gradient(zn_emit *e, const zn_wino_form *f, zn_wino_read *r
     for (int a = 0; a < f->n; a++)
         for (int b = 0; b < f->n; b++) {
             pair p = pair_of(f, a, b);
-            zn_ll t[3 * EXTENT], u[EXTENT], g[3];
+            zn_ll t[TAPS * EXTENT], u[EXTENT], g[TAPS];
             for (int j = 0; j < p.b->by->weights; j++) {
                 for (int i = 0; i < p.a->by->weights; i++)
                     u[i] = read(ctx, e, weight(&p, i, j), 0);

@@ -10,19 +10,20 @@
 
 #include "backend/emit.h"
 
-enum { ZN_WINO_EXTENT = 6, ZN_WINO_TILE = 4 }; /* largest number of positions, and of outputs, in one direction */
+/* Largest number of positions, of outputs and of taps in one direction. */
+enum { ZN_WINO_EXTENT = 6, ZN_WINO_TILE = 4, ZN_WINO_TAPS = 5 };
 
 typedef struct zn_wino_form zn_wino_form;
 
 /* The form of a convolution or one of its gradients. */
 const zn_wino_form *zn_wino_form_of(const zn_winograd *w);
 
-/* Rows from tile to tile, and the first row that the first tile reads (0, or -1: the padding). */
-int64_t zn_wino_input_step(const zn_wino_form *f);
-int64_t zn_wino_input_origin(const zn_wino_form *f);
-/* Rows of a tile of inputs; rows from tile to tile of outputs. */
+/* Rows of inputs, and of outputs, for each row of y (or dy): where a tile starts in them. */
+int64_t zn_wino_input_ratio(const zn_wino_form *f);
+int64_t zn_wino_output_ratio(const zn_wino_form *f);
+/* Rows of a tile of inputs, and the first of them from where the tile starts (0, or negative: the padding). */
 int zn_wino_input_extent(const zn_wino_form *f);
-int64_t zn_wino_output_step(const zn_wino_form *f);
+int64_t zn_wino_input_origin(const zn_wino_form *f);
 
 /* Positions that share transformed weight u: the first, and how many follow each other. */
 void zn_wino_positions(zn_emit *e, const zn_wino_form *f, zn_ll u, zn_ll *first, zn_ll *count);

@@ -99,31 +99,6 @@ const char *zn_conv_algorithm(const zn_value *v) {
                                         : NULL;
 }
 
-zn_winograd zn_winograd_of(const zn_value *v) {
-    const zn_type *y = v->op == ZN_OP_CONV ? &v->type : &v->operand[v->op == ZN_OP_CONV_GRAD_W]->type;
-    const int64_t *stride = v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, stride)->v
-                            : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, stride)->v
-                                                         : zn_attr_of(v, CONV_GRAD_W, stride)->v;
-    zn_winograd w = {.stride = stride[0], .by_data = v->op == ZN_OP_CONV_GRAD_X, .tile = 4};
-    if (w.stride == 1 && (y->dim[1] % 4 || y->dim[2] % 4))
-        w.tile = 2;
-    w.positions = w.stride == 2 ? 81 : w.tile == 4 ? 36 : 16;
-    w.weights = w.tile == 4 ? 36 : 16;
-    w.images = y->dim[0];
-    w.across = y->dim[2] / w.tile;
-    w.tiles = y->dim[1] / w.tile * w.across;
-    return w;
-}
-
-/* The transformed weights are then the larger part, and would not stay in a cache. */
-bool zn_winograd_weight_major(const zn_winograd *w, int64_t c, int64_t o) {
-    return c % 64 == 0 && o % 64 == 0 && 2 * w->images * w->tiles <= (c > o ? c : o);
-}
-
-int64_t zn_winograd_pitch(int64_t floats) {
-    return floats + 16;
-}
-
 int64_t zn_hadamard_scratch(int64_t c) {
     int64_t p = 1;
     while (p < c)

@@ -59,18 +59,24 @@ const char *zn_conv_algorithm(const zn_value *v);
 
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
-/* The Winograd algorithm of a convolution or one of its gradients, by shape: F(4x4, 3x3), F(2x2, 3x3) where maps are no
- * multiples of four, for stride 2 the polyphase form of F(4x4, 2x2). */
+/* The Winograd algorithm of a convolution or one of its gradients, by shape (ir/winograd.c). A tile is tile x tile
+ * positions of y (or dy); tiles start every `tile` rows, but the last one so that it ends with the map: where tiles do
+ * not divide a map, the last two overlap. */
 typedef struct zn_winograd {
-    int64_t stride;
+    int64_t stride, taps; /* of the kernel, in one direction */
     bool by_data;
-    int64_t tile;                  /* rows and columns of y (or dy) in a tile */
-    int64_t positions, weights;    /* products of a tile; transformed weights: some serve several positions */
-    int64_t images, across, tiles; /* tiles in a row and in all of an image of y */
+    int64_t tile;                /* rows and columns of y (or dy) in a tile; 0: no algorithm fits */
+    int64_t positions, weights;  /* products of a tile; transformed weights: some serve several positions */
+    int64_t images, rows, cols;  /* of y */
+    int64_t down, across, tiles; /* tiles in a column, in a row and in all of an image of y */
 } zn_winograd;
 zn_winograd zn_winograd_of(const zn_value *v);
+/* Time of direct computation over that of the algorithm, by the cost model; 0 where none fits. */
+double zn_winograd_gain(const zn_value *v);
 /* Whether transformed inputs of all tiles are kept and the weights transformed panel by panel, not the other way. */
 bool zn_winograd_weight_major(const zn_winograd *w, int64_t c, int64_t o);
+/* Channels as they are counted in transformed memory: whole vectors of the widest processor. */
+int64_t zn_winograd_channels(int64_t c);
 /* Floats from position to position in panels of so many: not a multiple of a page, which would make lines collide. */
 int64_t zn_winograd_pitch(int64_t floats);
 

@@ -56,7 +56,7 @@ static int plan_wino_input(zn_planner *p, const zn_group *g, const zn_winograd *
     ph.grain = zn_pl_grain(TRANSFORM_TILES * w->positions * c * 4, ZN_PL_MIN_BYTES);
     k->block = block;
     bind_loads(p, k, &ph, g);
-    int64_t dim[2] = {w->positions, zn_winograd_pitch(padded * c)};
+    int64_t dim[2] = {w->positions, zn_winograd_pitch(padded * zn_winograd_channels(c))};
     int temp = zn_pl_temp(p, zn_type_make(ZN_F32, 2, dim), "tiles, transformed");
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "tiles", temp);
     zn_pl_add_phase(p, k, &ph);
@@ -95,7 +95,8 @@ static void plan_winograd(zn_planner *p, const zn_group *g, int turned, int64_t 
     }
     zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_WINO_WEIGHTS, 1);
     zn_phase_plan ph = {.outer = c, .grain = zn_pl_grain(o * 9 * 4, ZN_PL_MIN_BYTES / 8)};
-    int u = zn_pl_temp(p, zn_pl_partial_type(1, w.weights, zn_winograd_pitch(c * o)), "transformed weights");
+    int64_t each = zn_winograd_pitch(c * zn_winograd_channels(o));
+    int u = zn_pl_temp(p, zn_pl_partial_type(1, w.weights, each), "transformed weights");
     if (turned < 0)
         zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
     else
@@ -107,6 +108,7 @@ static void plan_winograd(zn_planner *p, const zn_group *g, int turned, int64_t 
                                     .weights = "transformed",
                                     .weights_buffer = u,
                                     .flops = flops,
+                                    .rows = o > 16 ? 8 : 16,
                                     .block = w.stride == 2        ? 16
                                              : c * o >= 256 * 256 ? 64
                                                                   : 32});
@@ -142,9 +144,10 @@ enum { GRAD_W_ROWS = 96 };
 /* Positions of an image, and weights, from which partial sums are kept in memory, a shard a task. */
 enum { SMALL_MAP = 64, SMALL_WEIGHTS = 16384 };
 
-/* Largest block of input channels that divides them. */
+/* Input channels in a block: about 128, in even parts of whole vectors. */
 static int64_t wino_channels(int64_t c) {
-    return c % 128 == 0 ? 128 : c % 64 == 0 ? 64 : c % 32 == 0 ? 32 : 16;
+    int64_t vectors = zn_winograd_channels(c) / 16, blocks = zn_pl_ceil_div(vectors, 9);
+    return zn_pl_ceil_div(vectors, blocks) * 16;
 }
 
 /* V and Z of all tiles; then dU and dw of one block of weights after the other. */
@@ -181,17 +184,20 @@ static void plan_wino_grad_w(zn_planner *p, const zn_group *g) {
         return;
     }
     zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_WINO_GRAD_W, channels);
-    zn_phase_plan ph = {.outer = shards * (c / channels), .flops = flops, .grain = 1};
-    k->block = w.stride == 2 || c * o < 32 * 32 ? 16 : 32;
-    ph.scratch = 4 * w.positions * (zn_winograd_pitch(k->block * channels) + zn_winograd_pitch(k->block * o));
+    zn_phase_plan ph = {.outer = shards * zn_pl_ceil_div(c, channels), .flops = flops, .grain = 1};
+    k->block =
+        zn_pl_even_block(zn_pl_ceil_div(w.images, shards) * w.tiles, w.stride == 2 || c * o < 32 * 32 ? 16 : 32, 1);
+    ph.scratch = 4 * w.positions *
+                 (zn_winograd_pitch(k->block * channels) + zn_winograd_pitch(k->block * zn_winograd_channels(o)));
     bind_loads(p, k, &ph, g);
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
-    int partial =
-        zn_pl_temp(p, zn_pl_partial_type(shards, w.weights, zn_winograd_pitch(c * o)), "partial weights, transformed");
+    int64_t each = zn_winograd_pitch(zn_winograd_channels(c) * zn_winograd_channels(o));
+    int partial = zn_pl_temp(p, zn_pl_partial_type(shards, w.weights, each), "partial weights, transformed");
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     zn_pl_add_phase(p, k, &ph);
     k = zn_pl_kernel(p, g, ZN_KERNEL_WINO_JOIN, 16);
-    ph = (zn_phase_plan){.outer = c / 16, .grain = zn_pl_grain(16 * o * w.weights * shards * 4, ZN_PL_MIN_BYTES)};
+    ph = (zn_phase_plan){.outer = zn_pl_ceil_div(c, 16),
+                         .grain = zn_pl_grain(16 * o * w.weights * shards * 4, ZN_PL_MIN_BYTES)};
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_IN, "partial", partial);
     zn_pl_bind_group(p, k, &ph, g, true);
     zn_pl_add_phase(p, k, &ph);

@@ -123,7 +123,8 @@ static const char *key_of(zn_planner *p, const zn_kernel_plan *k, const char *ta
     }
     if (k->family == ZN_KERNEL_WINO_WEIGHTS) {
         zn_winograd w = zn_winograd_of(k->group->anchor);
-        zn_buf_printf(&b, "|stride %lld, tiles of %lld", (long long)w.stride, (long long)w.tile);
+        zn_buf_printf(&b, "|stride %lld, tiles of %lld, %lld taps", (long long)w.stride, (long long)w.tile,
+                      (long long)w.taps);
     }
     if (k->reduce)
         zn_buf_printf(&b, "|of %lld values",
@@ -211,18 +212,41 @@ static void plan_join_of_sum(zn_planner *p, const zn_group *g, const zn_value *r
     zn_pl_add_phase(p, k, &ph);
 }
 
+/* Tiles in a block of Winograd: at most `most`, so that the blocks of a unit are even and full register tiles. */
+int64_t zn_pl_even_block(int64_t tiles, int64_t most, int64_t rows) {
+    int64_t each = zn_pl_ceil_div(tiles, zn_pl_ceil_div(tiles, most));
+    return zn_pl_ceil_div(each, rows) * rows;
+}
+
+/* Images of a Winograd convolution in one unit, in steps of `step`: from one block of tiles on, as many as leave
+ * register tiles least empty, within an eighth of the batch. */
+static int64_t unit_of_tiles(const zn_pl_image_job *job, int64_t tiles, int64_t batch, int64_t step) {
+    int64_t least = zn_pl_ceil_div(zn_pl_ceil_div(job->block, tiles), step) * step, best = 0;
+    double best_waste = 0;
+    for (int64_t unit = least; unit == least || (unit < least + 16 * step && 8 * unit <= batch); unit += step) {
+        int64_t n = unit * tiles, block = zn_pl_even_block(n, job->block, job->rows), rest = n % block;
+        int64_t done = n - rest + zn_pl_ceil_div(rest, job->rows) * job->rows;
+        double waste = (double)done / (double)n;
+        if (!best || waste < best_waste - 0.01) {
+            best = unit;
+            best_waste = waste;
+        }
+    }
+    return best;
+}
+
 /* Images in one unit: whole shards of the channel sums on the way; enough tiles for a block. */
 static int64_t unit_of_images(const zn_pl_image_job *job, const zn_value *anchor, int64_t shards, const zn_type *t) {
     int64_t batch = t->dim[0], unit = 1, each = zn_type_count(t) / batch;
     if (job->block)
-        unit = zn_pl_ceil_div(job->block, zn_winograd_of(anchor).tiles);
+        unit = unit_of_tiles(job, zn_winograd_of(anchor).tiles, batch, shards ? batch / shards : 1);
     else if (job->flops &&
              t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
         unit = zn_pl_ceil_div(64, t->dim[1] * t->dim[2]);
     else if (!shards && t->rank == 2 && each < 4096)
         unit = zn_pl_ceil_div(4096, each);
     if (shards)
-        unit = job->block ? zn_pl_ceil_div(unit, batch / shards) * (batch / shards) : batch / shards;
+        unit = job->block ? unit : batch / shards;
     return unit < batch ? unit : batch;
 }
 
@@ -237,11 +261,12 @@ void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job) 
     int64_t unit = unit_of_images(job, g->anchor, shards, t);
     zn_kernel_plan *k = zn_pl_kernel(p, g, job->family, unit);
     zn_phase_plan ph = {.outer = zn_pl_ceil_div(batch, unit), .flops = job->flops * batch};
-    k->block = job->block;
     if (job->block) {
+        k->block = zn_pl_even_block(unit * zn_winograd_of(g->anchor).tiles, job->block, job->rows);
         int64_t c = zn_type_channels(&g->anchor->operand[0]->type), o = zn_type_channels(t);
         ph.scratch = 4 * zn_winograd_of(g->anchor).positions *
-                     (zn_winograd_pitch(job->block * c) + zn_winograd_pitch(job->block * o));
+                     (zn_winograd_pitch(k->block * zn_winograd_channels(c)) +
+                      zn_winograd_pitch(k->block * zn_winograd_channels(o)));
     }
     zn_pl_bind_group(p, k, &ph, g, false);
     if (job->weights)

@@ -46,7 +46,7 @@ static bool masks_borders(zn_planner *p, const zn_value *v) {
     if ((v->op != ZN_OP_CONV && v->op != ZN_OP_CONV_GRAD_W) || loaded(v) == v->operand[0])
         return false;
     const zn_type *t = &v->operand[0]->type;
-    int64_t reach = ((t->dim[2] + 1) * t->dim[3] * 4 + 4095) / 4096 * 4096;
+    int64_t pad = zn_winograd_of(v).taps / 2, reach = (pad * (t->dim[2] + 1) * t->dim[3] * 4 + 4095) / 4096 * 4096;
     if (p->prog)
         p->prog->guard = reach > p->prog->guard ? reach : p->prog->guard;
     return true;
@@ -70,8 +70,9 @@ void zn_pl_make_layouts(zn_planner *p) {
             int64_t lo[2], hi[2];
             for (int i = 0; i < 2; i++)
                 range_of_dy(v->type.dim[1 + i], w->dim[i], s[i], pad[i], &lo[i], &hi[i]);
-            zn_pl_need(&p->layout[v->operand[0]->id], -lo[0], -lo[1], hi[0] - (dy->dim[1] - 1),
-                       hi[1] - (dy->dim[2] - 1));
+            bool whole = !strcmp(zn_conv_algorithm(v), "winograd"); /* tiles of dx are whole, also beyond an odd map */
+            zn_pl_need(&p->layout[v->operand[0]->id], -lo[0], -lo[1], hi[0] - (dy->dim[1] - 1) + (whole && s[0] == 2),
+                       hi[1] - (dy->dim[2] - 1) + (whole && s[1] == 2));
         }
     }
 }

@@ -73,10 +73,12 @@ typedef struct zn_pl_image_job {
     const char *weights; /* a temporary that it reads: "turned", "transformed"; NULL */
     int weights_buffer;
     int64_t flops; /* of one image */
-    int64_t block; /* Winograd: tiles in scratch at once */
+    int64_t block; /* Winograd: tiles in scratch at once, at most */
+    int64_t rows;  /* of them in a register tile */
 } zn_pl_image_job;
 /* Kernels that go over images (or rows): map, conv and its gradient by data, with channel sums on the way. */
 void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job);
+int64_t zn_pl_even_block(int64_t tiles, int64_t most, int64_t rows);
 /* A channel sum of a group as a kernel of its own, behind what computes its operand. */
 void zn_pl_sum_alone(zn_planner *p, zn_value *r);
 

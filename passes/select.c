@@ -3,6 +3,7 @@
  * A function of shapes and of the recorded flags select.conv and select.gemm only: the choice fixes bits, so it may
  * not depend on -O, the processor, threads or time. The cost model for products: OpenBLAS pays a pass over the result
  * for what cannot be fused into it, and runs well only on large blocks. */
+#include <stdio.h>
 #include <string.h>
 
 #include "ir/plan.h"
@@ -26,40 +27,34 @@ static const char *choose_gemm(zn_module *m, const zn_value *v, zn_pass_ctx *ctx
     return large ? "openblas" : "generated";
 }
 
-/* Winograd F(4x4, 3x3) does a quarter of the multiplications of direct convolution, F(2x2, 3x3) four ninths, and the
- * polyphase F(4x4, 2x2) for stride 2 nine sixteenths; transforms cost about as much as 10 channels of products, for
- * tiles of 2x2 twice that. They need 3x3 kernels with padding 1, maps that are whole tiles, and channels that fill
- * vectors: input in sixteens, output sixteen or in thirty-twos (on either side, for the gradients). NULL where they do
- * not fit, or where `flag` leaves the choice open and they do not pay. */
-static const char *winograd_for(const zn_type *w, const zn_type *x, const zn_type *y, const int64_t stride[2],
-                                const int64_t pad[4], const char *flag) {
-    int64_t c = w->dim[2], o = w->dim[3], h = y->dim[1], v = y->dim[2];
-    if (!strcmp(flag, "direct") || w->dim[0] != 3 || w->dim[1] != 3 || pad[0] != 1 || pad[1] != 1 ||
-        stride[0] != stride[1] || (c != 16 && c % 32) || (o != 16 && o % 32) || x->dim[1] != h * stride[0] ||
-        x->dim[2] != v * stride[0])
-        return NULL;
-    if (stride[0] == 2)
-        return h % 4 || v % 4 ? NULL : "winograd, polyphase F(4x4, 2x2)";
-    if (stride[0] != 1)
-        return NULL;
-    if (h % 4 == 0 && v % 4 == 0)
-        return "winograd F(4x4, 3x3)";
-    bool pays = c >= 32 && o >= 32;
-    return h % 2 || v % 2 || (!pays && strcmp(flag, "winograd")) ? NULL : "winograd F(2x2, 3x3)";
+/* From what gain on (ir/winograd.c) Winograd pays: below, its scratch memory and code cost more than is won. */
+static const double LEAST_GAIN = 1.15;
+
+static const char *winograd_name(const zn_winograd *w) {
+    return w->stride == 2 ? "polyphase F(4x4, 2x2)"
+           : w->taps == 5 ? "F(2x2, 5x5)"
+           : w->tile == 4 ? "F(4x4, 3x3)"
+           : w->tile == 3 ? "F(3x3, 3x3)"
+                          : "F(2x2, 3x3)";
 }
 
-static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, const int64_t *stride,
-                               const int64_t *pad, zn_pass_ctx *ctx) {
-    const zn_type *y = v->op == ZN_OP_CONV ? &v->type : &v->operand[v->op == ZN_OP_CONV_GRAD_W]->type;
-    const zn_type *x = v->op == ZN_OP_CONV_GRAD_X ? &v->type : &v->operand[0]->type;
+static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, zn_pass_ctx *ctx) {
     const char *flag = zn_conf_str(m, "select.conv", "auto");
-    const char *form = winograd_for(w, x, y, stride, pad, flag);
+    zn_winograd f = zn_winograd_of(v);
+    double gain = zn_winograd_gain(v);
+    bool winograd = strcmp(flag, "direct") && f.tile && (gain >= LEAST_GAIN || !strcmp(flag, "winograd"));
+    char why[64];
+    if (winograd)
+        snprintf(why, sizeof why, "winograd %s, gain %.2f", winograd_name(&f), gain);
+    else if (!strcmp(flag, "direct"))
+        snprintf(why, sizeof why, "direct, asked for");
+    else if (f.tile)
+        snprintf(why, sizeof why, "direct, %s gains %.2f", winograd_name(&f), gain);
+    else
+        snprintf(why, sizeof why, "direct, shape");
     zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
-                (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
-                form                      ? form
-                : !strcmp(flag, "direct") ? "direct, asked for"
-                                          : "direct, shape");
-    return form ? "winograd" : "direct";
+                (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3], why);
+    return winograd ? "winograd" : "direct";
 }
 
 /* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and
@@ -74,14 +69,11 @@ static int64_t winograd_shards(const zn_value *v) {
 
 static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
     if (v->op == ZN_OP_CONV)
-        zn_attr_of(v, CONV, algo)->s =
-            choose_conv(m, v, &v->operand[1]->type, zn_attr_of(v, CONV, stride)->v, zn_attr_of(v, CONV, pad)->v, ctx);
+        zn_attr_of(v, CONV, algo)->s = choose_conv(m, v, &v->operand[1]->type, ctx);
     if (v->op == ZN_OP_CONV_GRAD_X)
-        zn_attr_of(v, CONV_GRAD_X, algo)->s = choose_conv(
-            m, v, &v->operand[1]->type, zn_attr_of(v, CONV_GRAD_X, stride)->v, zn_attr_of(v, CONV_GRAD_X, pad)->v, ctx);
+        zn_attr_of(v, CONV_GRAD_X, algo)->s = choose_conv(m, v, &v->operand[1]->type, ctx);
     if (v->op == ZN_OP_CONV_GRAD_W) {
-        const char *algo =
-            choose_conv(m, v, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v, zn_attr_of(v, CONV_GRAD_W, pad)->v, ctx);
+        const char *algo = choose_conv(m, v, &v->type, ctx);
         zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
         if (!strcmp(algo, "winograd"))
             zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(v);
