@@ -80,6 +80,7 @@ static bool this_processor(zn_target *out, architecture a) {
     set_vectors(out, a,
                 has(out->features, "avx512f") && has(out->features, "avx512vl") && has(out->features, "avx512dq") &&
                     has(out->features, "avx512bw"));
+    out->halves = out->lanes == 16 && !strcmp(out->cpu, "znver4"); /* Zen 4: data paths of 256 bits */
     return a == AARCH64 || (has(out->features, "avx2") && has(out->features, "fma"));
 }
 

@@ -9,6 +9,7 @@ typedef struct zn_target {
     const char *needs;                   /* features the executable checks at start, comma-separated */
     int lanes;                           /* f32 in a vector register */
     int registers;                       /* vector registers */
+    bool halves;                         /* a vector is worked on in two halves, which cost half of it each */
 } zn_target;
 
 /* triple: of the machine that code is for, as clang's --target takes it; NULL = this one. march: "native" (of another
