@@ -15,12 +15,13 @@ zn_wino zn_wino_of(const zn_emit *e) {
     const zn_value *v = e->k->group->anchor;
     zn_wino x = {.w = zn_winograd_of(v), .in = -1, .in2 = -1};
     bool grad = v->op == ZN_OP_CONV_GRAD_W;
-    x.f = zn_wino_form_of(&x.w);
+    x.f = zn_wino_form_of(&x.w, false, false);
     x.c = zn_type_channels(&v->operand[0]->type);
     x.o = zn_type_channels(grad ? &v->operand[1]->type : &v->type);
     x.block = e->k->block;
     x.rows = tile_rows(e, x.o);
-    x.at = zn_i64(e, 0);
+    x.at = x.image = x.first = zn_i64(e, 0);
+    x.images = zn_i64(e, x.w.images);
     return x;
 }
 
@@ -96,17 +97,102 @@ static zn_ll start_of(zn_emit *e, const zn_wino *x, zn_ll index, int64_t size) {
     return size % x->w.tile ? zn_min(e, at, zn_i64(e, size - x->w.tile)) : at;
 }
 
-void zn_wino_locate(zn_emit *e, const zn_wino *x, zn_ll tile, zn_ll *n, zn_ll *h, zn_ll *w) {
+/* Image and place of tile `tile` of those that are numbered, where all have one size. */
+static void locate(zn_emit *e, const zn_wino *x, zn_ll tile, zn_ll *n, zn_ll *h, zn_ll *w) {
     zn_ll in_image = zn_wino_rem(e, tile, x->w.tiles);
-    *n = zn_wino_quotient(e, tile, x->w.tiles);
+    *n = zn_add(e, x->image, zn_wino_quotient(e, tile, x->w.tiles));
     *h = start_of(e, x, zn_wino_quotient(e, in_image, x->w.across), x->w.rows);
     *w = start_of(e, x, zn_wino_rem(e, in_image, x->w.across), x->w.cols);
+}
+
+static bool is_mixed(const zn_wino *x) {
+    return x->w.small_down || x->w.small_across;
+}
+
+/* The classes of tiles, in the order of their numbers. */
+enum { CLASSES = 4 };
+static const struct {
+    bool small_down, small_across;
+} classes[CLASSES] = {{true, false}, {false, false}, {false, true}, {true, true}};
+
+/* Tiles of an image in a row (across) or column of a class. */
+static int64_t class_rows(const zn_wino *x, int c, bool across) {
+    int64_t all = across ? x->w.across : x->w.down, small = across ? x->w.small_across : x->w.small_down;
+    return (across ? classes[c].small_across : classes[c].small_down) ? small : all - small;
+}
+
+/* Number of the first tile of class c among the tiles at hand, not below 0 and at most their count. */
+static zn_ll class_start(zn_emit *e, const zn_wino *x, int c) {
+    int64_t before = 0;
+    for (int i = 0; i < c; i++)
+        before += class_rows(x, i, false) * class_rows(x, i, true);
+    if (c == CLASSES)
+        return x->count;
+    if (!before)
+        return zn_i64(e, 0);
+    zn_ll at = LLVMBuildNSWSub(e->b, zn_mul(e, x->images, before), x->first, "");
+    return zn_max(e, zn_i64(e, 0), zn_min(e, at, x->count));
+}
+
+static void class_tiles(zn_emit *e, const zn_wino *x, int c, zn_wino_tile_fn *body, void *ctx) {
+    int64_t down = class_rows(x, c, false), across = class_rows(x, c, true), m = x->w.tile, before = 0;
+    if (!down || !across)
+        return;
+    for (int i = 0; i < c; i++)
+        before += class_rows(x, i, false) * class_rows(x, i, true);
+    bool sd = classes[c].small_down, sa = classes[c].small_across;
+    zn_wino_place p = {.f = zn_wino_form_of(&x->w, sd, sa)};
+    zn_loop l;
+    zn_loop_begin(e, &l, class_start(e, x, c), class_start(e, x, c + 1), 1, 0, NULL);
+    zn_ll in_class = LLVMBuildNSWSub(e->b, zn_add(e, x->first, l.i), zn_mul(e, x->images, before), "");
+    zn_ll in_image = zn_wino_rem(e, in_class, down * across);
+    p.tile = l.i;
+    p.n = zn_add(e, x->image, zn_wino_quotient(e, in_class, down * across));
+    p.h = zn_mul(e, zn_wino_quotient(e, in_image, across), sd ? m - 1 : m);
+    p.w = zn_mul(e, zn_wino_rem(e, in_image, across), sa ? m - 1 : m);
+    p.h = zn_addk(e, p.h, sd ? (x->w.down - x->w.small_down) * m : 0);
+    p.w = zn_addk(e, p.w, sa ? (x->w.across - x->w.small_across) * m : 0);
+    body(e, &p, ctx);
+    zn_loop_end(e, &l, NULL);
+}
+
+void zn_wino_tiles(zn_emit *e, const zn_wino *x, zn_wino_tile_fn *body, void *ctx) {
+    for (int c = 0; is_mixed(x) && c < CLASSES; c++)
+        class_tiles(e, x, c, body, ctx);
+    if (is_mixed(x))
+        return;
+    zn_wino_place p = {.f = x->f};
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), x->count, 1, 0, NULL);
+    p.tile = l.i;
+    locate(e, x, zn_add(e, x->first, l.i), &p.n, &p.h, &p.w);
+    body(e, &p, ctx);
+    zn_loop_end(e, &l, NULL);
+}
+
+void zn_wino_range(zn_emit *e, const zn_wino *x, zn_ll k, zn_ll *lo, zn_ll *hi) {
+    *lo = zn_i64(e, 0);
+    *hi = x->count;
+    if (!is_mixed(x))
+        return;
+    int64_t grid = x->w.tile + x->w.taps - 1; /* a small tile has all positions of a direction but the last but one */
+    zn_ll left_out = zn_i64(e, grid - 2);
+    zn_ll down = LLVMBuildICmp(e->b, LLVMIntEQ, zn_wino_quotient(e, k, grid), left_out, "");
+    zn_ll across = LLVMBuildICmp(e->b, LLVMIntEQ, zn_wino_rem(e, k, grid), left_out, "");
+    zn_ll large = class_start(e, x, 1), small_across = class_start(e, x, 2), small = class_start(e, x, 3);
+    *lo = zn_select(e, down, large, *lo);
+    *hi = zn_select(e, across, small_across, zn_select(e, down, small, *hi));
 }
 
 void zn_wino_fetch(zn_emit *e, const zn_wino *x, zn_ahead *a, int b, zn_ll tile, int64_t ratio, int64_t calls,
                    bool write) {
     zn_ll n, h, w;
-    zn_wino_locate(e, x, tile, &n, &h, &w);
+    if (is_mixed(x)) {
+        n = zn_add(e, x->image, zn_wino_quotient(e, tile, x->w.tiles));
+        h = zn_wino_quotient(e, zn_mul(e, zn_wino_rem(e, tile, x->w.tiles), x->w.rows), x->w.tiles);
+    } else {
+        locate(e, x, tile, &n, &h, &w);
+    }
     const zn_type *t = &e->k->bindings.at[b].type;
     int64_t lines = x->block * t->dim[1] * t->dim[2] / x->w.tiles * zn_type_channels(t) / 16;
     a->from[a->n] = zn_row_ptr(e, b, n, zn_mul(e, h, ratio));
@@ -135,14 +221,17 @@ static zn_ll mask_of(zn_emit *e, zn_ll cond) {
 
 typedef struct tile_io {
     const zn_wino *x;
-    zn_ll row[MAX_ROWS]; /* addresses of the tile's rows */
-    zn_ll c;             /* first channel */
-    int lanes;           /* valid */
-    int64_t column;      /* floats */
-    zn_ll to;            /* V or Z of position 0 */
+    const zn_wino_form *f; /* of the tile */
+    zn_ll row[MAX_ROWS];   /* addresses of the tile's rows */
+    zn_ll c;               /* first channel */
+    int lanes;             /* valid */
+    int64_t column;        /* floats */
+    zn_ll to;              /* V or Z of position 0 */
     int64_t pitch;
-    zn_ll at, first; /* V or Z of the tile, channel 0; its first channel */
-    int64_t rows;    /* tiles in a panel of V or Z */
+    zn_ll at;         /* V or Z of the tile */
+    zn_ll c0, c1;     /* channels */
+    int64_t rows;     /* tiles in a panel of V or Z */
+    int64_t channels; /* in V */
     bool through;
     zn_ll edge[MAX_ROWS], side[MAX_ROWS]; /* masks of rows and columns that count as zero; NULL: never */
     zn_invariants inv;
@@ -167,10 +256,12 @@ static void write_position(void *ctx, zn_emit *e, int k, int unused, zn_ll v) {
 
 /* What is loaded through a norm is no longer zero in the halo, and has to be made so again: masks for one direction, in
  * which the tile starts at row `start` of y, of `last` at most, and the map has `size` rows. */
-static void find_borders(zn_emit *e, const zn_wino *x, zn_ll start, int64_t last, int64_t size, zn_ll *mask) {
-    int64_t ratio = zn_wino_input_ratio(x->f), origin = zn_wino_input_origin(x->f);
-    zn_ll at = zn_mul(e, start, ratio);
-    for (int i = 0; i < zn_wino_input_extent(x->f); i++) {
+static void find_borders(zn_emit *e, const zn_wino_place *p, bool across, int64_t last, int64_t size, zn_ll *mask) {
+    int64_t ratio = zn_wino_input_ratio(p->f), origin = zn_wino_input_origin(p->f);
+    zn_ll at = zn_mul(e, across ? p->w : p->h, ratio);
+    for (int i = 0; i < MAX_ROWS; i++)
+        mask[i] = NULL;
+    for (int i = 0; i < zn_wino_input_extent(p->f, across); i++) {
         zn_ll inside = NULL;
         if (origin + i < 0)
             inside = LLVMBuildICmp(e->b, LLVMIntSGE, at, zn_i64(e, -origin - i), "");
@@ -183,10 +274,10 @@ static void find_borders(zn_emit *e, const zn_wino *x, zn_ll start, int64_t last
     }
 }
 
-/* Rows of dy that the tile before has counted, in one direction: only the last tile overlaps. */
+/* Rows of dy that the tile before has counted, in one direction: only the last of tiles of one size overlaps. */
 static void find_overlap(zn_emit *e, const zn_wino *x, zn_ll start, int64_t tiles, int64_t size, zn_ll *mask) {
     int64_t overlap = tiles * x->w.tile - size;
-    if (!overlap || tiles < 2)
+    if (overlap <= 0 || tiles < 2 || is_mixed(x))
         return;
     zn_ll whole = mask_of(e, LLVMBuildICmp(e->b, LLVMIntSLT, start, zn_i64(e, size - x->w.tile), ""));
     for (int64_t i = 0; i < overlap; i++)
@@ -199,29 +290,39 @@ static void input_vector(zn_emit *e, zn_ll c, int lanes, void *ctx) {
         zn_hoist_loads(e, &t->inv, c, lanes);
     t->c = c;
     t->lanes = lanes;
-    t->to = zn_at(e, t->at, zn_mul(e, LLVMBuildNSWSub(e->b, c, t->first, ""), t->rows));
-    zn_wino_input(e, t->x->f, read_tile, write_position, t);
+    t->to = zn_at(e, t->at, zn_mul(e, LLVMBuildNSWSub(e->b, c, t->c0, ""), t->rows));
+    zn_wino_input(e, t->f, read_tile, write_position, t);
+}
+
+static void input_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
+    tile_io *t = ctx;
+    const zn_wino *x = t->x;
+    const zn_type *map = &e->k->bindings.at[x->in].type;
+    int64_t ratio = zn_wino_input_ratio(p->f), origin = zn_wino_input_origin(p->f);
+    t->f = p->f;
+    for (int i = 0; i < zn_wino_input_extent(p->f, false); i++)
+        t->row[i] = zn_at(e, zn_row_ptr(e, x->in, p->n, zn_addk(e, zn_mul(e, p->h, ratio), i + origin)),
+                          zn_mul(e, zn_addk(e, zn_mul(e, p->w, ratio), origin), x->c));
+    if (t->through) {
+        find_borders(e, p, false, x->w.rows - zn_wino_tile(p->f, false), map->dim[1], t->edge);
+        find_borders(e, p, true, x->w.cols - zn_wino_tile(p->f, true), map->dim[2], t->side);
+    }
+    zn_ll at = zn_add(e, x->at, p->tile), panel = zn_wino_quotient(e, at, t->rows);
+    t->at = zn_at(e, x->v,
+                  zn_add(e, zn_mul(e, panel, t->channels * t->rows), zn_mul(e, zn_wino_rem(e, at, t->rows), e->lanes)));
+    zn_wino_vectors(e, t->c0, t->c1, x->c, input_vector, t);
 }
 
 void zn_wino_transform_inputs(zn_emit *e, const zn_wino *x, int64_t rows, zn_ll c0, zn_ll c1, int64_t channels) {
-    const zn_type *map = &e->k->bindings.at[x->in].type;
-    int64_t ratio = zn_wino_input_ratio(x->f), origin = zn_wino_input_origin(x->f);
-    tile_io t = {.x = x, .column = x->c, .pitch = x->kv, .first = c0, .rows = rows, .through = zn_loads_through(e)};
-    zn_loop lt;
-    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, 1, 0, NULL);
-    zn_ll n, h, w;
-    zn_wino_locate(e, x, zn_add(e, x->first, lt.i), &n, &h, &w);
-    for (int i = 0; i < zn_wino_input_extent(x->f); i++)
-        t.row[i] = zn_at(e, zn_row_ptr(e, x->in, n, zn_addk(e, zn_mul(e, h, ratio), i + origin)),
-                         zn_mul(e, zn_addk(e, zn_mul(e, w, ratio), origin), x->c));
-    if (t.through) {
-        find_borders(e, x, h, x->w.rows - x->w.tile, map->dim[1], t.edge);
-        find_borders(e, x, w, x->w.cols - x->w.tile, map->dim[2], t.side);
-    }
-    zn_ll at = zn_add(e, x->at, lt.i), panel = zn_wino_quotient(e, at, rows);
-    t.at = zn_at(e, x->v, zn_add(e, zn_mul(e, panel, channels * rows), zn_mul(e, zn_wino_rem(e, at, rows), e->lanes)));
-    zn_wino_vectors(e, c0, c1, x->c, input_vector, &t);
-    zn_loop_end(e, &lt, NULL);
+    tile_io t = {.x = x,
+                 .column = x->c,
+                 .pitch = x->kv,
+                 .c0 = c0,
+                 .c1 = c1,
+                 .rows = rows,
+                 .channels = channels,
+                 .through = zn_loads_through(e)};
+    zn_wino_tiles(e, x, input_tile, &t);
 }
 
 static void gradient_vector(zn_emit *e, zn_ll o, int lanes, void *ctx) {
@@ -229,20 +330,22 @@ static void gradient_vector(zn_emit *e, zn_ll o, int lanes, void *ctx) {
     t->c = o;
     t->lanes = lanes;
     t->to = zn_at(e, t->at, zn_mul(e, o, t->rows));
-    zn_wino_gradient(e, t->x->f, read_tile, write_position, t);
+    zn_wino_gradient(e, t->f, read_tile, write_position, t);
+}
+
+static void gradient_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
+    tile_io *t = ctx;
+    const zn_wino *x = t->x;
+    t->f = p->f;
+    for (int i = 0; i < zn_wino_tile(p->f, false); i++)
+        t->row[i] = zn_at(e, zn_row_ptr(e, x->in2, p->n, zn_addk(e, p->h, i)), zn_mul(e, p->w, x->o));
+    find_overlap(e, x, p->h, x->w.down, x->w.rows, t->edge);
+    find_overlap(e, x, p->w, x->w.across, x->w.cols, t->side);
+    t->at = zn_at(e, x->m, zn_mul(e, zn_add(e, x->at, p->tile), e->lanes));
+    zn_wino_vectors(e, zn_i64(e, 0), zn_i64(e, x->o), x->o, gradient_vector, t);
 }
 
 void zn_wino_transform_gradients(zn_emit *e, const zn_wino *x) {
     tile_io t = {.x = x, .column = x->o, .pitch = x->km, .rows = x->block};
-    zn_loop lt;
-    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, 1, 0, NULL);
-    zn_ll n, h, w;
-    zn_wino_locate(e, x, zn_add(e, x->first, lt.i), &n, &h, &w);
-    for (int i = 0; i < x->w.tile; i++)
-        t.row[i] = zn_at(e, zn_row_ptr(e, x->in2, n, zn_addk(e, h, i)), zn_mul(e, w, x->o));
-    find_overlap(e, x, h, x->w.down, x->w.rows, t.edge);
-    find_overlap(e, x, w, x->w.across, x->w.cols, t.side);
-    t.at = zn_at(e, x->m, zn_mul(e, zn_add(e, x->at, lt.i), e->lanes));
-    zn_wino_vectors(e, zn_i64(e, 0), zn_i64(e, x->o), x->o, gradient_vector, &t);
-    zn_loop_end(e, &lt, NULL);
+    zn_wino_tiles(e, x, gradient_tile, &t);
 }

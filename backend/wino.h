@@ -12,7 +12,11 @@
  * Every sum runs over channels or tiles in order: the same for any thread count, vector width and tile shape. The input
  * has a halo, or what is read beyond the map is masked; the last tile of a row or column ends with the map and may
  * overlap the one before, which then computes some outputs twice, the last result staying. In the gradient by weights
- * dy counts once. */
+ * dy counts once.
+ *
+ * Where tiles have two sizes, those of the images at hand are numbered class by class: small down and large across,
+ * large both ways, large down and small across, small both ways. A position that small tiles leave out is then one of
+ * a run of tiles. */
 #ifndef ZN_BACKEND_WINO_H
 #define ZN_BACKEND_WINO_H
 
@@ -21,15 +25,16 @@
 
 typedef struct zn_wino {
     zn_winograd w;
-    const zn_wino_form *f;
-    int in, in2;        /* bindings of x and, for weights, dy */
-    int64_t c, o;       /* channels of x and of y in the work at hand */
-    int64_t block;      /* tiles in V, M and Z */
-    int64_t kv, km, ku; /* floats between positions in V and M (or Z), between matrices in U (or dU) */
-    int rows;           /* tiles (or channels) in a register tile */
-    zn_ll v, m, u;      /* addresses */
-    zn_ll first, count; /* tiles at hand */
-    zn_ll at;           /* place of the first of them in V and Z */
+    const zn_wino_form *f; /* of the largest tiles */
+    int in, in2;           /* bindings of x and, for weights, dy */
+    int64_t c, o;          /* channels of x and of y in the work at hand */
+    int64_t block;         /* tiles in V, M and Z */
+    int64_t kv, km, ku;    /* floats between positions in V and M (or Z), between matrices in U (or dU) */
+    int rows;              /* tiles (or channels) in a register tile */
+    zn_ll v, m, u;         /* addresses */
+    zn_ll image, images;   /* images whose tiles are numbered: the first, and how many */
+    zn_ll first, count;    /* tiles of them at hand */
+    zn_ll at;              /* place of the first of them in V and Z */
 } zn_wino;
 
 /* What every kernel knows of its anchor. */
@@ -67,15 +72,22 @@ typedef struct zn_ahead {
 } zn_ahead;
 
 /* Lines from the row of tile `tile` in binding b, whose rows are `ratio` for each of y's, for a block; rows of
- * neighbouring tiles lie together but for halos. */
+ * neighbouring tiles lie together but for halos (those of two sizes: about there). */
 void zn_wino_fetch(zn_emit *e, const zn_wino *x, zn_ahead *a, int b, zn_ll tile, int64_t ratio, int64_t calls,
                    bool write);
 void zn_wino_issue(zn_emit *e, const zn_ahead *a, zn_ll call);
 
 /* ---- transforms of the tiles at hand */
 
-/* The tile's image, and where it starts in rows and columns of y. */
-void zn_wino_locate(zn_emit *e, const zn_wino *x, zn_ll tile, zn_ll *n, zn_ll *h, zn_ll *w);
+/* Calls body for the tiles at hand: form, number among them, image, and where it starts in rows and columns of y. */
+typedef struct zn_wino_place {
+    const zn_wino_form *f;
+    zn_ll tile, n, h, w;
+} zn_wino_place;
+typedef void zn_wino_tile_fn(zn_emit *e, const zn_wino_place *p, void *ctx);
+void zn_wino_tiles(zn_emit *e, const zn_wino *x, zn_wino_tile_fn *body, void *ctx);
+/* Of the tiles at hand those that have position k: [lo, hi). */
+void zn_wino_range(zn_emit *e, const zn_wino *x, zn_ll k, zn_ll *lo, zn_ll *hi);
 
 /* Tiles of binding `in` into V: channels [c0, c1) of `channels` in V. rows: of a panel. */
 void zn_wino_transform_inputs(zn_emit *e, const zn_wino *x, int64_t rows, zn_ll c0, zn_ll c1, int64_t channels);

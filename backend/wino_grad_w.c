@@ -21,14 +21,17 @@ static zn_ll sums_at(zn_emit *e, const zn_wino *x, zn_ll base, zn_ll u, zn_ll c,
     return zn_at(e, base, zn_add(e, zn_mul(e, u, x->ku), zn_add(e, zn_mul(e, c, outs), zn_mul(e, o, x->rows))));
 }
 
-/* acc += V^T Z over the tiles at hand, at a and b; V is [channels / lanes][tiles][lanes] here. */
-static void over_tiles(zn_emit *e, const zn_wino *x, zn_ll a, zn_ll b, int vecs, zn_ll *acc) {
+/* acc += V^T Z over those tiles at hand that have position k, at a and b; V is [channels / lanes][tiles][lanes] here.
+ */
+static void over_tiles(zn_emit *e, const zn_wino *x, zn_ll k, zn_ll a, zn_ll b, int vecs, zn_ll *acc) {
     int n = x->rows * vecs;
     int64_t known;
-    bool fixed = zn_is_const(x->count, &known);
+    zn_ll lo, hi;
+    zn_wino_range(e, x, k, &lo, &hi);
+    bool fixed = zn_is_const(hi, &known);
     int unroll = !fixed ? 1 : known % 4 == 0 ? 4 : known % 3 == 0 ? 3 : known % 2 == 0 ? 2 : 1;
     zn_loop lt;
-    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, unroll, n, acc);
+    zn_loop_begin(e, &lt, lo, hi, unroll, n, acc);
     zn_ll at = zn_at(e, a, zn_mul(e, lt.i, e->lanes)), bt = zn_at(e, b, zn_mul(e, lt.i, e->lanes));
     for (int i = 0; i < n; i++)
         acc[i] = lt.v[i];
@@ -72,7 +75,7 @@ static void accumulate(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *ctx)
         for (int i = 0; i < n; i++)
             acc[i] = lr.v[i];
     }
-    over_tiles(e, x, a, b, vecs, acc);
+    over_tiles(e, x, many ? zn_add(e, j->first, lr.i) : j->first, a, b, vecs, acc);
     if (many)
         zn_loop_end(e, &lr, acc);
     for (int i = 0; i < n; i++)
@@ -204,8 +207,10 @@ void zn_emit_wino_grad_w(zn_emit *e) {
     zn_ll from = zn_wino_quotient(e, zn_mul(e, shard, images), shards);
     zn_ll to = zn_wino_quotient(e, zn_mul(e, zn_addk(e, shard, 1), images), shards);
     clear(e, &x, base, c0, rows, outs);
-    zn_ll end = zn_mul(e, to, x.w.tiles);
-    zn_loop_begin(e, &lb, zn_mul(e, from, x.w.tiles), end, x.block, 0, NULL);
+    x.image = from;
+    x.images = images % shards ? LLVMBuildNSWSub(e->b, to, from, "") : zn_i64(e, images / shards);
+    zn_ll end = zn_mul(e, x.images, x.w.tiles);
+    zn_loop_begin(e, &lb, zn_i64(e, 0), end, x.block, 0, NULL);
     x.first = lb.i;
     x.count =
         zn_wino_block_count(e, x.block, lb.i, end, images % shards == 0 && images / shards * x.w.tiles % x.block == 0);

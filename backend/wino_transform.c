@@ -176,6 +176,29 @@ static void f33_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, i
     o[2 * os] = zn_fadd(e, kfma(e, P2, a, u[4 * us]), kmul(e, Q2, c));
 }
 
+/* ---- F(2, 3) beside F(3, 3): points 0, +-P, infinity, and the rows of G that F(3, 3) has */
+
+static void f23p_input(zn_emit *e, const zn_ll *d, int ds, zn_ll *o, int os) {
+    zn_ll t = kmul(e, P2 - Q2, d[2 * ds]), u = kmul(e, P1 * (P2 - Q2), d[ds]);
+    o[0] = kmul(e, Q2, kfma(e, P2, d[0], zn_fneg(e, d[2 * ds])));
+    o[os] = zn_fadd(e, t, u);
+    o[2 * os] = zn_fsub(e, t, u);
+    o[3 * os] = kfma(e, -P2, d[ds], d[3 * ds]);
+}
+
+static void f23p_output(zn_emit *e, const zn_ll *m, int ms, zn_ll *o, int os) {
+    zn_ll a = zn_fadd(e, m[ms], m[2 * ms]), b = zn_fsub(e, m[ms], m[2 * ms]);
+    o[0] = zn_fadd(e, m[0], a);
+    o[os] = kfma(e, P1, b, m[3 * ms]);
+}
+
+static void f23p_gradient(zn_emit *e, const zn_ll *y, int ys, zn_ll *o, int os) {
+    o[0] = y[0];
+    o[os] = kfma(e, P1, y[ys], y[0]);
+    o[2 * os] = kfma(e, -P1, y[ys], y[0]);
+    o[3 * os] = y[ys];
+}
+
 /* ---- F(2, 3): points 0, +-1, infinity */
 
 static void f23_input(zn_emit *e, const zn_ll *d, int ds, zn_ll *o, int os) {
@@ -279,6 +302,8 @@ static const algorithm f43 = {6, 6, 4, 3, f43_input, f43_output, f43_gradient, f
 static const algorithm f25 = {6, 6, 2, 5, f43_input, f25_output, f25_gradient, f25_weights, f25_weights_gradient};
 static const algorithm f33 = {5, 5, 3, 3, f33_input, f33_output, f33_gradient, f33_weights, f33_weights_gradient};
 static const algorithm f23 = {4, 4, 2, 3, f23_input, f23_output, f23_gradient, f23_weights, f23_weights_gradient};
+/* Beside tiles of three its weights are theirs. */
+static const algorithm f23_beside = {4, 4, 2, 3, f23p_input, f23p_output, f23p_gradient, NULL, NULL};
 static const algorithm f42 = {5, 5, 4, 2, f42_input, f42_output, f42_gradient, f42_weights, f42_weights_gradient};
 static const algorithm f41 = {4, 1, 4, 1, four, four, four, one, one};
 
@@ -287,51 +312,73 @@ typedef struct phase {
     int tap[ZN_WINO_TAPS];
     int input;  /* first row of the tile that it reads; others follow every input_every rows */
     int output; /* first row of the tile that it computes; others follow every output_every rows */
+    int grid;   /* positions, and weights, in the numbering: a smaller tile has all but one of a larger one's */
 } phase;
 
-struct zn_wino_form {
+/* What a form does in one direction. */
+typedef struct direction {
     int n;
     phase phase[2];
-    int tile; /* outputs of a phase in each direction */
+    int tile; /* outputs of a phase */
     int input_every, output_every, extent;
     int64_t input_ratio, input_origin, output_ratio;
+} direction;
+
+struct zn_wino_form {
+    const direction *down, *across;
 };
 
-static const zn_wino_form f4x4 = {1, {{&f43, {0, 1, 2}, 0, 0}}, 4, 1, 1, 6, 1, -1, 1};
-static const zn_wino_form f3x3 = {1, {{&f33, {0, 1, 2}, 0, 0}}, 3, 1, 1, 5, 1, -1, 1};
-static const zn_wino_form f2x2 = {1, {{&f23, {0, 1, 2}, 0, 0}}, 2, 1, 1, 4, 1, -1, 1};
-static const zn_wino_form five = {1, {{&f25, {0, 1, 2, 3, 4}, 0, 0}}, 2, 1, 1, 6, 1, -2, 1};
+static const direction four_rows = {1, {{&f43, {0, 1, 2}, 0, 0, 6}}, 4, 1, 1, 6, 1, -1, 1};
+static const direction three_rows = {1, {{&f33, {0, 1, 2}, 0, 0, 5}}, 3, 1, 1, 5, 1, -1, 1};
+static const direction two_rows = {1, {{&f23, {0, 1, 2}, 0, 0, 4}}, 2, 1, 1, 4, 1, -1, 1};
+static const direction five_taps = {1, {{&f25, {0, 1, 2, 3, 4}, 0, 0, 6}}, 2, 1, 1, 6, 1, -2, 1};
+/* beside tiles of four and of three rows */
+static const direction three_beside = {1, {{&f33, {0, 1, 2}, 0, 0, 6}}, 3, 1, 1, 5, 1, -1, 1};
+static const direction two_beside = {1, {{&f23_beside, {0, 1, 2}, 0, 0, 5}}, 2, 1, 1, 4, 1, -1, 1};
 /* stride 2, y[u] = w[0] x[2u - 1] + w[1] x[2u] + w[2] x[2u + 1] */
-static const zn_wino_form polyphase = {2, {{&f42, {0, 2}, 0, 0}, {&f41, {1}, 1, 0}}, 4, 2, 1, 9, 2, -1, 1};
+static const direction polyphase = {2, {{&f42, {0, 2}, 0, 0, 5}, {&f41, {1}, 1, 0, 4}}, 4, 2, 1, 9, 2, -1, 1};
 /* its gradient by data, of transposed weights: dx[2u] = w[1] dy[u], dx[2u + 1] = w[0] dy[u] + w[2] dy[u + 1] */
-static const zn_wino_form polyphase_by_data = {2, {{&f42, {0, 2}, 0, 1}, {&f41, {1}, 0, 0}}, 4, 1, 2, 5, 1, 0, 2};
+static const direction polyphase_by_data = {2, {{&f42, {0, 2}, 0, 1, 5}, {&f41, {1}, 0, 0, 4}}, 4, 1, 2, 5, 1, 0, 2};
 
-const zn_wino_form *zn_wino_form_of(const zn_winograd *w) {
-    const zn_wino_form *f = w->stride == 2 ? w->by_data ? &polyphase_by_data : &polyphase
-                            : w->taps == 5 ? &five
-                            : w->tile == 4 ? &f4x4
-                            : w->tile == 3 ? &f3x3
-                                           : &f2x2;
-    int positions = 0, weights = 0;
-    for (int i = 0; i < f->n; i++) {
-        positions += f->phase[i].by->positions;
-        weights += f->phase[i].by->weights;
-    }
-    ZN_ASSERT(positions * positions == w->positions && weights * weights == w->weights);
-    return f;
+/* Pairs of directions: alike, and mixed. */
+static const zn_wino_form forms[] = {
+    {&four_rows, &four_rows},    {&three_rows, &three_rows},  {&two_rows, &two_rows},
+    {&five_taps, &five_taps},    {&polyphase, &polyphase},    {&polyphase_by_data, &polyphase_by_data},
+    {&four_rows, &three_beside}, {&three_beside, &four_rows}, {&three_beside, &three_beside},
+    {&three_rows, &two_beside},  {&two_beside, &three_rows},  {&two_beside, &two_beside}};
+
+static const direction *direction_of(const zn_winograd *w, bool small) {
+    if (w->stride == 2)
+        return w->by_data ? &polyphase_by_data : &polyphase;
+    if (w->taps == 5)
+        return &five_taps;
+    return w->tile == 4   ? small ? &three_beside : &four_rows
+           : w->tile == 3 ? small ? &two_beside : &three_rows
+                          : &two_rows;
+}
+
+const zn_wino_form *zn_wino_form_of(const zn_winograd *w, bool small_down, bool small_across) {
+    const direction *down = direction_of(w, small_down), *across = direction_of(w, small_across);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (forms[i].down == down && forms[i].across == across)
+            return &forms[i];
+    ZN_ICE("no Winograd form for tiles of %d and %d", down->tile, across->tile);
 }
 
 int64_t zn_wino_input_ratio(const zn_wino_form *f) {
-    return f->input_ratio;
+    return f->down->input_ratio;
 }
 int64_t zn_wino_input_origin(const zn_wino_form *f) {
-    return f->input_origin;
+    return f->down->input_origin;
 }
-int zn_wino_input_extent(const zn_wino_form *f) {
-    return f->extent;
+int zn_wino_input_extent(const zn_wino_form *f, bool across) {
+    return (across ? f->across : f->down)->extent;
 }
 int64_t zn_wino_output_ratio(const zn_wino_form *f) {
-    return f->output_ratio;
+    return f->down->output_ratio;
+}
+int zn_wino_tile(const zn_wino_form *f, bool across) {
+    return (across ? f->across : f->down)->tile;
 }
 
 /* Places of phases (a, b): positions and transformed weights are numbered pair by pair, positions of one weight next to
@@ -344,24 +391,33 @@ typedef struct pair {
 
 static pair pair_of(const zn_wino_form *f, int a, int b) {
     pair p = {0};
-    for (int i = 0; i < f->n; i++)
-        for (int j = 0; j < f->n; j++) {
-            const algorithm *x = f->phase[i].by, *y = f->phase[j].by;
+    for (int i = 0; i < f->down->n; i++)
+        for (int j = 0; j < f->across->n; j++) {
+            const phase *x = &f->down->phase[i], *y = &f->across->phase[j];
+            int positions = x->grid * y->grid;
+            int weights = (x->by->weights == 1 ? 1 : x->grid) * (y->by->weights == 1 ? 1 : y->grid);
             if (i == a && j == b) {
-                p.a = &f->phase[i];
-                p.b = &f->phase[j];
-                p.repeat = x->positions * y->positions / (x->weights * y->weights);
+                p.a = x;
+                p.b = y;
+                p.repeat = positions / weights;
                 return p;
             }
-            p.position += x->positions * y->positions;
-            p.weight += x->weights * y->weights;
+            p.position += positions;
+            p.weight += weights;
         }
     ZN_ICE("no phase %d, %d", a, b);
 }
 
+/* Number of position or weight i of a phase: the last one, infinity, stays the last. */
+static int place(const phase *p, int i) {
+    return i == p->by->positions - 1 ? p->grid - 1 : i;
+}
+
 static int position(const pair *p, int i, int j) {
     bool down = p->a->by->weights == 1 && p->b->by->weights > 1; /* the repeated ones lie down */
-    return p->position + (down ? j * p->a->by->positions + i : i * p->b->by->positions + j);
+    i = place(p->a, i);
+    j = place(p->b, j);
+    return p->position + (down ? j * p->a->grid + i : i * p->b->grid + j);
 }
 static int weight(const pair *p, int i, int j) {
     return p->weight + i * p->b->by->weights + j;
@@ -370,8 +426,8 @@ static int weight(const pair *p, int i, int j) {
 void zn_wino_positions(zn_emit *e, const zn_wino_form *f, zn_ll u, zn_ll *first, zn_ll *count) {
     *first = u;
     *count = zn_i64(e, 1);
-    for (int i = 0; i < f->n; i++)
-        for (int j = 0; j < f->n; j++) {
+    for (int i = 0; i < f->down->n; i++)
+        for (int j = 0; j < f->across->n; j++) {
             pair p = pair_of(f, i, j);
             if (p.repeat == 1)
                 continue;
@@ -399,14 +455,15 @@ static void finish(zn_emit *e, const pair *p, transform_1d *f, const zn_ll *t, z
 /* Across first: LLVM moves loads of neighbouring columns together, which is where they are needed then. The other way
  * round it would keep four columns in registers that it does not have. */
 void zn_wino_input(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    bool shared = f->n > 1 && f->phase[0].input == f->phase[1].input; /* all phases read the same rows */
-    for (int b = 0; b < f->n; b++) {
+    const direction *down = f->down;
+    bool shared = down->n > 1 && down->phase[0].input == down->phase[1].input; /* all phases read the same rows */
+    for (int b = 0; b < f->across->n; b++) {
         zn_ll t[EXTENT * EXTENT], d[EXTENT];
-        for (int a = 0; a < f->n; a++) {
+        for (int a = 0; a < f->down->n; a++) {
             pair p = pair_of(f, a, b);
             for (int i = 0; i < p.a->by->positions && !(shared && a); i++) {
                 for (int j = 0; j < p.b->by->positions; j++)
-                    d[j] = read(ctx, e, p.a->input + i * f->input_every, p.b->input + j * f->input_every);
+                    d[j] = read(ctx, e, p.a->input + i * down->input_every, p.b->input + j * down->input_every);
                 p.b->by->input(e, d, 1, t + i * EXTENT, 1);
             }
             finish(e, &p, p.a->by->input, t, write, ctx);
@@ -415,14 +472,14 @@ void zn_wino_input(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_win
 }
 
 void zn_wino_gradient(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    for (int b = 0; b < f->n; b++) {
+    for (int b = 0; b < f->across->n; b++) {
         zn_ll t[TILE * EXTENT], d[TILE];
-        for (int i = 0; i < f->tile; i++) {
-            for (int j = 0; j < f->tile; j++)
+        for (int i = 0; i < f->down->tile; i++) {
+            for (int j = 0; j < f->across->tile; j++)
                 d[j] = read(ctx, e, i, j);
-            f->phase[b].by->gradient(e, d, 1, t + i * EXTENT, 1);
+            f->across->phase[b].by->gradient(e, d, 1, t + i * EXTENT, 1);
         }
-        for (int a = 0; a < f->n; a++) {
+        for (int a = 0; a < f->down->n; a++) {
             pair p = pair_of(f, a, b);
             finish(e, &p, p.a->by->gradient, t, write, ctx);
         }
@@ -439,16 +496,17 @@ static void down(zn_emit *e, const pair *p, int j, zn_wino_read *read, void *ctx
 
 /* Every pair of phases computes outputs of its own. */
 static void output_apart(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    for (int a = 0; a < f->n; a++)
-        for (int b = 0; b < f->n; b++) {
+    for (int a = 0; a < f->down->n; a++)
+        for (int b = 0; b < f->across->n; b++) {
             pair p = pair_of(f, a, b);
             zn_ll t[TILE * EXTENT], y[TILE];
             for (int j = 0; j < p.b->by->positions; j++)
                 down(e, &p, j, read, ctx, t + j, EXTENT);
-            for (int i = 0; i < f->tile; i++) {
+            for (int i = 0; i < f->down->tile; i++) {
                 p.b->by->output(e, t + i * EXTENT, 1, y, 1);
-                for (int j = 0; j < f->tile; j++)
-                    write(ctx, e, p.a->output + i * f->output_every, p.b->output + j * f->output_every, y[j]);
+                for (int j = 0; j < f->across->tile; j++)
+                    write(ctx, e, p.a->output + i * f->down->output_every, p.b->output + j * f->down->output_every,
+                          y[j]);
             }
         }
 }
@@ -456,20 +514,20 @@ static void output_apart(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, 
 /* Every output is the sum of all pairs of phases: those that go across alike are added before they do. */
 static void output_summed(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
     zn_ll sum[TILE * TILE];
-    for (int b = 0; b < f->n; b++) {
+    for (int b = 0; b < f->across->n; b++) {
         zn_ll t[TILE * EXTENT], y[TILE];
-        for (int j = 0; j < f->phase[b].by->positions; j++)
-            for (int a = 0; a < f->n; a++) {
+        for (int j = 0; j < f->across->phase[b].by->positions; j++)
+            for (int a = 0; a < f->down->n; a++) {
                 pair p = pair_of(f, a, b);
                 down(e, &p, j, read, ctx, y, 1);
-                for (int i = 0; i < f->tile; i++)
+                for (int i = 0; i < f->down->tile; i++)
                     t[i * EXTENT + j] = a ? zn_fadd(e, t[i * EXTENT + j], y[i]) : y[i];
             }
-        for (int i = 0; i < f->tile; i++) {
-            f->phase[b].by->output(e, t + i * EXTENT, 1, y, 1);
-            for (int j = 0; j < f->tile; j++) {
+        for (int i = 0; i < f->down->tile; i++) {
+            f->across->phase[b].by->output(e, t + i * EXTENT, 1, y, 1);
+            for (int j = 0; j < f->across->tile; j++) {
                 sum[i * TILE + j] = b ? zn_fadd(e, sum[i * TILE + j], y[j]) : y[j];
-                if (b == f->n - 1)
+                if (b == f->across->n - 1)
                     write(ctx, e, i, j, sum[i * TILE + j]);
             }
         }
@@ -477,15 +535,15 @@ static void output_summed(zn_emit *e, const zn_wino_form *f, zn_wino_read *read,
 }
 
 void zn_wino_output(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    if (f->output_every > 1)
+    if (f->down->output_every > 1)
         output_apart(e, f, read, write, ctx);
     else
         output_summed(e, f, read, write, ctx);
 }
 
 void zn_wino_weights(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    for (int a = 0; a < f->n; a++)
-        for (int b = 0; b < f->n; b++) {
+    for (int a = 0; a < f->down->n; a++)
+        for (int b = 0; b < f->across->n; b++) {
             pair p = pair_of(f, a, b);
             zn_ll t[EXTENT * TAPS], g[TAPS], v[EXTENT];
             for (int j = 0; j < p.b->by->taps; j++) {
@@ -502,8 +560,8 @@ void zn_wino_weights(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_w
 }
 
 void zn_wino_weights_gradient(zn_emit *e, const zn_wino_form *f, zn_wino_read *read, zn_wino_write *write, void *ctx) {
-    for (int a = 0; a < f->n; a++)
-        for (int b = 0; b < f->n; b++) {
+    for (int a = 0; a < f->down->n; a++)
+        for (int b = 0; b < f->across->n; b++) {
             pair p = pair_of(f, a, b);
             zn_ll t[TAPS * EXTENT], u[EXTENT], g[TAPS];
             for (int j = 0; j < p.b->by->weights; j++) {

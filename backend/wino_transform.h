@@ -15,14 +15,19 @@ enum { ZN_WINO_EXTENT = 6, ZN_WINO_TILE = 4, ZN_WINO_TAPS = 5 };
 
 typedef struct zn_wino_form zn_wino_form;
 
-/* The form of a convolution or one of its gradients. */
-const zn_wino_form *zn_wino_form_of(const zn_winograd *w);
+/* The form of a convolution or one of its gradients, for tiles that are one row or one column smaller where a map is
+ * made of tiles of two sizes. The weights of all are those of the largest. */
+const zn_wino_form *zn_wino_form_of(const zn_winograd *w, bool small_down, bool small_across);
+/* Rows (or columns) of y in a tile. */
+int zn_wino_tile(const zn_wino_form *f, bool across);
 
 /* Rows of inputs, and of outputs, for each row of y (or dy): where a tile starts in them. */
 int64_t zn_wino_input_ratio(const zn_wino_form *f);
 int64_t zn_wino_output_ratio(const zn_wino_form *f);
-/* Rows of a tile of inputs, and the first of them from where the tile starts (0, or negative: the padding). */
-int zn_wino_input_extent(const zn_wino_form *f);
+/* Rows (or columns) of a tile of inputs, and the first of them from where the tile starts (0, or negative: the
+ * padding).
+ */
+int zn_wino_input_extent(const zn_wino_form *f, bool across);
 int64_t zn_wino_input_origin(const zn_wino_form *f);
 
 /* Positions that share transformed weight u: the first, and how many follow each other. */

@@ -152,10 +152,15 @@ static void product(zn_emit *e, const product_job *j, zn_ll k, zn_ll o, zn_ll p)
             zn_store(e, zn_atk(e, to, (r * x->block + i) * e->lanes), acc[i * j->vecs + r], e->lanes);
 }
 
-/* Panels of tiles at hand. */
+/* The first panel that begins at tile n or behind it. */
 static zn_ll panels_of(zn_emit *e, zn_ll n, int rows) {
     int64_t k;
     return zn_is_const(n, &k) ? zn_i64(e, (k + rows - 1) / rows) : zn_wino_quotient(e, zn_addk(e, n, rows - 1), rows);
+}
+/* The panel of tile n. */
+static zn_ll panel_of(zn_emit *e, zn_ll n, int rows) {
+    int64_t k;
+    return zn_is_const(n, &k) ? zn_i64(e, k / rows) : zn_wino_quotient(e, n, rows);
 }
 
 static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *ctx) {
@@ -171,7 +176,9 @@ static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *c
     if (many)
         zn_loop_begin(e, &lr, zn_i64(e, 0), j->count, 1, 0, NULL);
     zn_ll k = many ? zn_add(e, j->first, lr.i) : j->first;
-    zn_loop_begin(e, &lp, zn_i64(e, 0), panels_of(e, x->count, x->rows), 1, 0, NULL);
+    zn_ll lo, hi;
+    zn_wino_range(e, x, k, &lo, &hi);
+    zn_loop_begin(e, &lp, panel_of(e, lo, x->rows), panels_of(e, hi, x->rows), 1, 0, NULL);
     if (j->soon) {
         zn_ll call = zn_add(e, zn_mul(e, k, blocks), zn_wino_block_index(e, o));
         zn_wino_issue(e, j->soon, zn_add(e, zn_mul(e, call, panels), lp.i));
@@ -209,9 +216,10 @@ typedef struct outputs_io {
     zn_ll first; /* output of the first in M */
     zn_ll from;  /* M of position 0 */
     zn_point row[8];
-    zn_ll w, o;               /* first column, output */
+    zn_ll w, o, in_m;         /* first column; output, counted from output 0 and in M */
+    int lanes;                /* valid */
     zn_ll inside_h, inside_w; /* whether the last row, the last column of the tile is in the map; NULL: always */
-    int rows;                 /* of a tile of outputs */
+    int rows;                 /* of the tile of outputs */
     int64_t channels;
     zn_invariants inv;
 } outputs_io;
@@ -241,33 +249,35 @@ static zn_ll last_inside(zn_emit *e, const zn_wino *x, zn_ll start, int64_t rows
     return rows * ratio == size ? NULL : LLVMBuildICmp(e->b, LLVMIntSLT, start, zn_i64(e, rows - x->w.tile), "");
 }
 
-static void output_vector(zn_emit *e, zn_ll lo, int lanes, void *ctx) {
+static void output_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
     outputs_io *t = ctx;
     const zn_wino *x = t->x;
     const zn_type *map = &e->k->group->anchor->type;
-    zn_loop lt;
-    t->o = zn_add(e, t->first, lo);
-    zn_hoist(e, &t->inv, t->o, lanes);
-    zn_loop_begin(e, &lt, zn_i64(e, 0), x->count, 1, 0, NULL);
-    t->from = zn_at(e, x->m, zn_add(e, zn_mul(e, lo, x->block), zn_mul(e, lt.i, e->lanes)));
-    zn_ll image, h, w;
-    zn_wino_locate(e, x, zn_add(e, x->first, lt.i), &image, &h, &w);
-    t->inside_h = last_inside(e, x, h, x->w.rows, map->dim[1]);
-    t->inside_w = last_inside(e, x, w, x->w.cols, map->dim[2]);
-    h = zn_mul(e, h, zn_wino_output_ratio(x->f));
-    t->w = zn_mul(e, w, zn_wino_output_ratio(x->f));
+    int64_t ratio = zn_wino_output_ratio(p->f);
+    t->from = zn_at(e, x->m, zn_add(e, zn_mul(e, t->in_m, x->block), zn_mul(e, p->tile, e->lanes)));
+    t->inside_h = last_inside(e, x, p->h, x->w.rows, map->dim[1]);
+    t->inside_w = last_inside(e, x, p->w, x->w.cols, map->dim[2]);
+    t->w = zn_mul(e, p->w, ratio);
+    t->rows = (int)(zn_wino_tile(p->f, false) * ratio);
     for (int i = 0; i < t->rows; i++) {
-        t->row[i].lanes = lanes;
-        zn_point_row(e, &t->row[i], image, zn_addk(e, h, i));
+        t->row[i].lanes = t->lanes;
+        zn_point_row(e, &t->row[i], p->n, zn_addk(e, zn_mul(e, p->h, ratio), i));
     }
-    zn_wino_output(e, x->f, read_product, write_output, t);
-    zn_loop_end(e, &lt, NULL);
+    zn_wino_output(e, p->f, read_product, write_output, t);
+}
+
+static void output_vector(zn_emit *e, zn_ll lo, int lanes, void *ctx) {
+    outputs_io *t = ctx;
+    t->o = zn_add(e, t->first, lo);
+    t->in_m = lo;
+    t->lanes = lanes;
+    zn_hoist(e, &t->inv, t->o, lanes);
+    zn_wino_tiles(e, t->x, output_tile, t);
 }
 
 /* M to y and the values behind it, outputs [first, first + n) */
 static void transform_outputs(zn_emit *e, const zn_wino *x, zn_ll first, int64_t n) {
     outputs_io t = {.x = x, .first = first, .channels = zn_type_channels(&e->k->group->anchor->type)};
-    t.rows = (int)(x->w.tile * zn_wino_output_ratio(x->f));
     zn_wino_vectors(e, zn_i64(e, 0), zn_i64(e, n), n, output_vector, &t);
 }
 
@@ -293,10 +303,13 @@ void zn_emit_wino_conv(zn_emit *e) {
     zn_loop u, lb;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll image = zn_mul(e, u.i, unit), last = zn_min(e, zn_addk(e, image, unit), zn_i64(e, images));
-    zn_ll from = zn_mul(e, u.i, unit_tiles), end = zn_mul(e, last, x.w.tiles);
-    zn_loop_begin(e, &lb, from, end, x.block, 0, NULL);
+    bool whole = images % unit == 0;
+    x.image = image;
+    x.images = whole ? zn_i64(e, unit) : LLVMBuildNSWSub(e->b, last, image, "");
+    zn_ll end = zn_mul(e, x.images, x.w.tiles);
+    zn_loop_begin(e, &lb, zn_i64(e, 0), end, x.block, 0, NULL);
     x.first = lb.i;
-    x.count = zn_wino_block_count(e, x.block, lb.i, end, unit_tiles % x.block == 0 && images % unit == 0);
+    x.count = zn_wino_block_count(e, x.block, lb.i, end, unit_tiles % x.block == 0 && whole);
     zn_wino_transform_inputs(e, &x, x.rows, zn_i64(e, 0), zn_i64(e, x.c), zn_wino_lanes(e, x.c));
     zn_ahead soon = {0};
     zn_wino_fetch(e, &x, &soon, x.in, zn_addk(e, x.first, x.block), zn_wino_input_ratio(x.f), calls, false);

@@ -60,17 +60,20 @@ const char *zn_conv_algorithm(const zn_value *v);
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
 /* The Winograd algorithm of a convolution or one of its gradients, by shape (ir/winograd.c). A tile is tile x tile
- * positions of y (or dy); tiles start every `tile` rows, but the last one so that it ends with the map: where tiles do
- * not divide a map, the last two overlap. */
+ * positions of y (or dy). Where tiles do not divide a map, its last rows (columns) of tiles are one row (column)
+ * smaller; or none is, and the last tile ends with the map and overlaps the one before. */
 typedef struct zn_winograd {
     int64_t stride, taps; /* of the kernel, in one direction */
     bool by_data;
-    int64_t tile;                /* rows and columns of y (or dy) in a tile; 0: no algorithm fits */
-    int64_t positions, weights;  /* products of a tile; transformed weights: some serve several positions */
-    int64_t images, rows, cols;  /* of y */
-    int64_t down, across, tiles; /* tiles in a column, in a row and in all of an image of y */
+    int64_t tile;                     /* rows and columns of y (or dy) in a tile; 0: no algorithm fits */
+    int64_t positions, weights;       /* products of a tile; transformed weights: some serve several positions */
+    int64_t images, rows, cols;       /* of y */
+    int64_t down, across, tiles;      /* tiles in a column, in a row and in all of an image of y */
+    int64_t small_down, small_across; /* of which smaller, at the end */
 } zn_winograd;
 zn_winograd zn_winograd_of(const zn_value *v);
+/* Products for an image, at all positions. */
+int64_t zn_winograd_products(const zn_winograd *w);
 /* Time of direct computation over that of the algorithm, by the cost model; 0 where none fits. */
 double zn_winograd_gain(const zn_value *v);
 /* Whether transformed inputs of all tiles are kept and the weights transformed panel by panel, not the other way. */

@@ -4,7 +4,7 @@
  * F(m, r) computes m outputs of r taps by m + r - 1 products in one direction (Lavin and Gray, arXiv 1509.09308), in
  * two directions by the square of that: 3x3: F(4x4) 36 products for 144, F(3x3) 25 for 81, F(2x2) 16 for 36; that which
  * has the least in all of the map 5x5: F(2x2) 36 for 100 3x3, stride 2: the polyphase form of F(4x4, 2x2), 81 for 144
- * Maps need not be whole tiles, see zn_winograd. */
+ * Maps need not be whole tiles: one of 7x7 is four tiles of 4x4, 4x3, 3x4 and 3x3, 121 products, see zn_winograd. */
 #include "ir/plan.h"
 
 enum { LANES = 16 }; /* of the widest processor */
@@ -41,17 +41,57 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* The tile of F(m x m, 3x3) with the fewest products; on a tie the larger. */
-static int64_t tile_of_three(int64_t rows, int64_t cols) {
-    int64_t best = 0, least = 0;
-    for (int64_t m = 4; m >= 2; m--) {
-        int64_t products = (m + 2) * (m + 2) * ceil_div(rows, m) * ceil_div(cols, m);
-        if (rows >= m && cols >= m && (!best || products < least)) {
-            best = m;
-            least = products;
+/* n rows in tiles of m and, at the end, m - 1; or, if `small` is NULL or they do not fit, in tiles of m, the last of
+ * which overlaps. Number of tiles, 0 if n is less than one. */
+static int64_t split(int64_t n, int64_t m, int64_t *small) {
+    if (small)
+        *small = 0;
+    if (n < m - (small != NULL))
+        return 0;
+    for (int64_t s = 0; small && s < m && s * (m - 1) <= n; s++)
+        if ((n - s * (m - 1)) % m == 0) {
+            *small = s;
+            return s + (n - s * (m - 1)) / m;
         }
+    return n < m ? 0 : ceil_div(n, m);
+}
+
+int64_t zn_winograd_products(const zn_winograd *w) {
+    if (!w->small_down && !w->small_across)
+        return w->tiles * w->positions;
+    int64_t p = w->tile + w->taps - 1;
+    return (w->down * p - w->small_down) * (w->across * p - w->small_across);
+}
+
+static void set_tiles(zn_winograd *w, int64_t m, bool mixed) {
+    w->tile = m;
+    w->small_down = w->small_across = 0;
+    w->down = split(w->rows, m, mixed ? &w->small_down : NULL);
+    w->across = split(w->cols, m, mixed ? &w->small_across : NULL);
+    w->tiles = w->down * w->across;
+    w->positions = w->weights = (m + w->taps - 1) * (m + w->taps - 1);
+}
+
+/* The F(m x m, 3x3) with the fewest products, on a tie the largest; with tiles of two sizes where that saves one in
+ * MIXED, for they take four times the code of transforms. */
+enum { MIXED = 20 };
+static void choose_tiles(zn_winograd *w) {
+    zn_winograd best = *w, t = *w;
+    best.tile = 0;
+    for (int64_t m = 4; m >= 2; m--) {
+        set_tiles(&t, m, false);
+        if (t.tiles && (!best.tile || zn_winograd_products(&t) < zn_winograd_products(&best)))
+            best = t;
     }
-    return best;
+    zn_winograd pure = best;
+    for (int64_t m = 4; m >= 3 && pure.tile; m--) {
+        set_tiles(&t, m, true);
+        if (t.tiles && (t.small_down || t.small_across) && t.small_down < t.down && t.small_across < t.across &&
+            zn_winograd_products(&t) < zn_winograd_products(&best) &&
+            zn_winograd_products(&t) * MIXED < zn_winograd_products(&pure) * (MIXED - 1))
+            best = t;
+    }
+    *w = best;
 }
 
 zn_winograd zn_winograd_of(const zn_value *v) {
@@ -61,20 +101,17 @@ zn_winograd zn_winograd_of(const zn_value *v) {
     if (s.w->dim[1] != taps || s.stride[1] != stride || s.pad[0] != taps / 2 || s.pad[1] != taps / 2 ||
         ceil_div(s.x->dim[1], stride) != rows || ceil_div(s.x->dim[2], stride) != cols)
         return w;
-    if (stride == 1)
-        w.tile = taps == 3 ? tile_of_three(rows, cols) : taps == 5 && rows >= 2 && cols >= 2 ? 2 : 0;
-    else if (stride == 2)
-        w.tile = taps == 3 && rows >= 4 && cols >= 4 ? 4 : 0;
-    if (!w.tile)
-        return w;
-    w.weights = stride == 2 ? 36 : (w.tile + taps - 1) * (w.tile + taps - 1);
-    w.positions = stride == 2 ? 81 : w.weights;
     w.images = s.y->dim[0];
     w.rows = rows;
     w.cols = cols;
-    w.down = ceil_div(rows, w.tile);
-    w.across = ceil_div(cols, w.tile);
-    w.tiles = w.down * w.across;
+    if (stride == 1 && taps == 3) {
+        choose_tiles(&w);
+    } else if (stride == 1 && taps == 5 && rows >= 2 && cols >= 2) {
+        set_tiles(&w, 2, false);
+    } else if (stride == 2 && taps == 3 && rows >= 4 && cols >= 4) {
+        set_tiles(&w, 4, false);
+        w.positions = 81;
+    }
     return w;
 }
 
@@ -91,9 +128,10 @@ double zn_winograd_gain(const zn_value *v) {
     shape s = shape_of(v);
     /* Lanes run over what is made: outputs, or inputs by data; by weights, rows of a register tile over inputs. */
     int64_t in = w.by_data ? s.w->dim[3] : s.w->dim[2], out = w.by_data ? s.w->dim[2] : s.w->dim[3];
-    double o = (double)zn_winograd_channels(out), t = (double)(w.images * w.tiles), i = (double)in;
+    double o = (double)zn_winograd_channels(out), i = (double)in;
     double rows = v->op == ZN_OP_CONV_GRAD_W ? (double)ceil_div(in, 8) * 8 : i;
-    double winograd = t * (double)w.positions * (rows * o + INPUT * (double)zn_winograd_channels(in) + OUTPUT * o) +
+    double winograd = (double)(w.images * zn_winograd_products(&w)) *
+                          (rows * o + INPUT * (double)zn_winograd_channels(in) + OUTPUT * o) +
                       WEIGHT * (double)w.weights * i * o;
     double direct = (double)(w.images * w.rows * w.cols * w.taps * w.taps) * i * o;
     return direct / winograd;
