@@ -118,8 +118,8 @@ zn_winograd zn_winograd_of(const zn_value *v) {
 /* At each position of a tile, to transform a vector of channels costs as much as so many products with it: of inputs,
  * and of outputs, which go on to memory; a transformed weight costs as much as WEIGHT products. Measured in 32x32 maps:
  * 16 to 16 channels 2.2 times direct, 64 to 64 3.2, 8 to 8 2.1, 3 to 64 0.82 (by weights 0.8), 64 to 3 by data 2.4;
- * 5x5 kernels, 5x5 maps of 64 1.5. */
-static const double INPUT = 4, OUTPUT = 9, WEIGHT = 2;
+ * 5x5 kernels, 5x5 maps of 64 1.5; stride 2, 16 to 32 1.3, 32 to 64 1.4, 64 to 128 1.6. */
+static const double INPUT = 4, OUTPUT = 9, OUTPUT_STRIDED = 5, WEIGHT = 2;
 
 double zn_winograd_gain(const zn_value *v) {
     zn_winograd w = zn_winograd_of(v);
@@ -128,10 +128,10 @@ double zn_winograd_gain(const zn_value *v) {
     shape s = shape_of(v);
     /* Lanes run over what is made: outputs, or inputs by data; by weights, rows of a register tile over inputs. */
     int64_t in = w.by_data ? s.w->dim[3] : s.w->dim[2], out = w.by_data ? s.w->dim[2] : s.w->dim[3];
-    double o = (double)zn_winograd_channels(out), i = (double)in;
+    double o = (double)zn_winograd_channels(out), i = (double)in, output = w.stride == 2 ? OUTPUT_STRIDED : OUTPUT;
     double rows = v->op == ZN_OP_CONV_GRAD_W ? (double)ceil_div(in, 8) * 8 : i;
     double winograd = (double)(w.images * zn_winograd_products(&w)) *
-                          (rows * o + INPUT * (double)zn_winograd_channels(in) + OUTPUT * o) +
+                          (rows * o + INPUT * (double)zn_winograd_channels(in) + output * o) +
                       WEIGHT * (double)w.weights * i * o;
     double direct = (double)(w.images * w.rows * w.cols * w.taps * w.taps) * i * o;
     return direct / winograd;

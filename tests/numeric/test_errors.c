@@ -1,5 +1,6 @@
-/* How far convolutions are from exact sums: every 3x3 shape of ResNet-20 and ResNet-18, all three passes, by the
- * algorithm that pass select chooses and by the direct one, against sums in double precision.
+/* How far convolutions are from exact sums: every 3x3 shape of ResNet-20 and ResNet-18, and others with maps that are
+ * no whole tiles and kernels of 5x5, all three passes, by the algorithm that pass select chooses and by the direct one,
+ * against sums in double precision.
  *
  * usage: test_errors [BATCH [FILTER]]: batch 128 if nothing is said, the shapes whose name holds FILTER. Inputs are
  * normal deviates. Of each result some thousand elements at fixed pseudo-random places are computed again; the table,
@@ -19,13 +20,19 @@
 typedef struct shape {
     const char *net;
     int64_t size, c, o, stride; /* of the input */
+    int64_t k;
 } shape;
 
 static const shape shapes[] = {
-    {"ResNet-20", 32, 16, 16, 1},   {"ResNet-20", 16, 32, 32, 1},   {"ResNet-20", 8, 64, 64, 1},
-    {"ResNet-20", 32, 16, 32, 2},   {"ResNet-20", 16, 32, 64, 2},   {"ResNet-18", 32, 64, 64, 1},
-    {"ResNet-18", 16, 128, 128, 1}, {"ResNet-18", 8, 256, 256, 1},  {"ResNet-18", 4, 512, 512, 1},
-    {"ResNet-18", 32, 64, 128, 2},  {"ResNet-18", 16, 128, 256, 2}, {"ResNet-18", 8, 256, 512, 2},
+    {"ResNet-20", 32, 16, 16, 1, 3},   {"ResNet-20", 16, 32, 32, 1, 3},   {"ResNet-20", 8, 64, 64, 1, 3},
+    {"ResNet-20", 32, 16, 32, 2, 3},   {"ResNet-20", 16, 32, 64, 2, 3},   {"ResNet-18", 32, 64, 64, 1, 3},
+    {"ResNet-18", 16, 128, 128, 1, 3}, {"ResNet-18", 8, 256, 256, 1, 3},  {"ResNet-18", 4, 512, 512, 1, 3},
+    {"ResNet-18", 32, 64, 128, 2, 3},  {"ResNet-18", 16, 128, 256, 2, 3}, {"ResNet-18", 8, 256, 512, 2, 3},
+    {"other", 31, 64, 64, 1, 3},       {"other", 28, 100, 100, 1, 3},     {"other", 15, 128, 128, 1, 3},
+    {"other", 14, 96, 96, 1, 3},       {"other", 13, 48, 96, 1, 3},       {"other", 9, 36, 36, 1, 3},
+    {"other", 7, 256, 256, 1, 3},      {"other", 5, 256, 256, 1, 3},      {"other", 3, 256, 256, 1, 3},
+    {"other", 15, 64, 128, 2, 3},      {"other", 16, 64, 64, 1, 5},       {"other", 15, 24, 24, 1, 5},
+    {"other", 7, 128, 128, 1, 5},
 };
 
 enum { FORWARD, BY_DATA, BY_WEIGHTS, PASSES };
@@ -42,34 +49,36 @@ typedef struct conv { /* one pass of one shape */
 
 static void write_module(const conv *c, int pass, zn_buf *text) {
     const shape *s = c->s;
-    long long n = c->batch, h = s->size, oh = c->out, ci = s->c, co = s->o, st = s->stride, last = c->pad[2];
+    long long n = c->batch, h = s->size, oh = c->out, ci = s->c, co = s->o, st = s->stride, k = s->k, first = c->pad[0],
+              last = c->pad[2];
     zn_buf_printf(text, "zir 2\nmodule \"%s_%lldx%lld_%lld_%lld\"\n", pass_names[pass], h, h, ci, co);
     if (pass == BY_WEIGHTS)
         zn_buf_printf(text, "param @dy : f32[%lld, %lld, %lld, %lld] weight init zeros\n", n, oh, oh, co);
     else
-        zn_buf_printf(text, "param @w : f32[3, 3, %lld, %lld] weight init zeros\n", ci, co);
+        zn_buf_printf(text, "param @w : f32[%lld, %lld, %lld, %lld] weight init zeros\n", k, k, ci, co);
     long long image = pass == BY_DATA ? oh : h, channels = pass == BY_DATA ? co : ci;
     zn_buf_printf(text, "func @train_step(%%0: f32[%lld, %lld, %lld, %lld], %%1: i32[%lld]) {\n", n, image, image,
                   channels, n);
     switch (pass) {
     case FORWARD:
         zn_buf_printf(text,
-                      "  %%3 = conv %%0, @w {stride = [%lld, %lld], pad = [1, 1, %lld, %lld]} : f32[%lld, %lld, %lld, "
-                      "%lld]\n",
-                      st, st, last, last, n, oh, oh, co);
+                      "  %%3 = conv %%0, @w {stride = [%lld, %lld], pad = [%lld, %lld, %lld, %lld]} : f32[%lld, %lld, "
+                      "%lld, %lld]\n",
+                      st, st, first, first, last, last, n, oh, oh, co);
         break;
     case BY_DATA:
         zn_buf_printf(text,
-                      "  %%3 = conv_grad_x %%0, @w {stride = [%lld, %lld], pad = [1, 1, %lld, %lld], size = [%lld, "
-                      "%lld]} : f32[%lld, %lld, %lld, %lld]\n",
-                      st, st, last, last, h, h, n, h, h, ci);
+                      "  %%3 = conv_grad_x %%0, @w {stride = [%lld, %lld], pad = [%lld, %lld, %lld, %lld], size = "
+                      "[%lld, %lld]} : f32[%lld, %lld, %lld, %lld]\n",
+                      st, st, first, first, last, last, h, h, n, h, h, ci);
         break;
     default:
         zn_buf_printf(text,
                       "  %%4 = mul_const @dy {value = 1.0} : f32[%lld, %lld, %lld, %lld]\n"
-                      "  %%3 = conv_grad_w %%0, %%4 {stride = [%lld, %lld], pad = [1, 1, %lld, %lld], k = [3, 3], "
-                      "shards = %lld} : f32[3, 3, %lld, %lld]\n",
-                      n, oh, oh, co, st, st, last, last, (long long)zn_shard_count(n), ci, co);
+                      "  %%3 = conv_grad_w %%0, %%4 {stride = [%lld, %lld], pad = [%lld, %lld, %lld, %lld], k = "
+                      "[%lld, %lld], shards = %lld} : f32[%lld, %lld, %lld, %lld]\n",
+                      n, oh, oh, co, st, st, first, first, last, last, k, k, (long long)zn_shard_count(n), k, k, ci,
+                      co);
     }
     zn_buf_puts(text, "  return %3, %3\n}\n");
 }
@@ -84,17 +93,17 @@ static double at(const float *map, int64_t n, int64_t size, int64_t channels, in
 static double exact(const conv *c, int pass, int64_t i) {
     const shape *s = c->s;
     double sum = 0;
-    int64_t ci = s->c, co = s->o;
+    int64_t ci = s->c, co = s->o, taps = s->k, pad = c->pad[0];
     if (pass == FORWARD) {
         int64_t o = i % co, x = i / co % c->out, y = i / co / c->out % c->out, n = i / co / c->out / c->out;
-        for (int64_t t = 0; t < 9; t++)
+        for (int64_t t = 0; t < taps * taps; t++)
             for (int64_t k = 0; k < ci; k++)
-                sum += at(c->x, n, s->size, ci, y * s->stride - 1 + t / 3, x * s->stride - 1 + t % 3, k) *
+                sum += at(c->x, n, s->size, ci, y * s->stride - pad + t / taps, x * s->stride - pad + t % taps, k) *
                        (double)c->w[(t * ci + k) * co + o];
     } else if (pass == BY_DATA) {
         int64_t k = i % ci, x = i / ci % s->size, y = i / ci / s->size % s->size, n = i / ci / s->size / s->size;
-        for (int64_t t = 0; t < 9; t++) {
-            int64_t from_y = y + 1 - t / 3, from_x = x + 1 - t % 3;
+        for (int64_t t = 0; t < taps * taps; t++) {
+            int64_t from_y = y + pad - t / taps, from_x = x + pad - t % taps;
             if (from_y % s->stride || from_x % s->stride)
                 continue;
             for (int64_t o = 0; o < co; o++)
@@ -106,7 +115,7 @@ static double exact(const conv *c, int pass, int64_t i) {
         for (int64_t n = 0; n < c->batch; n++)
             for (int64_t y = 0; y < c->out; y++)
                 for (int64_t x = 0; x < c->out; x++)
-                    sum += at(c->x, n, s->size, ci, y * s->stride - 1 + t / 3, x * s->stride - 1 + t % 3, k) *
+                    sum += at(c->x, n, s->size, ci, y * s->stride - pad + t / taps, x * s->stride - pad + t % taps, k) *
                            (double)c->dy[((n * c->out + y) * c->out + x) * co + o];
     }
     return sum;
@@ -152,8 +161,11 @@ static error compare(const conv *c, int pass, const float *result, int64_t n, th
 
 /* select: "auto" or "direct". */
 static error measure(const shape *s, int64_t batch, int pass, const char *select) {
-    conv c = {.s = s, .batch = batch, .out = s->size / s->stride, .pad = {1, 1, s->stride == 1, s->stride == 1}};
-    int64_t maps = batch * s->size * s->size * s->c, outs = batch * c.out * c.out * s->o, weights = 9 * s->c * s->o;
+    conv c = {.s = s, .batch = batch, .out = (s->size + s->stride - 1) / s->stride};
+    c.pad[0] = c.pad[1] = s->k / 2;
+    c.pad[2] = c.pad[3] = (c.out - 1) * s->stride + s->k - s->k / 2 - s->size;
+    int64_t maps = batch * s->size * s->size * s->c, outs = batch * c.out * c.out * s->o,
+            weights = s->k * s->k * s->c * s->o;
     zn_buf text = {0};
     write_module(&c, pass, &text);
     zn_module *m = th_parse("a convolution", zn_buf_str(&text), text.n);
@@ -202,15 +214,14 @@ static bool check(const char *what, int pass, error e) {
 int main(int argc, char **argv) {
     int64_t batch = argc > 1 ? strtoll(argv[1], NULL, 10) : 128;
     size_t bad = 0, cases = 0;
-    printf(
-        "| 3x3, input, channels | chosen | forward | by data | by weights | direct: forward | by data | by weights |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+    printf("| input, channels | chosen | forward | by data | by weights | direct: forward | by data | by weights |\n"
+           "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape *s = &shapes[i];
         char what[128];
         error e[2][PASSES];
-        snprintf(what, sizeof what, "%s, %lldx%lld, %lld to %lld%s", s->net, (long long)s->size, (long long)s->size,
-                 (long long)s->c, (long long)s->o, s->stride == 2 ? ", stride 2" : "");
+        snprintf(what, sizeof what, "%s, %lldx%lld, %lld to %lld%s%s", s->net, (long long)s->size, (long long)s->size,
+                 (long long)s->c, (long long)s->o, s->stride == 2 ? ", stride 2" : "", s->k == 5 ? ", kernel 5x5" : "");
         if (argc > 2 && !strstr(what, argv[2]))
             continue;
         for (int direct = 0; direct < 2; direct++)
