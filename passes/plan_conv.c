@@ -144,9 +144,13 @@ enum { GRAD_W_ROWS = 96 };
 /* Positions of an image, and weights, from which partial sums are kept in memory, a shard a task. */
 enum { SMALL_MAP = 64, SMALL_WEIGHTS = 16384 };
 
-/* Input channels in a block: about 128, in even parts of whole vectors. */
-static int64_t wino_channels(int64_t c) {
+/* Input channels in a block: about 128, in even parts of whole vectors; fewer, down to 32, where one or two shards
+ * would leave processors without work. Each block transforms all of dy. */
+enum { GRAD_W_UNITS = 4 };
+static int64_t wino_channels(int64_t c, int64_t shards) {
     int64_t vectors = zn_winograd_channels(c) / 16, blocks = zn_pl_ceil_div(vectors, 9);
+    while (blocks * shards < GRAD_W_UNITS && vectors >= 4 * blocks)
+        blocks *= 2;
     return zn_pl_ceil_div(vectors, blocks) * 16;
 }
 
@@ -176,7 +180,7 @@ static void plan_wino_grad_w_panels(zn_planner *p, const zn_group *g, const zn_w
 
 static void plan_wino_grad_w(zn_planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
-    int64_t c = v->type.dim[2], o = v->type.dim[3], shards = zn_value_shards(v), channels = wino_channels(c);
+    int64_t c = v->type.dim[2], o = v->type.dim[3], shards = zn_value_shards(v), channels = wino_channels(c, shards);
     int64_t flops = 2 * zn_pl_count(v) * zn_pl_count(v->operand[1]) / o;
     zn_winograd w = zn_winograd_of(v);
     if (shards == 1 && zn_winograd_weight_major(&w, c, o)) {
