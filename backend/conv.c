@@ -33,7 +33,7 @@ typedef struct tile_job {
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
     int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kwc);
     for (int i = 0; i < n; i++)
-        acc[i] = zn_vconst(e, 0);
+        acc[i] = t->kh && t->kwc ? zn_tile_zero(e, t->lanes[i % t->vecs]) : zn_vconst(e, 0);
     if (!t->kh || !t->kwc)
         return;
     zn_loop lh, lk;
@@ -51,17 +51,17 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
                 zn_prefetch(e, t->ahead, zn_addk(e, zn_mul(e, row, t->outputs), (int64_t)v * e->lanes), ZN_NEAR, false);
         }
         for (int v = 0; v < t->vecs; v++)
-            wv[v] = zn_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
+            wv[v] = zn_tile_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
         for (int r = 0; r < t->rows; r++) {
             zn_ll b = zn_load_splat(e, zn_atk(e, xk, t->at[r] + u));
             for (int v = 0; v < t->vecs; v++)
-                acc[r * t->vecs + v] = zn_fma(e, wv[v], b, acc[r * t->vecs + v]);
+                acc[r * t->vecs + v] = zn_fma(e, wv[v], zn_tile_splat(e, b, t->lanes[v]), acc[r * t->vecs + v]);
         }
     }
     zn_loop_end(e, &lk, acc);
     zn_loop_end(e, &lh, lk.v);
     for (int i = 0; i < n; i++)
-        acc[i] = lh.v[i];
+        acc[i] = zn_tile_widen(e, lh.v[i]);
 }
 
 /* ---- convolution-like kernels over images */
@@ -277,7 +277,7 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
         x->outputs_last =
             x->c.kh * x->c.kw <= 1 && x->outputs > 2 * e->lanes && x->channels * x->outputs <= OUTPUTS_LAST_WEIGHTS;
         if (x->outputs_last)
-            conv_positions(e, x, 2);
+            conv_positions(e, x, zn_most_vecs(e, x->outputs));
         else
             zn_for_output_blocks(e, x->outputs, conv_block, x);
     }
