@@ -71,23 +71,37 @@ static zn_ll resized(zn_emit *e, zn_ll v, int n) {
     return LLVMBuildShuffleVector(e->b, v, LLVMConstNull(LLVMTypeOf(v)), LLVMConstVector(at, (unsigned)n), "");
 }
 
+/* By way of another type: else instruction selection takes the first element apart and splats it again. */
 zn_ll zn_tile_splat(zn_emit *e, zn_ll splat, int lanes) {
-    return resized(e, splat, width_of(e, lanes));
+    int w = width_of(e, lanes);
+    if (w == e->lanes)
+        return splat;
+    LLVMTypeRef pairs = LLVMVectorType(LLVMDoubleTypeInContext(e->ctx), (unsigned)e->lanes / 2);
+    zn_ll first = resized(e, LLVMBuildBitCast(e->b, splat, pairs, ""), w / 2);
+    return LLVMBuildBitCast(e->b, first, type_of(e, lanes), "");
 }
 zn_ll zn_tile_widen(zn_emit *e, zn_ll v) {
     return resized(e, v, e->lanes);
 }
 
-/* Blocks of two vectors before the last block; the vectors of that. */
+/* Outputs of the last vector if that is a block of its own: half a vector of AVX-512 beside wide ones needs broadcasts
+ * of its own, and beside a single one a quarter is no gain either. */
+static int64_t narrow_of(const zn_emit *e, int64_t outputs) {
+    int64_t rest = outputs % e->lanes;
+    return e->lanes == 16 && rest <= 8 && (rest > 4 || outputs < 2 * e->lanes) ? rest : 0;
+}
+
+/* Blocks of two vectors before the last block of the others; the vectors of that. */
 static int64_t pairs_of(const zn_emit *e, int64_t outputs, int *last) {
-    int64_t vecs = (outputs + e->lanes - 1) / e->lanes;
-    *last = (int)(vecs % 2 ? vecs < 3 ? vecs : 3 : outputs % e->lanes ? 2 : 0);
+    int64_t vecs = (outputs - narrow_of(e, outputs) + e->lanes - 1) / e->lanes;
+    bool whole = outputs % e->lanes == 0 || narrow_of(e, outputs);
+    *last = (int)(vecs % 2 ? vecs < 3 ? vecs : 3 : whole ? 0 : 2);
     return (vecs - *last) / 2;
 }
 
 void zn_for_output_blocks(zn_emit *e, int64_t outputs, zn_block_fn *body, void *ctx) {
     int last;
-    int64_t pair = 2 * e->lanes, pairs = pairs_of(e, outputs, &last);
+    int64_t pair = 2 * e->lanes, pairs = pairs_of(e, outputs, &last), narrow = narrow_of(e, outputs);
     if (pairs > 1) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, pairs * pair), pair, 0, NULL);
@@ -98,12 +112,14 @@ void zn_for_output_blocks(zn_emit *e, int64_t outputs, zn_block_fn *body, void *
     }
     if (last)
         body(e, zn_i64(e, pairs * pair), pairs * pair, last, ctx);
+    if (narrow)
+        body(e, zn_i64(e, outputs - narrow), outputs - narrow, 1, ctx);
 }
 
 int zn_most_vecs(const zn_emit *e, int64_t outputs) {
     int last;
     int64_t pairs = pairs_of(e, outputs, &last);
-    return pairs && last < 2 ? 2 : last;
+    return pairs && last < 2 ? 2 : last ? last : 1;
 }
 
 void zn_for_row_tiles(zn_emit *e, int64_t n, int rows, zn_tile_fn *body, void *ctx) {
