@@ -205,6 +205,7 @@ static void chunks(zn_emit *e, grad_w_ctx *c, zn_ll first, zn_ll last, int64_t s
     }
     int64_t images = size / c->positions, parts = (c->positions + size - 1) / size, rows = (c->oh + parts - 1) / parts;
     const zn_binding *x = &e->k->bindings.at[c->x], *dy = &e->k->bindings.at[c->dy];
+    images = images < c->batch / c->shards ? images : c->batch / c->shards;
     images = images > 1 ? images : 1;
     if (rows < c->oh) {
         c->x_next = rows * c->stride[0] * zn_layout_row(&x->type, &x->layout);

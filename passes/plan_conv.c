@@ -215,7 +215,7 @@ static void plan_grad_w_joined(zn_planner *p, const zn_group *g, int64_t kernel_
     const zn_type *dy = &g->anchor->operand[1]->type;
     int64_t shards = zn_value_shards(g->anchor), outputs = zn_type_channels(dy),
             positions = zn_type_count(dy) / outputs;
-    bool chunks = dy->rank == 4 && positions > GRAD_W_CHUNK * shards;
+    bool chunks = dy->rank == 4 && positions > 8 * GRAD_W_CHUNK;
     int64_t unit = chunks ? rows_of_unit(kernel_rows, kwc) : 32;
     zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_GRAD_W_JOINED, unit);
     zn_phase_plan ph = {.outer = kernel_rows * zn_pl_ceil_div(kwc, unit), .flops = flops};
