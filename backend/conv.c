@@ -27,13 +27,14 @@ typedef struct tile_job {
     int64_t outputs;          /* floats between steps of k in the weights */
     zn_ll ahead;              /* weights that later tiles read, row by row of k like this tile's; NULL */
     int64_t ahead_share;      /* one such row is asked for in as many steps of k */
+    zn_ll next;               /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
 } tile_job;
 
 /* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
     int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kwc);
     for (int i = 0; i < n; i++)
-        acc[i] = zn_vconst(e, 0);
+        acc[i] = t->kh && t->kwc ? zn_tile_zero(e, t->lanes[i % t->vecs]) : zn_vconst(e, 0);
     if (!t->kh || !t->kwc)
         return;
     zn_loop lh, lk;
@@ -43,6 +44,8 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
     zn_ll xk = zn_at(e, xh, lk.i), wk = zn_at(e, wh, zn_mul(e, lk.i, t->outputs));
     for (int i = 0; i < n; i++)
         acc[i] = lk.v[i];
+    for (int64_t i = 0; t->next && i < t->rows * unroll; i += 16)
+        zn_prefetch(e, t->next, zn_addk(e, zn_mul(e, lk.i, t->rows), i), ZN_NEAR, false);
     for (int u = 0; u < unroll; u++) {
         zn_ll wv[ZN_TILE_VECS];
         if (t->ahead && u % t->ahead_share == 0) {
@@ -51,17 +54,17 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
                 zn_prefetch(e, t->ahead, zn_addk(e, zn_mul(e, row, t->outputs), (int64_t)v * e->lanes), ZN_NEAR, false);
         }
         for (int v = 0; v < t->vecs; v++)
-            wv[v] = zn_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
+            wv[v] = zn_tile_load(e, zn_atk(e, wk, u * t->outputs + v * e->lanes), t->lanes[v]);
         for (int r = 0; r < t->rows; r++) {
             zn_ll b = zn_load_splat(e, zn_atk(e, xk, t->at[r] + u));
             for (int v = 0; v < t->vecs; v++)
-                acc[r * t->vecs + v] = zn_fma(e, wv[v], b, acc[r * t->vecs + v]);
+                acc[r * t->vecs + v] = zn_fma(e, wv[v], zn_tile_splat(e, b, t->lanes[v]), acc[r * t->vecs + v]);
         }
     }
     zn_loop_end(e, &lk, acc);
     zn_loop_end(e, &lh, lk.v);
     for (int i = 0; i < n; i++)
-        acc[i] = lh.v[i];
+        acc[i] = zn_tile_widen(e, lh.v[i]);
 }
 
 /* ---- convolution-like kernels over images */
@@ -154,6 +157,8 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
     zn_ll row = zn_addk(e, zn_mul(e, at->i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, at->j, c->in_sw), c->in_w);
     zn_ll from = zn_at(e, zn_row_ptr(e, x->in, at->n, row), zn_mul(e, col, x->channels));
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS];
+    if (c->kh * c->kw == 1 && c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
+        t.next = zn_atk(e, from, t.rows * x->channels);
     conv_values(e, x, NULL);
     tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->o.first, c->weights)), acc);
     conv_values(e, x, acc);
@@ -277,7 +282,7 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
         x->outputs_last =
             x->c.kh * x->c.kw <= 1 && x->outputs > 2 * e->lanes && x->channels * x->outputs <= OUTPUTS_LAST_WEIGHTS;
         if (x->outputs_last)
-            conv_positions(e, x, 2);
+            conv_positions(e, x, zn_most_vecs(e, x->outputs));
         else
             zn_for_output_blocks(e, x->outputs, conv_block, x);
     }

@@ -82,6 +82,12 @@ zn_ll zn_add(zn_emit *e, zn_ll a, zn_ll b) {
 zn_ll zn_addk(zn_emit *e, zn_ll a, int64_t k) {
     return zn_add(e, a, zn_i64(e, k));
 }
+zn_ll zn_sub(zn_emit *e, zn_ll a, zn_ll b) {
+    int64_t k;
+    if (zn_is_const(b, &k))
+        return zn_addk(e, a, -k);
+    return LLVMBuildNSWSub(e->b, a, b, "");
+}
 zn_ll zn_mul(zn_emit *e, zn_ll a, int64_t k) {
     int64_t x;
     if (zn_is_const(a, &x))

@@ -45,6 +45,7 @@ zn_ll zn_iconst(const zn_emit *e, uint32_t x); /* splat of i32 */
 zn_ll zn_add(zn_emit *e, zn_ll a, zn_ll b);    /* i64; folds constants */
 zn_ll zn_mul(zn_emit *e, zn_ll a, int64_t k);
 zn_ll zn_addk(zn_emit *e, zn_ll a, int64_t k);
+zn_ll zn_sub(zn_emit *e, zn_ll a, zn_ll b);
 zn_ll zn_min(zn_emit *e, zn_ll a, zn_ll b); /* signed i64 */
 zn_ll zn_max(zn_emit *e, zn_ll a, zn_ll b);
 bool zn_is_const(zn_ll a, int64_t *k);

@@ -1,150 +1,12 @@
 /* Register-blocked gradients by weights, of convolutions and matrix products: partial sums of one shard, or all shards
  * one after the other and joined on the spot. Tiles as in conv.c: rows of (kw, c) by vectors of outputs; each is one
- * chain of fused multiply-adds over the positions of its shard. */
+ * chain of fused multiply-adds over the positions of its shard.
+ *
+ * A chain over many positions goes by chunks of them, and all tiles of a unit meet a chunk before the next, so that it
+ * comes from far away once; between chunks the sums wait in memory. */
 #include "backend/tile.h"
 
-/* ---- gradients by weights: partial sums of one shard */
-
 typedef struct grad_w_ctx {
-    const zn_value *v;
-    int x, dy;     /* bindings */
-    zn_ll partial; /* of this shard and kernel row: [kwc][outputs] */
-    int64_t outputs, channels;
-    zn_ll row0; /* first row of (kw, c) in this unit */
-    int64_t rows;
-    zn_ll first, last; /* images of the shard */
-    zn_ll image, kh;
-    const int64_t *stride, *pad;
-    int64_t oh, ow;
-    zn_out_block o;
-} grad_w_ctx;
-
-/* acc += x[position][row .. row + rows) dy[position][first ...] over positions [lo, hi) with the given pitches. */
-static void positions(zn_emit *e, zn_ll x, zn_ll dy, zn_ll lo, zn_ll hi, int64_t x_pitch, int64_t dy_pitch, int rows,
-                      int vecs, const int *lanes, zn_ll *acc) {
-    int n = rows * vecs;
-    int64_t a, b;
-    int unroll = zn_is_const(lo, &a) && zn_is_const(hi, &b) ? zn_unroll_of(b - a) : 1;
-    unroll = unroll == 4 ? 2 : unroll;
-    zn_loop l;
-    zn_loop_begin(e, &l, lo, hi, unroll, n, acc);
-    for (int i = 0; i < n; i++)
-        acc[i] = l.v[i];
-    zn_ll xp = zn_at(e, x, zn_mul(e, l.i, x_pitch)), dp = zn_at(e, dy, zn_mul(e, l.i, dy_pitch));
-    for (int u = 0; u < unroll; u++) {
-        zn_ll d[ZN_TILE_VECS];
-        for (int v = 0; v < vecs; v++)
-            d[v] = zn_load(e, zn_atk(e, dp, u * dy_pitch + v * e->lanes), lanes[v]);
-        for (int r = 0; r < rows; r++) {
-            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + r));
-            for (int v = 0; v < vecs; v++)
-                acc[r * vecs + v] = zn_fma(e, d[v], s, acc[r * vecs + v]);
-        }
-    }
-    zn_loop_end(e, &l, acc);
-    for (int i = 0; i < n; i++)
-        acc[i] = l.v[i];
-}
-
-static void grad_w_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
-    grad_w_ctx *c = ctx;
-    int vecs = c->o.vecs, n = rows * vecs;
-    const int *lanes = c->o.lanes;
-    row = zn_add(e, c->row0, row);
-    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS],
-        at = zn_at(e, c->partial, zn_add(e, zn_mul(e, row, c->outputs), c->o.first));
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vecs; v++)
-            acc[r * vecs + v] = zn_load(e, zn_atk(e, at, r * c->outputs + v * e->lanes), lanes[v]);
-    zn_loop l;
-    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->oh), 1, n, acc);
-    for (int i = 0; i < n; i++)
-        acc[i] = l.v[i];
-    zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, l.i, c->stride[0]), -c->pad[0]), c->kh);
-    zn_ll x = zn_at(e, zn_row_ptr(e, c->x, c->image, in_row), zn_addk(e, row, -c->pad[1] * c->channels));
-    zn_ll dy = zn_at(e, zn_row_ptr(e, c->dy, c->image, l.i), c->o.first);
-    positions(e, x, dy, zn_i64(e, 0), zn_i64(e, c->ow), c->stride[1] * c->channels, c->outputs, rows, vecs, lanes, acc);
-    zn_loop_end(e, &l, acc);
-    for (int i = 0; i < n; i++)
-        acc[i] = l.v[i];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vecs; v++)
-            zn_store(e, zn_atk(e, at, r * c->outputs + v * e->lanes), acc[r * vecs + v], lanes[v]);
-}
-
-static void grad_w_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
-    grad_w_ctx *c = ctx;
-    c->o = (zn_out_block){first, vecs, {0}};
-    zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
-    zn_for_row_tiles(e, c->rows, zn_rows_of_tile(e, vecs, c->rows), grad_w_tile, c);
-}
-
-/* The images of the shard, for `rows` rows of (kw, c) from row0. */
-static void grad_w_rows(zn_emit *e, grad_w_ctx *c, int64_t rows) {
-    c->rows = rows;
-    zn_loop lz, li;
-    int64_t n = rows * c->outputs, whole = n / e->lanes * e->lanes;
-    zn_ll at = zn_at(e, c->partial, zn_mul(e, c->row0, c->outputs));
-    if (whole) {
-        zn_loop_begin(e, &lz, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
-        zn_store(e, zn_at(e, at, lz.i), zn_vconst(e, 0), e->lanes);
-        zn_loop_end(e, &lz, NULL);
-    }
-    if (n > whole)
-        zn_store(e, zn_atk(e, at, whole), zn_vconst(e, 0), (int)(n - whole));
-    zn_loop_begin(e, &li, c->first, c->last, 1, 0, NULL);
-    c->image = li.i;
-    zn_for_output_blocks(e, c->outputs, grad_w_block, c);
-    zn_loop_end(e, &li, NULL);
-}
-
-void zn_emit_conv_grad_w(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    grad_w_ctx c = {.v = v, .x = 0, .dy = 1};
-    if (v->operand[0] == v->operand[1])
-        c.dy = 0;
-    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
-    int64_t batch = x->dim[0], kh = v->type.dim[0], unit = e->k->unit, kwc;
-    int temp = zn_binding_temp(e, "partial", 0);
-    int64_t shards = e->k->bindings.at[temp].type.dim[0];
-    c.channels = zn_type_channels(x);
-    c.outputs = zn_type_channels(dy);
-    kwc = v->type.dim[1] * c.channels;
-    c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
-    c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
-    c.oh = dy->dim[1];
-    c.ow = dy->dim[2];
-    int64_t blocks = (kwc + unit - 1) / unit;
-    zn_loop u;
-    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
-    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""),
-          rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
-    c.kh = LLVMBuildURem(e->b, rest, zn_i64(e, kh), "");
-    zn_ll shard = LLVMBuildUDiv(e->b, rest, zn_i64(e, kh), "");
-    c.first = LLVMBuildUDiv(e->b, zn_mul(e, shard, batch), zn_i64(e, shards), "");
-    c.last = LLVMBuildUDiv(e->b, zn_mul(e, zn_addk(e, shard, 1), batch), zn_i64(e, shards), "");
-    c.row0 = zn_mul(e, block, unit);
-    zn_ll at = zn_add(e, zn_mul(e, shard, kh * kwc * c.outputs), zn_mul(e, c.kh, kwc * c.outputs));
-    c.partial = zn_at(e, e->base[temp], at);
-    int64_t rest_rows = kwc % unit;
-    if (kwc >= unit) {
-        zn_if s;
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, kwc / unit), ""));
-        grad_w_rows(e, &c, unit);
-        zn_if_end(e, &s);
-    }
-    if (rest_rows) {
-        zn_if s;
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, kwc / unit), ""));
-        grad_w_rows(e, &c, rest_rows);
-        zn_if_end(e, &s);
-    }
-    zn_loop_end(e, &u, NULL);
-}
-
-/* ---- gradients by weights that join their shards on the spot: a unit is a block of rows of one kernel row */
-
-typedef struct joined_ctx {
     const zn_value *v;
     int x, dy; /* bindings */
     int64_t batch, inputs, outputs, shards, kwc;
@@ -154,84 +16,313 @@ typedef struct joined_ctx {
     int64_t oh, ow;
     zn_ll kh, row0; /* of the unit */
     int64_t rows;
-    zn_ll packed; /* the unit's rows of x for all positions, tile by tile: [position][rows of the tile]; NULL */
+    int tile;                /* rows of a register tile; 0: as many as suit each block of outputs */
+    zn_ll packed;            /* the unit's rows of x, tile by tile: [position][rows of the tile]; NULL */
+    int64_t room;            /* positions that a tile has there */
+    zn_ll sums;              /* of the unit, between chunks: [row][outputs] */
+    int64_t x_next, dy_next; /* floats from a position to that of the next chunk; 0 */
     zn_out_block o;
     zn_invariants inv;
     zn_point p;
-} joined_ctx;
+} grad_w_ctx;
 
-/* x and dy of one line of positions: image n, row h of dy; of a product: sample n. */
-static zn_ll joined_x(zn_emit *e, const joined_ctx *c, zn_ll row, zn_ll n, zn_ll h) {
+/* Positions of a chunk: in a line, of samples or images n0 to n1; else rows h0 to h1 of those images. */
+typedef struct span {
+    zn_ll n0, n1, h0, h1;
+    zn_ll p0, p1; /* in a line */
+} span;
+
+/* A tile's operands along a line of positions. */
+typedef struct line_job {
+    zn_ll x, dy;
+    int64_t x_pitch, dy_pitch;
+    zn_ll x_next, dy_next; /* what the next chunk will need, asked for meanwhile; NULL */
+    int64_t x_next_pitch;
+    int rows, vecs;
+    const int *lanes;
+} line_job;
+
+/* acc += x[position][row .. row + rows) dy[position][first ...] over `count` positions. */
+static void positions(zn_emit *e, const line_job *j, zn_ll count, zn_ll *acc) {
+    int rows = j->rows, vecs = j->vecs, n = rows * vecs;
+    const int *lanes = j->lanes;
+    int64_t x_pitch = j->x_pitch, dy_pitch = j->dy_pitch, known;
+    int unroll = zn_is_const(count, &known) ? zn_unroll_of(known) : 1;
+    unroll = unroll == 4 ? 2 : unroll;
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), count, unroll, n, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
+    zn_ll xp = zn_at(e, j->x, zn_mul(e, l.i, x_pitch)), dp = zn_at(e, j->dy, zn_mul(e, l.i, dy_pitch));
+    for (int u = 0; u < unroll; u++) {
+        if (j->dy_next)
+            zn_prefetch(e, j->dy_next, zn_mul(e, zn_addk(e, l.i, u), dy_pitch), ZN_FAR, false);
+        if (j->x_next)
+            zn_prefetch(e, j->x_next, zn_mul(e, zn_addk(e, l.i, u), j->x_next_pitch), ZN_FAR, false);
+        zn_ll d[ZN_TILE_VECS];
+        for (int v = 0; v < vecs; v++)
+            d[v] = zn_tile_load(e, zn_atk(e, dp, u * dy_pitch + v * e->lanes), lanes[v]);
+        for (int r = 0; r < rows; r++) {
+            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + r));
+            for (int v = 0; v < vecs; v++)
+                acc[r * vecs + v] = zn_fma(e, d[v], zn_tile_splat(e, s, lanes[v]), acc[r * vecs + v]);
+        }
+    }
+    zn_loop_end(e, &l, acc);
+    for (int i = 0; i < n; i++)
+        acc[i] = l.v[i];
+}
+
+/* x and dy of one line of positions: image n, row h of dy; in a line: position n. */
+static zn_ll x_of(zn_emit *e, const grad_w_ctx *c, zn_ll row, zn_ll n, zn_ll h) {
     if (c->line)
-        return zn_at(e, e->base[c->x], zn_add(e, zn_mul(e, n, c->positions * c->inputs), row));
+        return zn_at(e, e->base[c->x], zn_add(e, zn_mul(e, n, c->inputs), row));
     zn_ll in_row = zn_add(e, zn_addk(e, zn_mul(e, h, c->stride[0]), -c->pad[0]), c->kh);
     return zn_at(e, zn_row_ptr(e, c->x, n, in_row), zn_addk(e, row, -c->pad[1] * c->inputs));
 }
-static zn_ll joined_dy(zn_emit *e, const joined_ctx *c, zn_ll first, zn_ll n, zn_ll h) {
+static zn_ll dy_of(zn_emit *e, const grad_w_ctx *c, zn_ll first, zn_ll n, zn_ll h) {
     if (c->line)
-        return zn_at(e, e->base[c->dy], zn_add(e, zn_mul(e, n, c->positions * c->outputs), first));
+        return zn_at(e, e->base[c->dy], zn_add(e, zn_mul(e, n, c->outputs), first));
     return zn_at(e, zn_row_ptr(e, c->dy, n, h), first);
 }
 
-/* The chain of shard s for one tile: acc from zero. `row` counts from the first of the unit. */
-static void joined_chain(zn_emit *e, const joined_ctx *c, int64_t s, zn_ll row, int rows, zn_ll *acc) {
+/* The part of the span before row h of image n, in positions. */
+static zn_ll place_of(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll n, zn_ll h) {
+    zn_ll images = zn_sub(e, n, at->n0), rows = zn_sub(e, h, at->h0);
+    return zn_mul(e, zn_add(e, zn_mul(e, images, c->oh), rows), c->ow);
+}
+
+/* acc += the positions of a span, for a tile of rows from `row` of the unit. */
+static void chain(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll row, int rows, zn_ll *acc) {
     int n = rows * c->o.vecs;
-    int64_t from = s * c->batch / c->shards, to = (s + 1) * c->batch / c->shards;
-    int64_t lines = c->line ? 1 : c->oh, length = c->line ? (to - from) * c->positions : c->ow;
-    int64_t x_pitch = c->packed ? rows : c->line ? c->inputs : c->stride[1] * c->inputs;
-    for (int i = 0; i < n; i++)
-        acc[i] = zn_vconst(e, 0);
+    line_job j = {.rows = rows, .vecs = c->o.vecs, .lanes = c->o.lanes, .dy_pitch = c->outputs};
+    j.x_next_pitch = c->line ? c->inputs : c->stride[1] * c->inputs;
+    j.x_pitch = c->packed ? rows : j.x_next_pitch;
+    zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = zn_add(e, c->row0, row);
     zn_loop ln, lh;
-    zn_loop_begin(e, &ln, zn_i64(e, from), zn_i64(e, c->line ? from + 1 : to), 1, n, acc);
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, lines), 1, n, ln.v);
+    zn_loop_begin(e, &ln, c->line ? at->p0 : at->n0, c->line ? zn_addk(e, at->p0, 1) : at->n1, 1, n, acc);
+    zn_loop_begin(e, &lh, c->line ? zn_i64(e, 0) : at->h0, c->line ? zn_i64(e, 1) : at->h1, 1, n, ln.v);
     for (int i = 0; i < n; i++)
         acc[i] = lh.v[i];
-    zn_ll x;
-    if (c->packed) {
-        zn_ll at = zn_add(e, zn_mul(e, ln.i, c->positions), zn_mul(e, lh.i, c->ow));
-        at = zn_add(e, zn_mul(e, row, c->batch * c->positions), zn_mul(e, at, rows));
-        x = zn_at(e, c->packed, at);
-    } else {
-        x = joined_x(e, c, zn_add(e, c->row0, row), ln.i, lh.i);
+    j.x = x_of(e, c, in, ln.i, lh.i);
+    j.dy = dy_of(e, c, c->o.first, ln.i, lh.i);
+    if (c->dy_next) { /* one vector of dy each, in turns */
+        zn_ll turn = LLVMBuildURem(e->b, LLVMBuildUDiv(e->b, row, zn_i64(e, rows), ""), zn_i64(e, c->o.vecs), "");
+        j.dy_next = zn_at(e, zn_atk(e, j.dy, c->dy_next), zn_mul(e, turn, e->lanes));
+        j.x_next = zn_atk(e, j.x, c->x_next);
     }
-    positions(e, x, joined_dy(e, c, c->o.first, ln.i, lh.i), zn_i64(e, 0), zn_i64(e, length), x_pitch, c->outputs, rows,
-              c->o.vecs, c->o.lanes, acc);
+    if (packed)
+        j.x = c->line ? packed : zn_at(e, packed, zn_mul(e, place_of(e, c, at, ln.i, lh.i), rows));
+    positions(e, &j, c->line ? zn_sub(e, at->p1, at->p0) : zn_i64(e, c->ow), acc);
     zn_loop_end(e, &lh, acc);
     zn_loop_end(e, &ln, lh.v);
     for (int i = 0; i < n; i++)
         acc[i] = ln.v[i];
 }
 
-/* The unit's rows of x into the scratch memory: where they lie, a tile's are far apart, often by a power of two. */
-static void joined_pack(zn_emit *e, const joined_ctx *c, int tile) {
-    zn_loop ln, lp;
-    int64_t lines = c->line ? 1 : c->oh, length = c->line ? c->positions : c->ow;
+/* One line of the unit's rows of x into the scratch memory, `length` positions from place `to`. Where they lie, a
+ * tile's rows are far apart, often by a power of two. Vectors are stored whole: what is too much is overwritten by the
+ * next position, or lies in the slack behind the last. */
+static void pack_line(zn_emit *e, const grad_w_ctx *c, zn_ll from, zn_ll to, zn_ll length) {
     int64_t pitch = c->line ? c->inputs : c->stride[1] * c->inputs;
-    zn_loop_begin(e, &ln, zn_i64(e, 0), zn_i64(e, c->batch), 1, 0, NULL);
-    for (int64_t h = 0; h < lines; h++) {
-        zn_ll from = joined_x(e, c, c->row0, ln.i, zn_i64(e, h));
-        zn_ll to = zn_addk(e, zn_mul(e, ln.i, c->positions), h * c->ow);
-        zn_loop_begin(e, &lp, zn_i64(e, 0), zn_i64(e, length), 1, 0, NULL);
-        for (int64_t row = 0; row < c->rows; row += tile) {
-            int n = (int)(c->rows - row < tile ? c->rows - row : tile);
-            zn_ll at = zn_addk(e, zn_mul(e, zn_add(e, to, lp.i), n), row * c->batch * c->positions);
-            for (int i = 0; i < n; i += e->lanes) {
-                int m = n - i < e->lanes ? n - i : e->lanes;
-                zn_ll x = zn_load(e, zn_at(e, from, zn_addk(e, zn_mul(e, lp.i, pitch), row + i)), m);
-                zn_store(e, zn_at(e, c->packed, zn_addk(e, at, i)), x, m);
-            }
+    zn_loop lp;
+    zn_loop_begin(e, &lp, zn_i64(e, 0), length, 1, 0, NULL);
+    for (int64_t row = 0; row < c->rows; row += c->tile) {
+        int n = (int)(c->rows - row < c->tile ? c->rows - row : c->tile);
+        zn_ll at = zn_addk(e, zn_mul(e, zn_add(e, to, lp.i), n), row * c->room);
+        for (int i = 0; i < n; i += e->lanes) {
+            int m = n - i < e->lanes ? n - i : e->lanes;
+            zn_ll x = zn_load(e, zn_at(e, from, zn_addk(e, zn_mul(e, lp.i, pitch), row + i)), m);
+            zn_store(e, zn_at(e, c->packed, zn_addk(e, at, i)), x, e->lanes);
         }
-        zn_loop_end(e, &lp, NULL);
+    }
+    zn_loop_end(e, &lp, NULL);
+}
+
+/* All positions. */
+static void pack(zn_emit *e, const grad_w_ctx *c) {
+    zn_ll none = zn_i64(e, 0), images = zn_i64(e, c->batch);
+    span all = {.n0 = none, .n1 = images, .h0 = none, .h1 = zn_i64(e, c->oh)};
+    if (c->line) {
+        pack_line(e, c, x_of(e, c, c->row0, none, NULL), none, zn_mul(e, images, c->positions));
+        return;
+    }
+    zn_loop ln, lh;
+    zn_loop_begin(e, &ln, all.n0, all.n1, 1, 0, NULL);
+    zn_loop_begin(e, &lh, all.h0, all.h1, 1, 0, NULL);
+    pack_line(e, c, x_of(e, c, c->row0, ln.i, lh.i), place_of(e, c, &all, ln.i, lh.i), zn_i64(e, c->ow));
+    zn_loop_end(e, &lh, NULL);
+    zn_loop_end(e, &ln, NULL);
+}
+
+/* ---- chunks */
+
+typedef struct chunk_ctx {
+    grad_w_ctx *c;
+    span at;
+} chunk_ctx;
+
+static void chunk_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
+    const chunk_ctx *k = ctx;
+    const grad_w_ctx *c = k->c;
+    int vecs = c->o.vecs;
+    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], at = zn_at(e, c->sums, zn_add(e, zn_mul(e, row, c->outputs), c->o.first));
+    for (int i = 0; i < rows * vecs; i++)
+        acc[i] = zn_tile_load(e, zn_atk(e, at, i / vecs * c->outputs + i % vecs * e->lanes), c->o.lanes[i % vecs]);
+    chain(e, c, &k->at, row, rows, acc);
+    for (int i = 0; i < rows * vecs; i++)
+        zn_tile_store(e, zn_atk(e, at, i / vecs * c->outputs + i % vecs * e->lanes), acc[i], c->o.lanes[i % vecs]);
+}
+
+static void chunk_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
+    chunk_ctx *k = ctx;
+    grad_w_ctx *c = k->c;
+    c->o = (zn_out_block){first, vecs, {0}};
+    zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
+    zn_for_row_tiles(e, c->rows, zn_rows_of_tile(e, vecs, c->rows), chunk_tile, k);
+}
+
+static void chunk(zn_emit *e, chunk_ctx *k) {
+    zn_for_output_blocks(e, k->c->outputs, chunk_block, k);
+}
+
+/* Adds images first to last to the sums, by chunks of about `size` positions. Each tile asks for its operands of the
+ * next chunk: they lie far apart, where no processor foresees them. */
+static void chunks(zn_emit *e, grad_w_ctx *c, zn_ll first, zn_ll last, int64_t size) {
+    chunk_ctx k = {.c = c};
+    span *at = &k.at;
+    zn_loop ln, lh;
+    if (c->line) {
+        zn_ll end = zn_mul(e, last, c->positions);
+        c->x_next = size * c->inputs;
+        c->dy_next = size * c->outputs;
+        zn_loop_begin(e, &ln, zn_mul(e, first, c->positions), end, size, 0, NULL);
+        at->p0 = ln.i;
+        at->p1 = zn_min(e, zn_addk(e, ln.i, size), end);
+        chunk(e, &k);
+        zn_loop_end(e, &ln, NULL);
+        return;
+    }
+    int64_t images = size / c->positions, parts = (c->positions + size - 1) / size, rows = (c->oh + parts - 1) / parts;
+    const zn_binding *x = &e->k->bindings.at[c->x], *dy = &e->k->bindings.at[c->dy];
+    images = images < c->batch / c->shards ? images : c->batch / c->shards;
+    images = images > 1 ? images : 1;
+    if (rows < c->oh) {
+        c->x_next = rows * c->stride[0] * zn_layout_row(&x->type, &x->layout);
+        c->dy_next = rows * zn_layout_row(&dy->type, &dy->layout);
+    } else {
+        c->x_next = images * zn_layout_image(&x->type, &x->layout);
+        c->dy_next = images * zn_layout_image(&dy->type, &dy->layout);
+    }
+    zn_loop_begin(e, &ln, first, last, images, 0, NULL);
+    at->n0 = ln.i;
+    at->n1 = images > 1 ? zn_min(e, zn_addk(e, ln.i, images), last) : zn_addk(e, ln.i, 1);
+    if (rows < c->oh) {
+        zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, c->oh), rows, 0, NULL);
+        at->h0 = lh.i;
+        at->h1 = c->oh % rows ? zn_min(e, zn_addk(e, lh.i, rows), zn_i64(e, c->oh)) : zn_addk(e, lh.i, rows);
+        chunk(e, &k);
+        zn_loop_end(e, &lh, NULL);
+    } else {
+        at->h0 = zn_i64(e, 0);
+        at->h1 = zn_i64(e, c->oh);
+        chunk(e, &k);
     }
     zn_loop_end(e, &ln, NULL);
 }
 
+/* Zeros n floats. */
+static void clear(zn_emit *e, zn_ll at, int64_t n) {
+    int64_t whole = n / e->lanes * e->lanes;
+    zn_loop l;
+    if (whole) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        zn_store(e, zn_at(e, at, l.i), zn_vconst(e, 0), e->lanes);
+        zn_loop_end(e, &l, NULL);
+    }
+    if (n > whole)
+        zn_store(e, zn_atk(e, at, whole), zn_vconst(e, 0), (int)(n - whole));
+}
+
+static zn_ll image_of_shard(zn_emit *e, const grad_w_ctx *c, zn_ll shard) {
+    return LLVMBuildUDiv(e->b, zn_mul(e, shard, c->batch), zn_i64(e, c->shards), "");
+}
+
+static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t shards) {
+    const zn_value *v = e->k->group->anchor;
+    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
+    grad_w_ctx c = {.v = v, .x = x_binding, .dy = dy_binding, .shards = shards, .batch = x->dim[0]};
+    c.inputs = zn_type_channels(x);
+    c.outputs = zn_type_channels(dy);
+    if (v->op == ZN_OP_MATMUL) {
+        c.line = true;
+        c.positions = c.oh = c.ow = 1;
+        c.kwc = c.inputs;
+        return c;
+    }
+    c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
+    c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
+    c.oh = dy->dim[1];
+    c.ow = dy->dim[2];
+    c.kwc = v->type.dim[1] * c.inputs;
+    c.positions = c.oh * c.ow;
+    c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 && x->dim[1] == c.oh &&
+             x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
+             zn_layout_plain(&e->k->bindings.at[c.dy].layout);
+    return c;
+}
+
+/* Calls body for the unit's block of rows of (kw, c): a whole one, or the rest. */
+typedef void rows_fn(zn_emit *e, grad_w_ctx *c, zn_ll shard);
+static void for_rows(zn_emit *e, grad_w_ctx *c, zn_ll block, zn_ll shard, rows_fn *body) {
+    int64_t unit = e->k->unit, whole = c->kwc / unit;
+    zn_if s;
+    c->row0 = zn_mul(e, block, unit);
+    if (whole) {
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, whole), ""));
+        c->rows = unit;
+        body(e, c, shard);
+        zn_if_end(e, &s);
+    }
+    if (c->kwc % unit) {
+        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, whole), ""));
+        c->rows = c->kwc % unit;
+        body(e, c, shard);
+        zn_if_end(e, &s);
+    }
+}
+
+/* ---- partial sums of one shard */
+
+static void partial_rows(zn_emit *e, grad_w_ctx *c, zn_ll shard) {
+    zn_ll row = zn_add(e, zn_mul(e, zn_add(e, zn_mul(e, shard, c->v->type.dim[0]), c->kh), c->kwc), c->row0);
+    c->sums = zn_at(e, e->base[zn_binding_temp(e, "partial", 0)], zn_mul(e, row, c->outputs));
+    clear(e, c->sums, c->rows * c->outputs);
+    chunks(e, c, image_of_shard(e, c, shard), image_of_shard(e, c, zn_addk(e, shard, 1)), e->k->block);
+}
+
+void zn_emit_conv_grad_w(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    int64_t shards = e->k->bindings.at[zn_binding_temp(e, "partial", 0)].type.dim[0], kh = v->type.dim[0];
+    grad_w_ctx c = shape_of(e, 0, v->operand[0] == v->operand[1] ? 0 : 1, shards);
+    int64_t blocks = (c.kwc + e->k->unit - 1) / e->k->unit;
+    zn_loop u;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""),
+          rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
+    c.kh = LLVMBuildURem(e->b, rest, zn_i64(e, kh), "");
+    for_rows(e, &c, block, LLVMBuildUDiv(e->b, rest, zn_i64(e, kh), ""), partial_rows);
+    zn_loop_end(e, &u, NULL);
+}
+
+/* ---- gradients by weights that join their shards on the spot: a unit is a block of rows of one kernel row */
+
 /* Shards but the last wait in slots of the scratch memory; then all are joined in the tree. */
 static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
-    joined_ctx *c = ctx;
+    grad_w_ctx *c = ctx;
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], slot[ZN_MAX_SHARDS];
     int vecs = c->o.vecs, n = rows * vecs;
-    zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row);
+    zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row), packed = c->packed;
     out = zn_add(e, zn_mul(e, out, c->outputs), c->o.first);
     /* Weights and state come from far away: they are asked for row by row, in time. */
     int64_t each = (2 * rows + c->shards - 1) / c->shards;
@@ -241,10 +332,22 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
                 c->p.offset = zn_addk(e, out, r * c->outputs + (int64_t)v * e->lanes);
                 zn_prefetch_values(e, &c->p);
             }
-        joined_chain(e, c, s, row, rows, acc);
-        for (int i = 0; i < n && s + 1 < c->shards; i++)
-            zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
+        int64_t from = s * c->batch / c->shards, to = (s + 1) * c->batch / c->shards;
+        span at = {.n0 = zn_i64(e, from), .n1 = zn_i64(e, to), .h0 = zn_i64(e, 0), .h1 = zn_i64(e, c->oh)};
+        at.p0 = zn_i64(e, from * c->positions);
+        at.p1 = zn_i64(e, to * c->positions);
+        if (packed)
+            c->packed = zn_at(e, packed, zn_i64(e, from * c->positions * rows));
+        for (int i = 0; i < n; i++)
+            acc[i] = zn_tile_zero(e, c->o.lanes[i % vecs]);
+        chain(e, c, &at, row, rows, acc);
+        for (int i = 0; i < n; i++) {
+            acc[i] = zn_tile_widen(e, acc[i]);
+            if (s + 1 < c->shards)
+                zn_store(e, zn_atk(e, e->scratch, (s * n + i) * e->lanes), acc[i], e->lanes);
+        }
     }
+    c->packed = packed;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++) {
             int i = r * vecs + v;
@@ -258,70 +361,71 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
 }
 
 static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
-    joined_ctx *c = ctx;
+    grad_w_ctx *c = ctx;
     c->o = (zn_out_block){first, vecs, {0}};
     zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
-    zn_for_row_tiles(e, c->rows, zn_rows_of_tile(e, c->packed ? 2 : vecs, c->rows), joined_tile, c);
+    zn_for_row_tiles(e, c->rows, c->tile ? c->tile : zn_rows_of_tile(e, vecs, c->rows), joined_tile, c);
 }
 
-static joined_ctx joined_shape(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
-    joined_ctx c = {.v = v, .batch = x->dim[0], .inputs = zn_type_channels(x), .outputs = zn_type_channels(dy)};
-    c.x = zn_binding_of(e, ZN_BIND_IN, v->operand[0]);
-    c.dy = zn_binding_of(e, ZN_BIND_IN, v->operand[1]);
-    if (v->op == ZN_OP_MATMUL) {
-        c.shards = zn_attr_of(v, MATMUL, shards)->i;
-        c.line = true;
-        c.positions = 1;
-        c.kwc = c.inputs;
-        return c;
+/* The sums of all shards are whole: joined, n floats at `out` of the result, in vectors. */
+static void join_vector(zn_emit *e, grad_w_ctx *c, zn_ll out, zn_ll i, int lanes) {
+    zn_ll slot[ZN_MAX_SHARDS];
+    for (int64_t s = 0; s < c->shards; s++)
+        slot[s] = zn_load(e, zn_at(e, e->scratch, zn_addk(e, i, s * c->rows * c->outputs)), lanes);
+    c->p.offset = zn_add(e, out, i);
+    c->p.lanes = lanes;
+    zn_emit_values(e, &c->p, &c->inv, zn_tree_sum(e, slot, c->shards));
+}
+
+/* Chunk by chunk, shards one after the other; then they are joined. */
+static void joined_chunks(zn_emit *e, grad_w_ctx *c) {
+    int64_t n = c->rows * c->outputs, whole = n / e->lanes * e->lanes;
+    zn_loop l;
+    clear(e, e->scratch, c->shards * n);
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->shards), 1, 0, NULL);
+    c->sums = zn_at(e, e->scratch, zn_mul(e, l.i, n));
+    chunks(e, c, image_of_shard(e, c, l.i), image_of_shard(e, c, zn_addk(e, l.i, 1)), e->k->block);
+    zn_loop_end(e, &l, NULL);
+    zn_ll out = zn_mul(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), c->outputs);
+    if (whole) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), e->lanes, 0, NULL);
+        join_vector(e, c, out, l.i, e->lanes);
+        zn_loop_end(e, &l, NULL);
     }
-    c.shards = zn_attr_of(v, CONV_GRAD_W, shards)->i;
-    c.stride = zn_attr_of(v, CONV_GRAD_W, stride)->v;
-    c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
-    c.oh = dy->dim[1];
-    c.ow = dy->dim[2];
-    c.kwc = v->type.dim[1] * c.inputs;
-    c.positions = c.oh * c.ow;
-    c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 && x->dim[1] == c.oh &&
-             x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
-             zn_layout_plain(&e->k->bindings.at[c.dy].layout);
-    return c;
+    if (whole < n)
+        join_vector(e, c, out, zn_i64(e, whole), (int)(n - whole));
 }
 
 /* All outputs of the unit's rows. */
-static void joined_rows(zn_emit *e, joined_ctx *c) {
+static void joined_rows(zn_emit *e, grad_w_ctx *c, zn_ll shard) {
+    (void)shard;
     c->packed = NULL;
+    c->tile = 0;
+    if (e->k->block && e->k->block < c->batch * c->positions) {
+        joined_chunks(e, c);
+        return;
+    }
     if (e->k->block) { /* tiles of one height only, however wide */
-        c->packed = zn_atk(e, e->scratch, c->shards * 32 * e->lanes);
-        joined_pack(e, c, zn_rows_of_tile(e, 2, c->rows));
+        c->packed = zn_atk(e, e->scratch, c->shards * ZN_JOINED_SLOT);
+        c->room = e->k->block + ZN_JOINED_SLACK;
+        c->tile = zn_rows_of_tile(e, zn_most_vecs(e, c->outputs), c->rows);
+        pack(e, c);
     }
     zn_for_output_blocks(e, c->outputs, joined_block, c);
 }
 
 void zn_emit_grad_w_joined(zn_emit *e) {
-    joined_ctx c = joined_shape(e);
-    int64_t unit = e->k->unit, blocks = (c.kwc + unit - 1) / unit, whole = c.kwc / unit;
+    const zn_value *v = e->k->group->anchor;
+    int64_t shards = v->op == ZN_OP_MATMUL ? zn_attr_of(v, MATMUL, shards)->i : zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    grad_w_ctx c =
+        shape_of(e, zn_binding_of(e, ZN_BIND_IN, v->operand[0]), zn_binding_of(e, ZN_BIND_IN, v->operand[1]), shards);
+    int64_t blocks = (c.kwc + e->k->unit - 1) / e->k->unit;
     zn_point_flat(e, &c.p);
     zn_hoist(e, &c.inv, zn_i64(e, 0), e->lanes);
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), "");
     c.kh = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
-    c.row0 = zn_mul(e, block, unit);
-    zn_if s;
-    if (whole) {
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, block, zn_i64(e, whole), ""));
-        c.rows = unit;
-        joined_rows(e, &c);
-        zn_if_end(e, &s);
-    }
-    if (c.kwc % unit) {
-        zn_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, block, zn_i64(e, whole), ""));
-        c.rows = c.kwc % unit;
-        joined_rows(e, &c);
-        zn_if_end(e, &s);
-    }
+    for_rows(e, &c, block, NULL, joined_rows);
     zn_loop_end(e, &u, NULL);
 }

@@ -59,6 +59,10 @@ const char *zn_conv_algorithm(const zn_value *v);
 
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
+/* Scratch memory of gradients by weights that join their shards on the spot: floats of a register tile, at most, and
+ * positions that packed rows have room for behind the last. */
+enum { ZN_JOINED_SLOT = 512, ZN_JOINED_SLACK = 16 };
+
 /* The Winograd algorithm of a convolution or one of its gradients, by shape (ir/winograd.c). A tile is tile x tile
  * positions of y (or dy). Where tiles do not divide a map, its last rows (columns) of tiles are one row (column)
  * smaller; or none is, and the last tile ends with the map and overlaps the one before. */
@@ -101,7 +105,7 @@ typedef struct zn_kernel_plan {
     const zn_value *reduce; /* the channel sum that a join kernel finishes */
     ZN_VEC(zn_binding) bindings;
     int64_t unit;  /* images, rows or elements in one unit of the outer index */
-    int64_t block; /* Winograd: tiles in scratch memory at once; else 0 */
+    int64_t block; /* Winograd: tiles in scratch memory at once; gradients by weights: positions of a chunk; else 0 */
     bool flat;     /* elementwise over memory in one line: no halo, no channels */
 } zn_kernel_plan;
 

@@ -3,6 +3,10 @@
 
 #include "passes/planner.h"
 
+/* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights; positions that all its tiles meet before the
+ * next ones. */
+enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256 };
+
 /* Partial results per shard, then their join with what is fused behind. */
 static void plan_sharded(zn_planner *p, const zn_group *g, int64_t outer, int64_t unit, int64_t flops) {
     const zn_value *v = g->anchor;
@@ -11,6 +15,7 @@ static void plan_sharded(zn_planner *p, const zn_group *g, int64_t outer, int64_
     zn_phase_plan ph = {.outer = outer, .flops = flops, .grain = zn_pl_grain(flops / outer, ZN_PL_MIN_FLOPS)};
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
+    k->block = GRAD_W_CHUNK;
     int partial = zn_pl_temp(p, zn_pl_partial_type(shards, 1, n), "partial weights");
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     zn_pl_add_phase(p, k, &ph);
@@ -139,8 +144,6 @@ void zn_plan_conv_grad_x(zn_planner *p, const zn_group *g) {
                 .family = ZN_KERNEL_CONV_GRAD_X, .weights = "turned", .weights_buffer = turned, .flops = flops});
 }
 
-/* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights. */
-enum { GRAD_W_ROWS = 96 };
 /* Positions of an image, and weights, from which partial sums are kept in memory, a shard a task. */
 enum { SMALL_MAP = 64, SMALL_WEIGHTS = 16384 };
 
@@ -207,17 +210,32 @@ static void plan_wino_grad_w(zn_planner *p, const zn_group *g) {
     zn_pl_add_phase(p, k, &ph);
 }
 
+/* Rows of a unit that goes by chunks: as many as leave enough units, since each unit reads all of dy. */
+static int64_t rows_of_unit(int64_t kernel_rows, int64_t kwc) {
+    int64_t unit = 32;
+    for (int64_t u = 48; u <= GRAD_W_ROWS; u += 16)
+        if (kernel_rows * (kwc / u) >= 16 && (u % 48 == 0 || kwc % u == 0))
+            unit = u;
+    return unit;
+}
+
 /* Each unit joins its shards by itself, in scratch memory: for matrices, and for convolutions over maps so small that
  * partial results would cost more memory traffic than the sums. */
 static void plan_grad_w_joined(zn_planner *p, const zn_group *g, int64_t kernel_rows, int64_t kwc, int64_t flops) {
-    int64_t unit = 32, positions = zn_pl_count(g->anchor->operand[1]) / zn_type_channels(&g->anchor->operand[1]->type);
+    const zn_type *dy = &g->anchor->operand[1]->type;
+    int64_t shards = zn_value_shards(g->anchor), outputs = zn_type_channels(dy),
+            positions = zn_type_count(dy) / outputs;
+    bool chunks = dy->rank == 4 && positions > 8 * GRAD_W_CHUNK;
+    int64_t unit = chunks ? rows_of_unit(kernel_rows, kwc) : 32;
     zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_GRAD_W_JOINED, unit);
     zn_phase_plan ph = {.outer = kernel_rows * zn_pl_ceil_div(kwc, unit), .flops = flops};
     ph.grain = zn_pl_grain(flops / ph.outer, ZN_PL_MIN_FLOPS);
-    ph.scratch = zn_value_shards(g->anchor) * 32 * 64; /* a register tile each */
-    if (positions <= 8192 && zn_type_channels(&g->anchor->operand[1]->type) >= 64) {
+    ph.scratch = 4 * shards * (chunks ? unit * outputs : ZN_JOINED_SLOT);
+    if (chunks) {
+        k->block = GRAD_W_CHUNK;
+    } else if (positions <= 8192 && outputs >= 64) {
         k->block = positions;
-        ph.scratch += positions * unit * 4;
+        ph.scratch += 4 * unit * (positions + ZN_JOINED_SLACK);
     }
     zn_pl_bind_group(p, k, &ph, g, false);
     zn_pl_add_phase(p, k, &ph);
