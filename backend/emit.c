@@ -492,12 +492,12 @@ enum { WIDE = 144 };
 /* Lanes for kernel k: of a convolution whose outputs would leave half a vector empty, half of what the processor has,
  * if it loses nothing by that. No bit depends on it. Kernels of one convolution that share transformed memory agree. */
 static int lanes_of(const zn_emit *e, const zn_kernel_plan *k) {
-    static const bool over_outputs[ZN_KERNEL_COUNT] = {
-        [ZN_KERNEL_CONV] = true,          [ZN_KERNEL_CONV_GRAD_X] = true,  [ZN_KERNEL_CONV_GRAD_W] = true,
-        [ZN_KERNEL_GRAD_W_JOINED] = true, [ZN_KERNEL_WINO_WEIGHTS] = true, [ZN_KERNEL_WINO_CONV] = true,
-        [ZN_KERNEL_WINO_GRAD_W] = true,   [ZN_KERNEL_WINO_JOIN] = true};
+    static const bool over_outputs[ZN_KERNEL_COUNT] = {[ZN_KERNEL_WINO_WEIGHTS] = true,
+                                                       [ZN_KERNEL_WINO_CONV] = true,
+                                                       [ZN_KERNEL_WINO_GRAD_W] = true,
+                                                       [ZN_KERNEL_WINO_JOIN] = true};
     const zn_value *v = k->group->anchor;
-    if (!e->t->halves || !over_outputs[k->family] || !zn_conv_algorithm(v))
+    if (!e->t->halves || !over_outputs[k->family])
         return e->t->lanes;
     int64_t outputs = zn_type_channels(&v->type), half = e->t->lanes / 2, rest = outputs % e->t->lanes;
     return rest && rest <= half && outputs < WIDE ? (int)half : e->t->lanes;
