@@ -204,10 +204,11 @@ static void place_sum(fuse_ctx *c, zn_value *v) {
     int k = v->operand[0]->group;
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
-        /* operand 1 of bn_grad_sums may be of the same kernel too */
-        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == zn_value_shards(v)) &&
-            !zn_is_channel_sum(v->operand[0]) && zn_type_equal(&g->anchor->type, &v->operand[0]->type) &&
-            legal(c, v, k, 3)) {
+        bool equal = v->operand[0]->type.dim[0] % zn_value_shards(v) == 0;
+        /* operand 1 of bn_grad_sums may be of the same kernel too; units of convolutions are shards of one size */
+        if (g->sums && (equal || (zn_op_table[g->anchor->op].traits & ZN_T_MAP)) && g->nsums < MAX_SUMS &&
+            (!g->shards || g->shards == zn_value_shards(v)) && !zn_is_channel_sum(v->operand[0]) &&
+            zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
             join(c, v, k);
             g->shards = zn_value_shards(v);
             g->nsums++;
