@@ -142,7 +142,10 @@ zn_ll zn_emit_load_through(zn_emit *e, const zn_invariants *inv, zn_ll x);
 bool zn_loads_through(const zn_emit *e);
 /* Zeros around image n of every result with a halo. */
 void zn_emit_halo(zn_emit *e, zn_ll n);
-/* Channel sums of the group over images [first, first + images): partial sums of shard `shard`. */
+/* First image of shard s of n images: s n / shards. */
+zn_ll zn_shard_first(zn_emit *e, int64_t n, int64_t shards, zn_ll s);
+/* Channel sums of the group over images [first, first + images): partial sums of shard `shard`. Where shards differ in
+ * size, images is that of the smaller ones, and the shard may have one more. */
 void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard);
 
 /* ---- tiles of the register-blocked kernels */

@@ -207,6 +207,11 @@ void zn_emit_map(zn_emit *e) {
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll first = zn_mul(e, u.i, e->k->unit), last = zn_min(e, zn_addk(e, first, e->k->unit), zn_i64(e, t->dim[0]));
+    int64_t shards = e->k->group->reduces.n ? zn_value_shards(e->k->group->reduces.at[0]) : 1;
+    if (t->dim[0] % shards) { /* a unit is a shard, and shards differ by an image */
+        first = zn_shard_first(e, t->dim[0], shards, u.i);
+        last = zn_shard_first(e, t->dim[0], shards, zn_addk(e, u.i, 1));
+    }
     map_images(e, first, last);
     zn_emit_reduces(e, first, e->k->unit, u.i);
     zn_loop_end(e, &u, NULL);
@@ -273,17 +278,20 @@ typedef struct stats {
     zn_ll mean, m2;
 } stats;
 
-/* Joins a (na values) and b (nb values). */
-static stats join_stats(zn_emit *e, stats a, stats b, float na, float nb) {
-    float both = na + nb, part = nb / both;
+/* Joins a and b, which has `part` of the values of both; weight: those of a times part. */
+static stats join_stats(zn_emit *e, stats a, stats b, zn_ll part, zn_ll weight) {
     zn_ll delta = zn_fsub(e, b.mean, a.mean);
     zn_ll square = zn_fmul(e, delta, delta);
-    return (stats){zn_fma(e, delta, zn_vconst(e, part), a.mean),
-                   zn_fma(e, square, zn_vconst(e, na * part), zn_fadd(e, a.m2, b.m2))};
+    return (stats){zn_fma(e, delta, part, a.mean), zn_fma(e, square, weight, zn_fadd(e, a.m2, b.m2))};
+}
+/* The same, of na and nb values. */
+static stats join_counted(zn_emit *e, stats a, stats b, float na, float nb) {
+    float both = na + nb, part = nb / both;
+    return join_stats(e, a, b, zn_vconst(e, part), zn_vconst(e, na * part));
 }
 
 typedef struct bn_join_ctx {
-    int64_t shards, c, count; /* values per channel in a shard */
+    int64_t shards, c, images, count; /* count: values of a channel, in all */
     zn_ll partial, out;
     float eps;
 } bn_join_ctx;
@@ -296,11 +304,11 @@ static void store_stats(zn_emit *e, const bn_join_ctx *j, zn_ll at, stats s, int
     zn_store(e, zn_atk(e, at, j->c), s.m2, lanes);
 }
 
-static void bn_join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
-    const bn_join_ctx *j = ctx;
-    zn_ll at = zn_at(e, j->partial, i);
+/* Shards of one size, to the first. */
+static void join_equal(zn_emit *e, const bn_join_ctx *j, zn_ll at, int lanes) {
     int64_t pitch = 2 * j->c;
-    float each = (float)j->count, last = each; /* all but the last on a level stand for the same number of values */
+    float each = (float)(j->count / j->shards),
+          last = each; /* all but the last on a level stand for the same number of values */
     for (int64_t n = j->shards; n > 1; n = (n + 1) / 2) {
         int64_t even = n % 2 || last == each ? n / 2 : n / 2 - 1;
         if (even) {
@@ -308,13 +316,13 @@ static void bn_join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
             zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, even), 1, 0, NULL);
             zn_ll from = zn_at(e, at, zn_mul(e, l.i, 2 * pitch));
             stats a = load_stats(e, j, from, lanes), b = load_stats(e, j, zn_atk(e, from, pitch), lanes);
-            store_stats(e, j, zn_at(e, at, zn_mul(e, l.i, pitch)), join_stats(e, a, b, each, each), lanes);
+            store_stats(e, j, zn_at(e, at, zn_mul(e, l.i, pitch)), join_counted(e, a, b, each, each), lanes);
             zn_loop_end(e, &l, NULL);
         }
         if (even < n / 2) {
             zn_ll from = zn_atk(e, at, (n - 2) * pitch);
             stats a = load_stats(e, j, from, lanes), b = load_stats(e, j, zn_atk(e, from, pitch), lanes);
-            store_stats(e, j, zn_atk(e, at, even * pitch), join_stats(e, a, b, each, last), lanes);
+            store_stats(e, j, zn_atk(e, at, even * pitch), join_counted(e, a, b, each, last), lanes);
             last = each + last;
         } else if (n % 2) {
             stats s = load_stats(e, j, zn_atk(e, at, (n - 1) * pitch), lanes);
@@ -324,8 +332,43 @@ static void bn_join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
         }
         each = each + each;
     }
+}
+
+/* Values of shards [from, to). */
+static zn_ll count_of(zn_emit *e, const bn_join_ctx *j, zn_ll from, zn_ll to) {
+    zn_ll images = LLVMBuildSub(e->b, zn_shard_first(e, j->images, j->shards, to),
+                                zn_shard_first(e, j->images, j->shards, from), "");
+    return zn_splat(e, LLVMBuildSIToFP(e->b, zn_mul(e, images, j->count / j->images), e->f32, ""));
+}
+
+/* Shards that differ by an image: of how many values a pair is depends on where it stands. */
+static void join_unequal(zn_emit *e, const bn_join_ctx *j, zn_ll at, int lanes) {
+    int64_t pitch = 2 * j->c, span = 1; /* shards in an element of this level */
+    for (int64_t n = j->shards; n > 1; n = (n + 1) / 2, span *= 2) {
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, n / 2), 1, 0, NULL);
+        zn_ll from = zn_at(e, at, zn_mul(e, l.i, 2 * pitch)), shard = zn_mul(e, l.i, 2 * span),
+              middle = zn_addk(e, shard, span), end = zn_min(e, zn_addk(e, middle, span), zn_i64(e, j->shards));
+        zn_ll na = count_of(e, j, shard, middle), nb = count_of(e, j, middle, end),
+              part = zn_fdiv(e, nb, zn_fadd(e, na, nb));
+        stats a = load_stats(e, j, from, lanes), b = load_stats(e, j, zn_atk(e, from, pitch), lanes);
+        store_stats(e, j, zn_at(e, at, zn_mul(e, l.i, pitch)), join_stats(e, a, b, part, zn_fmul(e, na, part)), lanes);
+        zn_loop_end(e, &l, NULL);
+        if (n % 2)
+            store_stats(e, j, zn_atk(e, at, n / 2 * pitch), load_stats(e, j, zn_atk(e, at, (n - 1) * pitch), lanes),
+                        lanes);
+    }
+}
+
+static void bn_join_body(zn_emit *e, zn_ll i, int lanes, void *ctx) {
+    const bn_join_ctx *j = ctx;
+    zn_ll at = zn_at(e, j->partial, i);
+    if (j->images % j->shards)
+        join_unequal(e, j, at, lanes);
+    else
+        join_equal(e, j, at, lanes);
     stats s = load_stats(e, j, at, lanes);
-    zn_ll var = zn_fdiv(e, s.m2, zn_vconst(e, (float)(j->count * j->shards)));
+    zn_ll var = zn_fdiv(e, s.m2, zn_vconst(e, (float)j->count));
     zn_ll inv = zn_fdiv(e, zn_vconst(e, 1), zn_sqrt(e, zn_fadd(e, var, zn_vconst(e, j->eps))));
     zn_ll out = zn_at(e, j->out, i);
     zn_store(e, out, s.mean, lanes);
@@ -342,7 +385,8 @@ void zn_emit_bn_join(zn_emit *e) {
                      .partial = e->base[partial],
                      .out = e->base[zn_binding_of(e, ZN_BIND_OUT, r)],
                      .eps = (float)zn_attr_of(r, BN_STATS, eps)->f};
-    j.count = zn_type_count(x) / j.c / j.shards;
+    j.images = x->dim[0];
+    j.count = zn_type_count(x) / j.c;
     flat_loop(e, j.c, bn_join_body, &j);
 }
 

@@ -2,7 +2,8 @@
  *
  * Per shard (a unit of work) the positions of its images are summed in four chains, position p in chain p mod 4, and
  * (c0 + c1) + (c2 + c3) is the shard's partial sum; docs/ir.md. Rows whose width is no multiple of four start in
- * different chains, so rows are taken in groups that start in chain 0 again. */
+ * different chains, so rows are taken in groups that start in chain 0 again. Where shards do not divide the batch some
+ * have an image more, which comes last. */
 #include "backend/emit.h"
 #include "support/ice.h"
 
@@ -15,6 +16,7 @@ typedef struct sums {
     sum_shape s;
     int x, dy;      /* bindings */
     zn_ll first;    /* image */
+    zn_ll images;   /* of this shard: those of s, or one more; NULL where all shards are of one size */
     zn_ll c0;       /* first channel of this chunk */
     int64_t left;   /* channels of this chunk and behind it, as far as lanes go */
     int vecs, nacc; /* vectors of channels; accumulators of each chain and vector */
@@ -71,26 +73,43 @@ static void row_sums(zn_emit *e, const sums *s, zn_ll row, int phase, zn_ll *acc
         position(e, s, x, dy, zn_i64(e, w * s->s.c), acc + (phase + (int)(w - whole)) % 4 * per);
 }
 
-/* All rows of the shard; result: one sum for each vector and accumulator. */
-static void shard_sums(zn_emit *e, const sums *s, zn_ll *out) {
-    int per = s->vecs * s->nacc, n = 4 * per, group = s->s.width % 4 == 0 ? 1 : s->s.width % 2 == 0 ? 2 : 4;
-    int64_t rows = s->s.images * s->s.height, whole = rows / group * group;
-    zn_ll acc[ZN_MAX_CARRIED];
-    for (int i = 0; i < n; i++)
-        acc[i] = zn_vconst(e, 0);
+/* `rows` rows from row `from` on, the first of them in chain `phase`, onto acc. */
+static void many_rows(zn_emit *e, const sums *s, zn_ll from, int64_t rows, int phase, zn_ll *acc) {
+    int n = 4 * s->vecs * s->nacc, group = s->s.width % 4 == 0 ? 1 : s->s.width % 2 == 0 ? 2 : 4;
+    int64_t whole = rows / group * group;
     if (whole) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, whole), group, n, acc);
         for (int i = 0; i < n; i++)
             acc[i] = l.v[i];
         for (int g = 0; g < group; g++)
-            row_sums(e, s, zn_addk(e, l.i, g), (int)(g * s->s.width % 4), acc);
+            row_sums(e, s, zn_add(e, from, zn_addk(e, l.i, g)), (int)((phase + g * s->s.width) % 4), acc);
         zn_loop_end(e, &l, acc);
         for (int i = 0; i < n; i++)
             acc[i] = l.v[i];
     }
     for (int64_t r = whole; r < rows; r++)
-        row_sums(e, s, zn_i64(e, r), (int)((r - whole) * s->s.width % 4), acc);
+        row_sums(e, s, zn_addk(e, from, r), (int)((phase + (r - whole) * s->s.width) % 4), acc);
+}
+
+/* All rows of the shard; result: one sum for each vector and accumulator. */
+static void shard_sums(zn_emit *e, const sums *s, zn_ll *out) {
+    int per = s->vecs * s->nacc, n = 4 * per;
+    int64_t rows = s->s.images * s->s.height;
+    zn_ll acc[ZN_MAX_CARRIED];
+    for (int i = 0; i < n; i++)
+        acc[i] = zn_vconst(e, 0);
+    many_rows(e, s, zn_i64(e, 0), rows, 0, acc);
+    if (s->images) { /* one image more, or none */
+        zn_loop l;
+        zn_loop_begin(e, &l, zn_i64(e, s->s.images), s->images, 1, n, acc);
+        for (int i = 0; i < n; i++)
+            acc[i] = l.v[i];
+        many_rows(e, s, zn_i64(e, rows), s->s.height, (int)(rows * s->s.width % 4), acc);
+        zn_loop_end(e, &l, acc);
+        for (int i = 0; i < n; i++)
+            acc[i] = l.v[i];
+    }
     for (int i = 0; i < per; i++)
         out[i] = zn_fadd(e, zn_fadd(e, acc[i], acc[per + i]), zn_fadd(e, acc[2 * per + i], acc[3 * per + i]));
 }
@@ -112,7 +131,10 @@ static void store_rows(zn_emit *e, const sums *s, zn_ll partial, const zn_ll *v,
 static void chunk_sums(zn_emit *e, sums *s, zn_ll partial) {
     const zn_value *r = s->r;
     bool grad = r->op == ZN_OP_BN_GRAD_SUMS, bn = r->op == ZN_OP_BN_STATS;
-    zn_ll out[4], count = zn_vconst(e, (float)(s->s.images * s->s.height * s->s.width));
+    int64_t area = s->s.height * s->s.width;
+    zn_ll out[4], count = zn_vconst(e, (float)(s->s.images * area));
+    if (s->images)
+        count = zn_splat(e, LLVMBuildSIToFP(e->b, zn_mul(e, s->images, area), e->f32, ""));
     for (int i = 0; grad && i < s->vecs; i++) {
         zn_ll stats = e->base[zn_binding_of(e, ZN_BIND_IN, r->operand[2])], c = zn_addk(e, s->c0, i * e->lanes);
         s->mean[i] = zn_load(e, zn_at(e, stats, c), lanes_of(e, s, i));
@@ -136,6 +158,8 @@ static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_
     const zn_type *p = &e->k->bindings.at[temp].type;
     sums s = {.r = r, .first = first, .dy = -1};
     s.s = (sum_shape){images, t->rank >= 3 ? t->dim[1] : 1, t->rank == 4 ? t->dim[2] : 1, zn_type_channels(t)};
+    if (t->dim[0] % p->dim[0])
+        s.images = LLVMBuildSub(e->b, zn_shard_first(e, t->dim[0], p->dim[0], zn_addk(e, shard, 1)), first, "");
     bool grad = r->op == ZN_OP_BN_GRAD_SUMS;
     s.x = memory_of(e, r->operand[grad ? 1 : 0]);
     s.dy = grad ? memory_of(e, r->operand[0]) : -1;
@@ -160,6 +184,10 @@ static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_
     }
 }
 
+zn_ll zn_shard_first(zn_emit *e, int64_t n, int64_t shards, zn_ll s) {
+    return n % shards ? LLVMBuildUDiv(e->b, zn_mul(e, s, n), zn_i64(e, shards), "") : zn_mul(e, s, n / shards);
+}
+
 void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard) {
     for (size_t i = 0; i < e->k->group->reduces.n; i++)
         emit_sum(e, e->k->group->reduces.at[i], (int)i, first, images, shard);
@@ -169,7 +197,9 @@ void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard) {
 static void alone(zn_emit *e) {
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
-    emit_sum(e, e->k->group->anchor, 0, zn_mul(e, u.i, e->k->unit), e->k->unit, u.i);
+    const zn_value *r = e->k->group->anchor;
+    int64_t n = r->operand[0]->type.dim[0], shards = zn_value_shards(r);
+    emit_sum(e, r, 0, zn_shard_first(e, n, shards, u.i), n / shards, u.i);
     zn_loop_end(e, &u, NULL);
 }
 

@@ -372,14 +372,24 @@ static bool infer_residual(zn_module *m, const zn_value *v, zn_type *out, zn_dia
     return true;
 }
 
+/* Shards of images of x that differ in size are joined by their numbers of values, which must be exact in f32. */
+static bool shards_fit(const zn_value *v, const zn_type *x, int64_t shards, zn_diags *d) {
+    int64_t n = x->dim[0];
+    if (shards < 1 || shards > n)
+        return fail(d, v, "shards must be between 1 and the batch");
+    if (n % shards && zn_type_count(x) / zn_type_channels(x) > 1 << 24)
+        return fail(d, v, "shards of more than 2^24 values must divide the batch");
+    return true;
+}
+
 static bool infer_bn_stats(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     const zn_type *x = in(v, 0);
     int64_t shards = zn_attr_of(v, BN_STATS, shards)->i;
     if (x->dtype != ZN_F32 || x->rank < 2)
         return fail(d, v, "needs f32 with channels");
-    if (shards < 1 || x->dim[0] % shards)
-        return fail(d, v, "shards must divide the batch");
+    if (!shards_fit(v, x, shards, d))
+        return false;
     *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {3, zn_type_channels(x)}};
     return true;
 }
@@ -411,8 +421,8 @@ static bool infer_bn_grad_sums(zn_module *m, const zn_value *v, zn_type *out, zn
     int64_t c = zn_type_channels(dy), shards = zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
     if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)) || !is_rows(in(v, 2), 3, c))
         return fail(d, v, "needs dy, x and statistics [3,c]");
-    if (shards < 1 || dy->dim[0] % shards)
-        return fail(d, v, "shards must divide the batch");
+    if (!shards_fit(v, dy, shards, d))
+        return false;
     *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {2, c}};
     return true;
 }
@@ -442,8 +452,10 @@ static bool infer_sum_rows(zn_module *m, const zn_value *v, zn_type *out, zn_dia
     (void)m;
     const zn_type *x = in(v, 0);
     int64_t shards = zn_attr_of(v, SUM_ROWS, shards)->i;
-    if (x->dtype != ZN_F32 || x->rank < 2 || shards < 1 || x->dim[0] % shards)
-        return fail(d, v, "needs f32 with channels, and shards that divide the batch");
+    if (x->dtype != ZN_F32 || x->rank < 2)
+        return fail(d, v, "needs f32 with channels");
+    if (!shards_fit(v, x, shards, d))
+        return false;
     *out = zn_type_make(ZN_F32, 1, &x->dim[x->rank - 1]);
     return true;
 }

@@ -362,8 +362,10 @@ int64_t zn_shard_count(int64_t n) {
 }
 
 int64_t zn_stats_shards(int64_t n, int64_t spatial) {
-    int64_t images = (63 + spatial) / spatial;
+    int64_t least = (63 + spatial) / spatial, images = least;
     while (images < n && n % images)
         images++;
-    return images >= n ? 1 : n / images;
+    if (images < n && images <= 3 * least)
+        return n / images;
+    return least < n ? n / least : 1;
 }

@@ -197,8 +197,9 @@ bool zn_module_verify(zn_module *m, zn_diags *d);
  * Shard s holds images s * n / shards up to (s + 1) * n / shards. */
 int64_t zn_shard_count(int64_t n);
 #define ZN_MAX_SHARDS 64 /* of a gradient by weights */
-/* Shards of statistics and channel sums of an [n, ..., c] tensor with `spatial` positions an image: images in a shard
- * are as few as give it at least 64 positions (and divide n). */
+/* Shards of statistics and channel sums of an [n, ..., c] tensor with `spatial` positions an image, each of at least 64
+ * positions: as few images as that takes and divide n, if those are at most three times as many as it takes; else n is
+ * cut as by zn_shard_count, into shards that differ by one image. */
 int64_t zn_stats_shards(int64_t n, int64_t spatial);
 
 #endif

@@ -169,6 +169,13 @@ static bool better(const fuse_ctx *c, const zn_value *a, const zn_value *b) {
     return ma != mb ? mb : a->id > b->id;
 }
 
+/* What is computed again instead of being kept: in the kernel of its operand it would be kept after all. Those that
+ * need it take it along. */
+static bool is_again(const zn_value *v) {
+    return (v->op == ZN_OP_RELU && zn_attr_of(v, RELU, again)->i) ||
+           (v->op == ZN_OP_BN_NORM && zn_attr_of(v, BN_NORM, again)->i);
+}
+
 static void place_map(fuse_ctx *c, zn_value *v) {
     unsigned full = 0, tried = 0;
     for (int i = 0; i < v->noperands; i++)
@@ -177,7 +184,7 @@ static void place_map(fuse_ctx *c, zn_value *v) {
         int best = -1;
         for (int i = 0; i < v->noperands; i++)
             if ((full >> i & 1) && !(tried >> i & 1) && v->operand[i]->group >= 0 &&
-                (best < 0 || better(c, v->operand[i], v->operand[best])))
+                (!is_again(v) || is_again(v->operand[i])) && (best < 0 || better(c, v->operand[i], v->operand[best])))
                 best = i;
         if (best < 0)
             break;
@@ -197,10 +204,11 @@ static void place_sum(fuse_ctx *c, zn_value *v) {
     int k = v->operand[0]->group;
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
-        /* operand 1 of bn_grad_sums may be of the same kernel too */
-        if (g->sums && g->nsums < MAX_SUMS && (!g->shards || g->shards == zn_value_shards(v)) &&
-            !zn_is_channel_sum(v->operand[0]) && zn_type_equal(&g->anchor->type, &v->operand[0]->type) &&
-            legal(c, v, k, 3)) {
+        bool equal = v->operand[0]->type.dim[0] % zn_value_shards(v) == 0;
+        /* operand 1 of bn_grad_sums may be of the same kernel too; units of convolutions are shards of one size */
+        if (g->sums && (equal || (zn_op_table[g->anchor->op].traits & ZN_T_MAP)) && g->nsums < MAX_SUMS &&
+            (!g->shards || g->shards == zn_value_shards(v)) && !zn_is_channel_sum(v->operand[0]) &&
+            zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
             join(c, v, k);
             g->shards = zn_value_shards(v);
             g->nsums++;
@@ -223,29 +231,51 @@ static void explain(fuse_ctx *c, const zn_func *f) {
     }
 }
 
-/* ---- loading through a norm: a Winograd convolution may normalise and rectify its input while it loads it */
+/* ---- loading through a norm and an activation: a Winograd convolution may compute its input while it loads it */
 
 /* One that reads the input; the gradient by data reads dy. */
 static bool reads_winograd(const zn_value *v) {
     return (v->op == ZN_OP_CONV || v->op == ZN_OP_CONV_GRAD_W) && !strcmp(zn_conv_algorithm(v), "winograd");
 }
 
-/* A norm of what lies in work space: the kernel reads a row beyond the image's edges, and masks it. */
-static bool is_norm(const zn_value *v) {
-    return (v->op == ZN_OP_BN_NORM || v->op == ZN_OP_BN_INFER) && !(zn_op_table[v->operand[0]->op].traits & ZN_T_LEAF);
+/* In work space: the kernel reads a row beyond the image's edges, and masks it. */
+static bool in_work_space(const zn_value *v) {
+    return !(zn_op_table[zn_value_viewed(v)->op].traits & ZN_T_LEAF);
 }
 
-/* Is every use of the rectified value r one that can compute it again: an input of a Winograd convolution, or the mask
- * of a gradient? Then r need not lie in memory. */
-static bool only_loaded(const zn_value *r) {
+static bool is_mask(const zn_use *u) {
+    return u->user->op == ZN_OP_RELU_GRAD && u->index == 1;
+}
+
+/* May r be computed by a norm and an activation that nothing but it and masks need? */
+static bool through_norm(const zn_value *r) {
+    const zn_value *norm = r->operand[0];
+    if ((norm->op != ZN_OP_BN_NORM && norm->op != ZN_OP_BN_INFER) || norm->keep || norm->nresults ||
+        !in_work_space(norm->operand[0]))
+        return false;
+    for (const zn_use *u = norm->first_use; u; u = u->next)
+        if (u->user != r && !is_mask(u))
+            return false;
+    return true;
+}
+
+/* Is r the activation of what lies in memory anyway, because others need it? */
+static bool through_activation(const zn_value *r) {
+    const zn_value *x = r->operand[0];
+    return x->nuses > 1 && in_work_space(x);
+}
+
+/* Is every use of the rectified value r one that can compute it again: an input of a Winograd convolution, the mask of
+ * a gradient, or (elements) an elementwise value? Then r need not lie in memory. */
+static bool only_loaded(const zn_value *r, bool elements) {
     bool any = false;
     for (const zn_use *u = r->first_use; u; u = u->next) {
-        bool input = reads_winograd(u->user) && u->index == 0, mask = u->user->op == ZN_OP_RELU_GRAD && u->index == 1;
-        if (!input && !mask)
+        bool input = reads_winograd(u->user) && u->index == 0, map = zn_op_table[u->user->op].traits & ZN_T_MAP;
+        if (!input && !is_mask(u) && !(elements && map && zn_map_access(u->user->op, u->index) == ZN_ACCESS_FULL))
             return false;
         any |= input;
     }
-    return any && !r->nresults;
+    return any && !r->nresults && !r->keep;
 }
 
 static char load_mark; /* note of a value that is computed while an input is loaded */
@@ -255,19 +285,30 @@ static zn_value *copy_before(zn_module *m, zn_func *f, zn_value *before, const z
     for (int i = 0; i < v->noperands; i++)
         operand[i] = i || !first ? v->operand[i] : first;
     zn_value *copy = zn_value_copy(m, f, before, v, operand);
-    copy->note = reads_winograd(before) ? &load_mark : NULL;
+    if (reads_winograd(before))
+        copy->note = &load_mark;
+    else if (v->op == ZN_OP_RELU)
+        zn_attr_of(copy, RELU, again)->i = 1;
+    else if (v->op == ZN_OP_BN_NORM)
+        zn_attr_of(copy, BN_NORM, again)->i = 1;
     return copy;
 }
 
-/* Gives each use of r its own copy of norm and activation, in front of it. */
-static void load_through(zn_module *m, zn_func *f, zn_value *r) {
-    zn_value *norm = r->operand[0];
+/* Gives each use of r, and of the norm before it, its own copy in front of it. */
+static void load_through(zn_module *m, zn_func *f, zn_value *r, bool with_norm) {
+    zn_value *norm = with_norm ? r->operand[0] : NULL;
     for (zn_use *u = r->first_use, *next; u; u = next) {
         next = u->next;
-        zn_value_set_operand(u->user, u->index, copy_before(m, f, u->user, r, copy_before(m, f, u->user, norm, NULL)));
+        zn_value *first = norm ? copy_before(m, f, u->user, norm, NULL) : NULL;
+        zn_value_set_operand(u->user, u->index, copy_before(m, f, u->user, r, first));
     }
     zn_value_remove(f, r);
-    zn_value_remove(f, norm);
+    for (zn_use *u = norm ? norm->first_use : NULL, *next; u; u = next) {
+        next = u->next;
+        zn_value_set_operand(u->user, u->index, copy_before(m, f, u->user, norm, NULL));
+    }
+    if (norm)
+        zn_value_remove(f, norm);
 }
 
 static void find_loads(zn_module *m, zn_func *f) {
@@ -275,13 +316,16 @@ static void find_loads(zn_module *m, zn_func *f) {
         v->note = NULL;
     for (zn_value *v = f->first, *next; v; v = next) {
         next = v->next;
-        if (v->op == ZN_OP_RELU && is_norm(v->operand[0]) && v->operand[0]->nuses == 1 && only_loaded(v) && !v->keep &&
-            !v->operand[0]->keep)
-            load_through(m, f, v);
+        if (v->op != ZN_OP_RELU)
+            continue;
+        if (through_norm(v) && only_loaded(v, false))
+            load_through(m, f, v, true);
+        else if (through_activation(v) && only_loaded(v, true))
+            load_through(m, f, v, false);
     }
 }
 
-/* The copies in front of a Winograd convolution belong to its kernel; those of masks are values like others. */
+/* The copies in front of a Winograd convolution belong to its kernel. */
 static bool is_load(const zn_value *v) {
     return v->note == &load_mark;
 }

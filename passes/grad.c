@@ -57,23 +57,29 @@ static int64_t area_of(const zn_type *t) {
     return zn_type_count(t) / t->dim[0] / zn_type_channels(t);
 }
 
-/* What the gradient reads in place of v. A normalised and rectified value is computed again from what its norm read,
- * which is kept anyway, so that only one of the two lives from forward to backward. */
+/* v again, of this operand, behind the forward part. */
+static zn_value *rectified_again(grad_ctx *c, const zn_value *v, zn_value *x) {
+    zn_value *r = add_op(c, v, ZN_OP_RELU, 1, &x);
+    *zn_attr_of(r, RELU, at_zero) = *zn_attr_of(v, RELU, at_zero);
+    zn_attr_of(r, RELU, again)->i = 1;
+    return typed(c, r);
+}
+
+/* What the gradient reads in place of v. A rectified value is computed again from what is kept anyway, so that only one
+ * of the two lives from forward to backward: a normalised one from what its norm read, another one from its operand
+ * where that is what its mask reads. */
 static zn_value *saved(grad_ctx *c, zn_value *v) {
-    zn_value *norm = v->op == ZN_OP_RELU ? v->operand[0] : NULL;
-    if (!norm || norm->op != ZN_OP_BN_NORM)
+    if (v->op != ZN_OP_RELU)
         return v;
-    zn_value **slot = &c->again[v->id];
-    if (!*slot) {
-        zn_value *n = add_op(c, norm, ZN_OP_BN_NORM, 4, norm->operand);
+    zn_value **slot = &c->again[v->id], *x = v->operand[0];
+    if (!*slot && x->op == ZN_OP_BN_NORM) {
+        zn_value *n = add_op(c, x, ZN_OP_BN_NORM, 4, x->operand);
         zn_attr_of(n, BN_NORM, again)->i = 1;
-        n = typed(c, n);
-        *slot = add_op(c, v, ZN_OP_RELU, 1, &n);
-        *zn_attr_of(*slot, RELU, at_zero) = *zn_attr_of(v, RELU, at_zero);
-        zn_attr_of(*slot, RELU, again)->i = 1;
-        typed(c, *slot);
+        *slot = rectified_again(c, v, typed(c, n));
+    } else if (!*slot && needs(c, x) && zn_attr_of(v, RELU, at_zero)->i) {
+        *slot = rectified_again(c, v, x);
     }
-    return *slot;
+    return *slot ? *slot : v;
 }
 
 /* ---- gradients, one function per name in column `grad` of ops.def: v's operands from dy */

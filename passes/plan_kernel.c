@@ -126,9 +126,12 @@ static const char *key_of(zn_planner *p, const zn_kernel_plan *k, const char *ta
         zn_buf_printf(&b, "|stride %lld, tiles of %lld, %lld taps", (long long)w.stride, (long long)w.tile,
                       (long long)w.taps);
     }
-    if (k->reduce)
-        zn_buf_printf(&b, "|of %lld values",
-                      (long long)(zn_pl_count(k->reduce->operand[0]) / zn_type_channels(&k->reduce->type)));
+    if (k->reduce) {
+        const zn_type *t = &k->reduce->operand[0]->type;
+        zn_buf_printf(&b, "|of %lld values", (long long)(zn_type_count(t) / zn_type_channels(&k->reduce->type)));
+        if (t->dim[0] % zn_value_shards(k->reduce))
+            zn_buf_printf(&b, " of %lld images", (long long)t->dim[0]);
+    }
     char *key = zn_arena_strdup(ZN_PL_ARENA(p), zn_buf_str(&b));
     zn_buf_free(&b);
     return key;
@@ -245,6 +248,8 @@ static int64_t unit_of_images(const zn_pl_image_job *job, const zn_value *anchor
         unit = zn_pl_ceil_div(64, t->dim[1] * t->dim[2]);
     else if (!shards && t->rank == 2 && each < 4096)
         unit = zn_pl_ceil_div(4096, each);
+    if (shards && batch % shards)
+        return batch / shards; /* or one more: a unit is one shard */
     if (shards)
         unit = job->block ? unit : batch / shards;
     return unit < batch ? unit : batch;
@@ -260,7 +265,8 @@ void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job) 
     int64_t shards = lone ? zn_value_shards(lone) : nreduce ? zn_value_shards(g->reduces.at[0]) : 0;
     int64_t unit = unit_of_images(job, g->anchor, shards, t);
     zn_kernel_plan *k = zn_pl_kernel(p, g, job->family, unit);
-    zn_phase_plan ph = {.outer = zn_pl_ceil_div(batch, unit), .flops = job->flops * batch};
+    zn_phase_plan ph = {.outer = shards && batch % shards ? shards : zn_pl_ceil_div(batch, unit),
+                        .flops = job->flops * batch};
     if (job->block) {
         k->block = zn_pl_even_block(unit * zn_winograd_of(g->anchor).tiles, job->block, job->rows);
         int64_t c = zn_type_channels(&g->anchor->operand[0]->type), o = zn_type_channels(t);

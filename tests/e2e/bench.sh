@@ -28,6 +28,9 @@ awk '/^total/ { t = 0 } t { if (match($0, /[0-9.]+ %/)) { x = substr($0, RSTART)
 expect "bench --json" 0 '^{"batch": 16, .*"images_per_second_median": [0-9].*"kernels": \[{"kernel": ".*}\]}$' \
     "$znetc" bench "$file" --seconds 0 --json --kernels
 expect "bench of a linear network" 0 "^images/s" "$znetc" bench "$source/bench/mlp.znet" -D width=32 -D batch=8 --seconds 0
+for bench in "$source"/bench/*.znet; do
+    expect "check of $(basename "$bench")" 0 "^total: " "$znetc" check "$bench"
+done
 
 # ---- usage
 expect "bench --threads 0" 2 "threads takes a number from 1" "$znetc" bench "$file" --threads 0

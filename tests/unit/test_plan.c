@@ -211,6 +211,27 @@ static void fusion_saves_memory(void) {
     CU_ASSERT_TRUE(phases[1] < phases[0]);
 }
 
+static int64_t arena_of(const char *file, const char *set) {
+    zn_module *m = tc_compile_file(file, set, 2, NULL);
+    zn_diags d = {.path = "", .source = ""};
+    zn_plan *p = zn_plan_make(m, (zn_plan_options){.in_place = true}, &d);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    int64_t size = train_of(p)->arena_size;
+    zn_plan_free(p);
+    zn_module_free(m);
+    return size;
+}
+
+/* The skips of a start from zeros and ones keep one value more for each unit, not two: 1.4 times the memory at most. */
+static void skips_need_little_memory(void) {
+    static const char *const of[] = {"examples/resnet20.znet", "examples/resnet18.znet", "examples/resnet50.znet",
+                                     "examples/mnist_mlp.znet"};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        int64_t zero = arena_of(of[i], "init=zero"), kaiming = arena_of(of[i], "init=kaiming");
+        CU_ASSERT_TRUE(10 * zero <= 14 * kaiming);
+    }
+}
+
 static void equal_layers_share_kernels(void) {
     zn_module *m = tc_compile_file("examples/resnet20.znet", NULL, 2, NULL);
     zn_diags d = {.path = "", .source = ""};
@@ -309,5 +330,7 @@ static void layout_arithmetic(void) {
 
 #define TESTS(X)                                                                                                       \
     X(every_plan_is_sound)                                                                                             \
-    X(fusion_saves_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(programs) X(layout_arithmetic)
+    X(fusion_saves_memory)                                                                                             \
+    X(skips_need_little_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(programs)               \
+        X(layout_arithmetic)
 ZN_UNIT_MAIN("plan", TESTS)
