@@ -20,27 +20,30 @@ enum { OUTPUTS_LAST_WEIGHTS = 128 * 1024 };
 
 typedef struct tile_job {
     int rows, vecs;
-    int64_t at[ZN_TILE_ROWS]; /* floats from the tile's first input element to that of each position */
-    int lanes[ZN_TILE_VECS];  /* valid lanes of each vector of outputs */
-    int64_t kh, kwc;          /* k is kh blocks of kwc */
-    int64_t in_pitch;         /* floats between blocks in the input */
-    int64_t outputs;          /* floats between steps of k in the weights */
-    zn_ll ahead;              /* weights that later tiles read, row by row of k like this tile's; NULL */
-    int64_t ahead_share;      /* one such row is asked for in as many steps of k */
-    zn_ll next;               /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
+    int64_t at[ZN_TILE_ROWS];           /* floats from the tile's first input element to that of each position */
+    int lanes[ZN_TILE_VECS];            /* valid lanes of each vector of outputs */
+    int64_t kh, kwc;                    /* k is kh blocks of kwc */
+    zn_ll kh_lo, kh_hi, kwc_lo, kwc_hi; /* of which these, kwc in steps of `step`; NULL: all */
+    int64_t step;
+    int64_t in_pitch;    /* floats between blocks in the input */
+    int64_t outputs;     /* floats between steps of k in the weights */
+    zn_ll ahead;         /* weights that later tiles read, row by row of k like this tile's; NULL */
+    int64_t ahead_share; /* one such row is asked for in as many steps of k */
+    zn_ll next;          /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
 } tile_job;
 
 /* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
-    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kwc);
+    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kh_lo ? t->step : t->kwc);
     for (int i = 0; i < n; i++)
         acc[i] = t->kh && t->kwc ? zn_tile_zero(e, t->lanes[i % t->vecs]) : zn_vconst(e, 0);
     if (!t->kh || !t->kwc)
         return;
     zn_loop lh, lk;
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, t->kh), 1, n, acc);
+    zn_loop_begin(e, &lh, t->kh_lo ? t->kh_lo : zn_i64(e, 0), t->kh_lo ? t->kh_hi : zn_i64(e, t->kh), 1, n, acc);
     zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kwc * t->outputs));
-    zn_loop_begin(e, &lk, zn_i64(e, 0), zn_i64(e, t->kwc), unroll, n, lh.v);
+    zn_loop_begin(e, &lk, t->kh_lo ? t->kwc_lo : zn_i64(e, 0), t->kh_lo ? t->kwc_hi : zn_i64(e, t->kwc), unroll, n,
+                  lh.v);
     zn_ll xk = zn_at(e, xh, lk.i), wk = zn_at(e, wh, zn_mul(e, lk.i, t->outputs));
     for (int i = 0; i < n; i++)
         acc[i] = lk.v[i];
@@ -92,6 +95,7 @@ typedef struct conv_ctx {
     zn_ll image, last; /* images of the unit */
     int64_t images;    /* in a unit */
     bool outputs_last; /* a tile's positions meet all outputs before the next positions */
+    bool by_images;    /* a tile is one position of several images, and leaves out taps beyond the map */
     conv_place at;     /* of the tile under work */
     zn_out_block o;
     zn_invariants *inv; /* one per vector */
@@ -157,6 +161,13 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
     zn_ll row = zn_addk(e, zn_mul(e, at->i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, at->j, c->in_sw), c->in_w);
     zn_ll from = zn_at(e, zn_row_ptr(e, x->in, at->n, row), zn_mul(e, col, x->channels));
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS];
+    if (x->by_images) {
+        t.step = x->channels;
+        t.kh_lo = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), row));
+        t.kh_hi = zn_min(e, zn_i64(e, c->kh), zn_sub(e, zn_i64(e, in->type.dim[1]), row));
+        t.kwc_lo = zn_mul(e, zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), col)), x->channels);
+        t.kwc_hi = zn_mul(e, zn_min(e, zn_i64(e, c->kw), zn_sub(e, zn_i64(e, in->type.dim[2]), col)), x->channels);
+    }
     if (c->kh * c->kw == 1 && c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
         t.next = zn_atk(e, from, t.rows * x->channels);
     conv_values(e, x, NULL);
@@ -204,25 +215,42 @@ static void conv_images(zn_emit *e, conv_ctx *x, zn_ll n, int64_t ti, int64_t th
     }
 }
 
+/* Whole groups of ti images of those from `from` on, then, if so many are left, `rest` in one group; the first image
+ * that is left. */
+static zn_ll conv_groups(zn_emit *e, conv_ctx *x, int64_t ti, int64_t rest, int64_t th, int64_t tw) {
+    zn_loop ln;
+    zn_ll left = LLVMBuildURem(e->b, zn_sub(e, x->last, x->image), zn_i64(e, ti), "");
+    zn_ll together = zn_sub(e, x->last, left);
+    zn_loop_begin(e, &ln, x->image, together, ti, 0, NULL);
+    conv_images(e, x, ln.i, ti, th, tw);
+    zn_loop_end(e, &ln, NULL);
+    if (rest < 2)
+        return together;
+    zn_if s;
+    zn_ll all = LLVMBuildICmp(e->b, LLVMIntEQ, left, zn_i64(e, rest), "");
+    zn_if_begin(e, &s, all);
+    conv_images(e, x, together, rest, th, tw);
+    zn_if_end(e, &s);
+    return zn_select(e, all, x->last, together);
+}
+
 /* All positions of the class in the images of the unit, in tiles for up to `vecs` vectors of outputs. Maps smaller than
  * a register tile are taken several images at a time. */
 static void conv_positions(zn_emit *e, conv_ctx *x, int vecs) {
-    int64_t th, tw, ti = 1;
+    int64_t th, tw, ti = 1, most = zn_tile_rows(e, vecs), rest = 0;
     tile_shape(e, &x->c, vecs, &th, &tw);
-    if (th == x->c.rows && tw == x->c.cols)
-        while ((ti + 1) * th * tw <= zn_tile_rows(e, vecs) && ti < x->images)
+    if (x->by_images) {
+        th = tw = 1;
+        ti = (x->images + most - 1) / most; /* groups, of even size */
+        ti = (x->images + ti - 1) / ti;
+        rest = x->images % ti;
+    } else if (th == x->c.rows && tw == x->c.cols) {
+        while ((ti + 1) * th * tw <= most && ti < x->images)
             ti++;
-    zn_loop ln;
-    zn_ll together = x->image;
-    if (ti > 1) {
-        zn_ll count = LLVMBuildNSWSub(e->b, x->last, x->image, "");
-        zn_ll rest = LLVMBuildURem(e->b, count, zn_i64(e, ti), "");
-        together = LLVMBuildNSWSub(e->b, x->last, rest, "");
-        zn_loop_begin(e, &ln, x->image, together, ti, 0, NULL);
-        conv_images(e, x, ln.i, ti, th, tw);
-        zn_loop_end(e, &ln, NULL);
     }
-    zn_loop_begin(e, &ln, together, x->last, 1, 0, NULL);
+    zn_loop ln;
+    zn_ll from = ti > 1 ? conv_groups(e, x, ti, rest, th, tw) : x->image;
+    zn_loop_begin(e, &ln, from, x->last, 1, 0, NULL);
     conv_images(e, x, ln.i, 1, th, tw);
     zn_loop_end(e, &ln, NULL);
 }
@@ -273,6 +301,7 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     x->last = last;
     x->images = unit;
     x->inv = inv;
+    x->by_images = zn_conv_by_images(x->v) && unit >= 4; /* fewer rows leave a register tile waiting */
     for (int i = 0; i < n; i++) {
         x->c = classes[i];
         if (x->c.rows <= 0 || x->c.cols <= 0)

@@ -14,7 +14,8 @@ typedef struct grad_w_ctx {
     int64_t positions; /* of one sample or image, in that line */
     const int64_t *stride, *pad;
     int64_t oh, ow;
-    zn_ll kh, row0; /* of the unit */
+    zn_ll kh, row0;   /* of the unit */
+    zn_ll h_lo, h_hi; /* rows of dy that the kernel row meets inside of the map; NULL: all count */
     int64_t rows;
     int tile;                /* rows of a register tile; 0: as many as suit each block of outputs */
     zn_ll packed;            /* the unit's rows of x, tile by tile: [position][rows of the tile]; NULL */
@@ -101,7 +102,9 @@ static void chain(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll row, in
     zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = zn_add(e, c->row0, row);
     zn_loop ln, lh;
     zn_loop_begin(e, &ln, c->line ? at->p0 : at->n0, c->line ? zn_addk(e, at->p0, 1) : at->n1, 1, n, acc);
-    zn_loop_begin(e, &lh, c->line ? zn_i64(e, 0) : at->h0, c->line ? zn_i64(e, 1) : at->h1, 1, n, ln.v);
+    zn_ll h0 = c->line ? zn_i64(e, 0) : c->h_lo ? zn_max(e, at->h0, c->h_lo) : at->h0;
+    zn_ll h1 = c->line ? zn_i64(e, 1) : c->h_hi ? zn_min(e, at->h1, c->h_hi) : at->h1;
+    zn_loop_begin(e, &lh, h0, h1, 1, n, ln.v);
     for (int i = 0; i < n; i++)
         acc[i] = lh.v[i];
     j.x = x_of(e, c, in, ln.i, lh.i);
@@ -272,6 +275,21 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     return c;
 }
 
+/* Rows of dy that the kernel row meets inside of the map: in small maps many lie outside. */
+enum { SMALL_ROWS = 6 };
+static void set_kernel_row(zn_emit *e, grad_w_ctx *c, zn_ll kh) {
+    const zn_value *v = c->v;
+    c->kh = kh;
+    if (v->op == ZN_OP_MATMUL || c->line || c->oh > SMALL_ROWS || v->type.dim[0] == 1)
+        return;
+    int64_t size = v->operand[0]->type.dim[1], stride = c->stride[0];
+    zn_ll above = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, c->pad[0]), kh));
+    c->h_lo = LLVMBuildUDiv(e->b, zn_addk(e, above, stride - 1), zn_i64(e, stride), "");
+    zn_ll below = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, size + c->pad[0]), kh));
+    c->h_hi = LLVMBuildUDiv(e->b, zn_addk(e, below, stride - 1), zn_i64(e, stride), "");
+    c->h_hi = zn_min(e, c->h_hi, zn_i64(e, c->oh));
+}
+
 /* Calls body for the unit's block of rows of (kw, c): a whole one, or the rest. */
 typedef void rows_fn(zn_emit *e, grad_w_ctx *c, zn_ll shard);
 static void for_rows(zn_emit *e, grad_w_ctx *c, zn_ll block, zn_ll shard, rows_fn *body) {
@@ -310,7 +328,7 @@ void zn_emit_conv_grad_w(zn_emit *e) {
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), ""),
           rest = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
-    c.kh = LLVMBuildURem(e->b, rest, zn_i64(e, kh), "");
+    set_kernel_row(e, &c, LLVMBuildURem(e->b, rest, zn_i64(e, kh), ""));
     for_rows(e, &c, block, LLVMBuildUDiv(e->b, rest, zn_i64(e, kh), ""), partial_rows);
     zn_loop_end(e, &u, NULL);
 }
@@ -425,7 +443,7 @@ void zn_emit_grad_w_joined(zn_emit *e) {
     zn_loop u;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll block = LLVMBuildURem(e->b, u.i, zn_i64(e, blocks), "");
-    c.kh = LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), "");
+    set_kernel_row(e, &c, LLVMBuildUDiv(e->b, u.i, zn_i64(e, blocks), ""));
     for_rows(e, &c, block, NULL, joined_rows);
     zn_loop_end(e, &u, NULL);
 }

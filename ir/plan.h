@@ -57,6 +57,10 @@ const zn_value *zn_group_loaded(const zn_group *g);
  * for other operations. */
 const char *zn_conv_algorithm(const zn_value *v);
 
+/* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
+ * the taps that meet no position: for small maps, where those are many. */
+bool zn_conv_by_images(const zn_value *v);
+
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
 /* Scratch memory of gradients by weights that join their shards on the spot: floats of a register tile, at most, and

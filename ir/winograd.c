@@ -1,4 +1,4 @@
-/* Which Winograd algorithm serves a convolution, and whether it pays: functions of shapes only, for the choice fixes
+/* Which algorithm serves a convolution, and whether Winograd's pays: functions of shapes only, for the choice fixes
  * bits.
  *
  * F(m, r) computes m outputs of r taps by m + r - 1 products in one direction (Lavin and Gray, arXiv 1509.09308), in
@@ -39,6 +39,33 @@ static shape shape_of(const zn_value *v) {
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
+}
+
+/* Of the products of a position and a tap, in one direction, the share that lies in the map. */
+static double share_inside(int64_t size, int64_t out, int64_t taps, int64_t stride, int64_t pad) {
+    int64_t inside = 0;
+    for (int64_t t = 0; t < taps; t++) { /* positions y with 0 <= y stride - pad + t < size */
+        int64_t first = t >= pad ? 0 : ceil_div(pad - t, stride), last = (size - 1 + pad - t) / stride;
+        last = size - 1 + pad - t < 0 ? -1 : last < out - 1 ? last : out - 1;
+        inside += last >= first ? last - first + 1 : 0;
+    }
+    return (double)inside / ((double)out * (double)taps);
+}
+
+static double inside_map(const shape *s) {
+    return share_inside(s->x->dim[1], s->y->dim[1], s->w->dim[0], s->stride[0], s->pad[0]) *
+           share_inside(s->x->dim[2], s->y->dim[2], s->w->dim[1], s->stride[1], s->pad[1]);
+}
+
+/* Positions of y up to which it pays; products left out of all; images for a register tile. */
+enum { SMALL_MAP = 36, BY_IMAGES = 8 };
+static const double MOST_INSIDE = 0.8;
+
+bool zn_conv_by_images(const zn_value *v) {
+    if (v->op != ZN_OP_CONV && v->op != ZN_OP_CONV_GRAD_X)
+        return false;
+    shape s = shape_of(v);
+    return s.y->dim[1] * s.y->dim[2] <= SMALL_MAP && s.y->dim[0] >= BY_IMAGES && inside_map(&s) <= MOST_INSIDE;
 }
 
 /* n rows in tiles of m and, at the end, m - 1; or, if `small` is NULL or they do not fit, in tiles of m, the last of
@@ -134,6 +161,8 @@ double zn_winograd_gain(const zn_value *v) {
                           (rows * o + INPUT * (double)zn_winograd_channels(in) + output * o) +
                       WEIGHT * (double)w.weights * i * o;
     double direct = (double)(w.images * w.rows * w.cols * w.taps * w.taps) * i * o;
+    if (zn_conv_by_images(v))
+        direct *= inside_map(&s);
     return direct / winograd;
 }
 

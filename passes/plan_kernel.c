@@ -245,7 +245,7 @@ static int64_t unit_of_images(const zn_pl_image_job *job, const zn_value *anchor
         unit = unit_of_tiles(job, zn_winograd_of(anchor).tiles, batch, shards ? batch / shards : 1);
     else if (job->flops &&
              t->rank == 4) /* enough positions to fill register tiles and to be worth reading the weights */
-        unit = zn_pl_ceil_div(64, t->dim[1] * t->dim[2]);
+        unit = zn_conv_by_images(anchor) ? 16 : zn_pl_ceil_div(64, t->dim[1] * t->dim[2]);
     else if (!shards && t->rank == 2 && each < 4096)
         unit = zn_pl_ceil_div(4096, each);
     if (shards && batch % shards)
