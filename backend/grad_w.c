@@ -275,12 +275,11 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     return c;
 }
 
-/* Rows of dy that the kernel row meets inside of the map: in small maps many lie outside. */
-enum { SMALL_ROWS = 6 };
+/* Rows of dy that the kernel row meets inside of the map: in low maps many lie outside. */
 static void set_kernel_row(zn_emit *e, grad_w_ctx *c, zn_ll kh) {
     const zn_value *v = c->v;
     c->kh = kh;
-    if (v->op == ZN_OP_MATMUL || c->line || c->oh > SMALL_ROWS || v->type.dim[0] == 1)
+    if (c->line || !zn_conv_skips_rows(v))
         return;
     int64_t size = v->operand[0]->type.dim[1], stride = c->stride[0];
     zn_ll above = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, c->pad[0]), kh));

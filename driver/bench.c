@@ -119,6 +119,24 @@ static void print_families(const table *t, int width, double peak, zn_buf *out) 
     free(sums);
 }
 
+/* The algorithm of each convolution and its gradients, and why. */
+static void print_algorithms(const zn_plan *plan, int width, zn_buf *out) {
+    const zn_program_plan *prog = zn_plan_program(plan, "train_step");
+    bool head = false;
+    for (size_t i = 0; i < prog->groups.n; i++) {
+        const zn_value *v = prog->groups.at[i]->anchor;
+        if (!zn_conv_algorithm(v))
+            continue;
+        if (!head)
+            zn_buf_printf(out, "\n%-*s %s\n", width, "convolution", "algorithm");
+        head = true;
+        const char *op = zn_op_table[v->op].text;
+        zn_buf_printf(out, "%s %-*s ", op, width - (int)strlen(op) - 1, v->path);
+        zn_conv_explain(v, out);
+        zn_buf_putc(out, '\n');
+    }
+}
+
 static void print_table(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) {
     table t = make_table(plan, b->phase);
     int width = 20;
@@ -136,6 +154,7 @@ static void print_table(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) 
     }
     print_row(&t.total, "total", "", width, t.total.seconds, b->peak_rate, out);
     print_families(&t, width, b->peak_rate, out);
+    print_algorithms(plan, width, out);
     free(t.rows);
 }
 
@@ -185,6 +204,12 @@ void zn_bench_json(const zn_plan *plan, const zn_rt_bench *b, zn_buf *out) {
             json_number(out, "seconds", t.rows[i].seconds);
             json_number(out, "flops", (double)t.rows[i].flops);
             json_number(out, "bytes", (double)t.rows[i].bytes);
+            const zn_value *anchor = t.rows[i].kernel->group->anchor;
+            if (zn_conv_algorithm(anchor)) {
+                zn_buf_puts(out, ", \"algorithm\": \"");
+                zn_conv_explain(anchor, out);
+                zn_buf_putc(out, '"');
+            }
             zn_buf_putc(out, '}');
         }
         zn_buf_putc(out, ']');

@@ -60,6 +60,8 @@ const char *zn_conv_algorithm(const zn_value *v);
 /* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
  * the taps that meet no position: for small maps, where those are many. */
 bool zn_conv_by_images(const zn_value *v);
+/* Whether a direct gradient by weights leaves out rows of dy where a kernel row meets none of the map: for low maps. */
+bool zn_conv_skips_rows(const zn_value *v);
 
 enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major schedule */
 
@@ -84,6 +86,10 @@ zn_winograd zn_winograd_of(const zn_value *v);
 int64_t zn_winograd_products(const zn_winograd *w);
 /* Time of direct computation over that of the algorithm, by the cost model; 0 where none fits. */
 double zn_winograd_gain(const zn_value *v);
+/* From what gain on Winograd is chosen: below, its scratch memory and code cost more than is won. */
+#define ZN_WINOGRAD_LEAST_GAIN 1.15
+/* The algorithm of a convolution or one of its gradients, and why it is that one. */
+void zn_conv_explain(const zn_value *v, zn_buf *out);
 /* Whether transformed inputs of all tiles are kept and the weights transformed panel by panel, not the other way. */
 bool zn_winograd_weight_major(const zn_winograd *w, int64_t c, int64_t o);
 /* Channels as they are counted in transformed memory: whole vectors of the widest processor. */

@@ -5,6 +5,8 @@
  * two directions by the square of that: 3x3: F(4x4) 36 products for 144, F(3x3) 25 for 81, F(2x2) 16 for 36; that which
  * has the least in all of the map 5x5: F(2x2) 36 for 100 3x3, stride 2: the polyphase form of F(4x4, 2x2), 81 for 144
  * Maps need not be whole tiles: one of 7x7 is four tiles of 4x4, 4x3, 3x4 and 3x3, 121 products, see zn_winograd. */
+#include <string.h>
+
 #include "ir/plan.h"
 
 enum { LANES = 16 }; /* of the widest processor */
@@ -66,6 +68,12 @@ bool zn_conv_by_images(const zn_value *v) {
         return false;
     shape s = shape_of(v);
     return s.y->dim[1] * s.y->dim[2] <= SMALL_MAP && s.y->dim[0] >= BY_IMAGES && inside_map(&s) <= MOST_INSIDE;
+}
+
+enum { LOW_MAP = 6 };
+
+bool zn_conv_skips_rows(const zn_value *v) {
+    return v->op == ZN_OP_CONV_GRAD_W && v->operand[1]->type.dim[1] <= LOW_MAP && v->type.dim[0] > 1;
 }
 
 /* n rows in tiles of m and, at the end, m - 1; or, if `small` is NULL or they do not fit, in tiles of m, the last of
@@ -163,7 +171,37 @@ double zn_winograd_gain(const zn_value *v) {
     double direct = (double)(w.images * w.rows * w.cols * w.taps * w.taps) * i * o;
     if (zn_conv_by_images(v))
         direct *= inside_map(&s);
+    if (zn_conv_skips_rows(v))
+        direct *= share_inside(s.x->dim[1], s.y->dim[1], s.w->dim[0], s.stride[0], s.pad[0]);
     return direct / winograd;
+}
+
+static void print_form(const zn_winograd *w, zn_buf *out) {
+    long long m = w->tile, r = w->taps;
+    if (w->stride == 2)
+        zn_buf_puts(out, "polyphase F(4x4, 2x2)");
+    else
+        zn_buf_printf(out, "F(%lldx%lld, %lldx%lld)", m, m, r, r);
+    if (w->small_down || w->small_across)
+        zn_buf_printf(out, " and tiles of %lld", m - 1);
+}
+
+void zn_conv_explain(const zn_value *v, zn_buf *out) {
+    zn_winograd w = zn_winograd_of(v);
+    double gain = zn_winograd_gain(v);
+    bool winograd = !strcmp(zn_conv_algorithm(v), "winograd");
+    zn_buf_puts(out, winograd ? "winograd " : "direct: ");
+    if (!w.tile) {
+        shape s = shape_of(v);
+        zn_buf_printf(out, "no Winograd form for %lldx%lld kernels, stride %lld, on maps of %lldx%lld",
+                      (long long)s.w->dim[0], (long long)s.w->dim[1], (long long)s.stride[0], (long long)s.y->dim[1],
+                      (long long)s.y->dim[2]);
+        return;
+    }
+    if (!winograd && gain >= ZN_WINOGRAD_LEAST_GAIN)
+        zn_buf_puts(out, "asked for; ");
+    print_form(&w, out);
+    zn_buf_printf(out, winograd ? ", gain %.2f" : " has gain %.2f", gain);
 }
 
 /* The transformed weights are then the larger part, and would not stay in a cache. */

@@ -3,7 +3,6 @@
  * A function of shapes and of the recorded flags select.conv and select.gemm only: the choice fixes bits, so it may
  * not depend on -O, the processor, threads or time. The cost model for products: OpenBLAS pays a pass over the result
  * for what cannot be fused into it, and runs well only on large blocks. */
-#include <stdio.h>
 #include <string.h>
 
 #include "ir/plan.h"
@@ -27,34 +26,20 @@ static const char *choose_gemm(zn_module *m, const zn_value *v, zn_pass_ctx *ctx
     return large ? "openblas" : "generated";
 }
 
-/* From what gain on (ir/winograd.c) Winograd pays: below, its scratch memory and code cost more than is won. */
-static const double LEAST_GAIN = 1.15;
-
-static const char *winograd_name(const zn_winograd *w) {
-    return w->stride == 2 ? "polyphase F(4x4, 2x2)"
-           : w->taps == 5 ? "F(2x2, 5x5)"
-           : w->tile == 4 ? "F(4x4, 3x3)"
-           : w->tile == 3 ? "F(3x3, 3x3)"
-                          : "F(2x2, 3x3)";
+static const char *choose_conv(zn_module *m, const zn_value *v) {
+    const char *flag = zn_conf_str(m, "select.conv", "auto");
+    bool winograd = strcmp(flag, "direct") && zn_winograd_of(v).tile &&
+                    (zn_winograd_gain(v) >= ZN_WINOGRAD_LEAST_GAIN || !strcmp(flag, "winograd"));
+    return winograd ? "winograd" : "direct";
 }
 
-static const char *choose_conv(zn_module *m, const zn_value *v, const zn_type *w, zn_pass_ctx *ctx) {
-    const char *flag = zn_conf_str(m, "select.conv", "auto");
-    zn_winograd f = zn_winograd_of(v);
-    double gain = zn_winograd_gain(v);
-    bool winograd = strcmp(flag, "direct") && f.tile && (gain >= LEAST_GAIN || !strcmp(flag, "winograd"));
-    char why[64];
-    if (winograd)
-        snprintf(why, sizeof why, "winograd %s, gain %.2f", winograd_name(&f), gain);
-    else if (!strcmp(flag, "direct"))
-        snprintf(why, sizeof why, "direct, asked for");
-    else if (f.tile)
-        snprintf(why, sizeof why, "direct, %s gains %.2f", winograd_name(&f), gain);
-    else
-        snprintf(why, sizeof why, "direct, shape");
+static void log_conv(const zn_value *v, const zn_type *w, zn_pass_ctx *ctx) {
+    zn_buf why = {0};
+    zn_conv_explain(v, &why);
     zn_pass_log(ctx, "select: line %u: %s %lldx%lld, %lld to %lld: %s", v->span.line, zn_op_table[v->op].text,
-                (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3], why);
-    return winograd ? "winograd" : "direct";
+                (long long)w->dim[0], (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
+                zn_buf_str(&why));
+    zn_buf_free(&why);
 }
 
 /* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and
@@ -68,15 +53,23 @@ static int64_t winograd_shards(const zn_value *v) {
 }
 
 static void select_conv(zn_module *m, zn_value *v, zn_pass_ctx *ctx) {
-    if (v->op == ZN_OP_CONV)
-        zn_attr_of(v, CONV, algo)->s = choose_conv(m, v, &v->operand[1]->type, ctx);
-    if (v->op == ZN_OP_CONV_GRAD_X)
-        zn_attr_of(v, CONV_GRAD_X, algo)->s = choose_conv(m, v, &v->operand[1]->type, ctx);
-    if (v->op == ZN_OP_CONV_GRAD_W) {
-        const char *algo = choose_conv(m, v, &v->type, ctx);
-        zn_attr_of(v, CONV_GRAD_W, algo)->s = algo;
-        if (!strcmp(algo, "winograd"))
+    switch (v->op) {
+    case ZN_OP_CONV:
+        zn_attr_of(v, CONV, algo)->s = choose_conv(m, v);
+        log_conv(v, &v->operand[1]->type, ctx);
+        break;
+    case ZN_OP_CONV_GRAD_X:
+        zn_attr_of(v, CONV_GRAD_X, algo)->s = choose_conv(m, v);
+        log_conv(v, &v->operand[1]->type, ctx);
+        break;
+    case ZN_OP_CONV_GRAD_W:
+        zn_attr_of(v, CONV_GRAD_W, algo)->s = choose_conv(m, v);
+        if (!strcmp(zn_conv_algorithm(v), "winograd"))
             zn_attr_of(v, CONV_GRAD_W, shards)->i = winograd_shards(v);
+        log_conv(v, &v->type, ctx);
+        break;
+    default:
+        break;
     }
 }
 

@@ -25,6 +25,9 @@ checks=$((checks + 1))
 awk '/^total/ { t = 0 } t { if (match($0, /[0-9.]+ %/)) { x = substr($0, RSTART) + 0; if (n++ && x > last) exit 1; last = x; s += x } } /^kernel/ { t = 1 }
      END { exit !(n > 5 && s > 98 && s < 102) }' "$tmp/out" || { fail "bench --kernels: shares"; cat "$tmp/out"; }
 
+# each convolution and gradient names its algorithm, and why it is not Winograd's
+expect "bench --kernels, algorithms" 0 "^conv [a-z0-9.]*  *direct: no Winograd form for 1x1 kernels, stride 2, on maps of 5x5$" \
+    "$znetc" bench "$file" --seconds 0 --kernels
 expect "bench --json" 0 '^{"batch": 16, .*"images_per_second_median": [0-9].*"kernels": \[{"kernel": ".*}\]}$' \
     "$znetc" bench "$file" --seconds 0 --json --kernels
 expect "bench of a linear network" 0 "^images/s" "$znetc" bench "$source/bench/mlp.znet" -D width=32 -D batch=8 --seconds 0

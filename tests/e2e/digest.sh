@@ -55,7 +55,7 @@ differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
 equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
 
 # Winograd convolutions: an order of their own, and the same guarantees
-for net in wino wino_deep; do
+for net in wino wino_deep wino_odd; do
     matrix "winograd, $net" "$source/tests/numeric/nets/$net.znet"
     winograd=$first
     equal "--march=x86-64-v3 with Winograd, $net" "$winograd" "$(digest "$znetc" run "$source/tests/numeric/nets/$net.znet" --march=x86-64-v3)"
