@@ -415,7 +415,7 @@ static bool define(reader *r, const char *name, zn_value *v) {
 }
 
 static bool read_use(reader *r, zn_func *f, zn_value **out) {
-    const char *name;
+    const char *name = NULL;
     if (r->kind == T_VALUE) {
         *out = zn_table_get(&r->values, r->str);
         if (!*out)

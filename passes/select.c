@@ -43,11 +43,13 @@ static void log_conv(const zn_value *v, const zn_type *w, zn_pass_ctx *ctx) {
 }
 
 /* One chain for 256 tiles, at most 16: short chains are where the accuracy of a gradient by weights comes from, and
- * more partial sums in the transformed domain (36 / 9 times the weights) cost memory. */
+ * more partial sums in the transformed domain (36 / 9 times the weights) cost memory, of which they get so much. */
+#define PARTIAL_BYTES ((int64_t)128 << 20)
 static int64_t winograd_shards(const zn_value *v) {
     zn_winograd w = zn_winograd_of(v);
     int64_t tiles = w.images * w.tiles, s = 1;
-    while (s < zn_shard_count(w.images) && s * 256 < tiles)
+    int64_t each = 4 * w.weights * zn_winograd_channels(v->type.dim[2]) * zn_winograd_channels(v->type.dim[3]);
+    while (s < zn_shard_count(w.images) && s * 256 < tiles && 2 * s * each <= PARTIAL_BYTES)
         s *= 2;
     return s;
 }
