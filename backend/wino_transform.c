@@ -78,11 +78,17 @@ static void f43_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
     o[5 * os] = g[2 * gs];
 }
 
+/* Sums and differences over +-P and +-Q, with the factors of G. */
+static void fold_points(zn_emit *e, const zn_ll *u, int us, zn_ll *a, zn_ll *b, zn_ll *c, zn_ll *d) {
+    *a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
+    *b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us]));
+    *c = kmul(e, norm_q(), zn_fadd(e, u[3 * us], u[4 * us]));
+    *d = kmul(e, Q1 * norm_q(), zn_fsub(e, u[3 * us], u[4 * us]));
+}
+
 static void f43_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
-    zn_ll a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
-    zn_ll b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us]));
-    zn_ll c = kmul(e, norm_q(), zn_fadd(e, u[3 * us], u[4 * us]));
-    zn_ll d = kmul(e, Q1 * norm_q(), zn_fsub(e, u[3 * us], u[4 * us]));
+    zn_ll a, b, c, d;
+    fold_points(e, u, us, &a, &b, &c, &d);
     o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
     o[os] = zn_fadd(e, b, d);
     o[2 * os] = zn_fadd(e, kfma(e, P2, a, u[5 * us]), kmul(e, Q2, c));
@@ -120,10 +126,8 @@ static void f25_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
 }
 
 static void f25_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
-    zn_ll a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
-    zn_ll b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us]));
-    zn_ll c = kmul(e, norm_q(), zn_fadd(e, u[3 * us], u[4 * us]));
-    zn_ll d = kmul(e, Q1 * norm_q(), zn_fsub(e, u[3 * us], u[4 * us]));
+    zn_ll a, b, c, d;
+    fold_points(e, u, us, &a, &b, &c, &d);
     o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
     o[os] = zn_fadd(e, b, d);
     o[2 * os] = kfma(e, P2, a, kmul(e, Q2, c));
