@@ -247,10 +247,6 @@ static void clear(zn_emit *e, zn_ll at, int64_t n) {
         zn_store(e, zn_atk(e, at, whole), zn_vconst(e, 0), (int)(n - whole));
 }
 
-static zn_ll image_of_shard(zn_emit *e, const grad_w_ctx *c, zn_ll shard) {
-    return LLVMBuildUDiv(e->b, zn_mul(e, shard, c->batch), zn_i64(e, c->shards), "");
-}
-
 static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t shards) {
     const zn_value *v = e->k->group->anchor;
     const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
@@ -315,7 +311,8 @@ static void partial_rows(zn_emit *e, grad_w_ctx *c, zn_ll shard) {
     zn_ll row = zn_add(e, zn_mul(e, zn_add(e, zn_mul(e, shard, c->v->type.dim[0]), c->kh), c->kwc), c->row0);
     c->sums = zn_at(e, e->base[zn_binding_temp(e, "partial", 0)], zn_mul(e, row, c->outputs));
     clear(e, c->sums, c->rows * c->outputs);
-    chunks(e, c, image_of_shard(e, c, shard), image_of_shard(e, c, zn_addk(e, shard, 1)), e->k->block);
+    chunks(e, c, zn_shard_first(e, c->batch, c->shards, shard),
+           zn_shard_first(e, c->batch, c->shards, zn_addk(e, shard, 1)), e->k->block);
 }
 
 void zn_emit_conv_grad_w(zn_emit *e) {
@@ -401,7 +398,8 @@ static void joined_chunks(zn_emit *e, grad_w_ctx *c) {
     clear(e, e->scratch, c->shards * n);
     zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->shards), 1, 0, NULL);
     c->sums = zn_at(e, e->scratch, zn_mul(e, l.i, n));
-    chunks(e, c, image_of_shard(e, c, l.i), image_of_shard(e, c, zn_addk(e, l.i, 1)), e->k->block);
+    chunks(e, c, zn_shard_first(e, c->batch, c->shards, l.i),
+           zn_shard_first(e, c->batch, c->shards, zn_addk(e, l.i, 1)), e->k->block);
     zn_loop_end(e, &l, NULL);
     zn_ll out = zn_mul(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), c->outputs);
     if (whole) {

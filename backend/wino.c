@@ -121,11 +121,17 @@ static int64_t class_rows(const zn_wino *x, int c, bool across) {
     return (across ? classes[c].small_across : classes[c].small_down) ? small : all - small;
 }
 
+/* Tiles of an image in the classes before c. */
+static int64_t tiles_before(const zn_wino *x, int c) {
+    int64_t n = 0;
+    for (int i = 0; i < c; i++)
+        n += class_rows(x, i, false) * class_rows(x, i, true);
+    return n;
+}
+
 /* Number of the first tile of class c among the tiles at hand, not below 0 and at most their count. */
 static zn_ll class_start(zn_emit *e, const zn_wino *x, int c) {
-    int64_t before = 0;
-    for (int i = 0; i < c; i++)
-        before += class_rows(x, i, false) * class_rows(x, i, true);
+    int64_t before = tiles_before(x, c);
     if (c == CLASSES)
         return x->count;
     if (!before)
@@ -135,11 +141,9 @@ static zn_ll class_start(zn_emit *e, const zn_wino *x, int c) {
 }
 
 static void class_tiles(zn_emit *e, const zn_wino *x, int c, zn_wino_tile_fn *body, void *ctx) {
-    int64_t down = class_rows(x, c, false), across = class_rows(x, c, true), m = x->w.tile, before = 0;
+    int64_t down = class_rows(x, c, false), across = class_rows(x, c, true), m = x->w.tile, before = tiles_before(x, c);
     if (!down || !across)
         return;
-    for (int i = 0; i < c; i++)
-        before += class_rows(x, i, false) * class_rows(x, i, true);
     bool sd = classes[c].small_down, sa = classes[c].small_across;
     zn_wino_place p = {.f = zn_wino_form_of(&x->w, sd, sa)};
     zn_loop l;

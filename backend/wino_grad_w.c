@@ -1,5 +1,6 @@
 /* Winograd gradient by weights, summed over tiles in the transformed domain (wino.h has the layout of what is
  * transformed). */
+#include "backend/tile.h"
 #include "backend/wino.h"
 
 /* dU[u][c ... rows][o ... vecs] of one block of channels, summed over the tiles at hand. */
@@ -29,7 +30,7 @@ static void over_tiles(zn_emit *e, const zn_wino *x, zn_ll k, zn_ll a, zn_ll b, 
     zn_ll lo, hi;
     zn_wino_range(e, x, k, &lo, &hi);
     bool fixed = zn_is_const(hi, &known);
-    int unroll = !fixed ? 1 : known % 4 == 0 ? 4 : known % 3 == 0 ? 3 : known % 2 == 0 ? 2 : 1;
+    int unroll = fixed ? zn_unroll_of(known) : 1;
     zn_loop lt;
     zn_loop_begin(e, &lt, lo, hi, unroll, n, acc);
     zn_ll at = zn_at(e, a, zn_mul(e, lt.i, e->lanes)), bt = zn_at(e, b, zn_mul(e, lt.i, e->lanes));
@@ -90,7 +91,8 @@ typedef struct joined {
     zn_ll row;  /* of the channel in its register tile, which starts at channel `tile` of dU */
     zn_ll tile;
     int64_t outs;
-    zn_ll from; /* dU of weight 0 in shard 0 */
+    zn_ll block, in_sums; /* of the block of outputs: its row of weight 0 in shard 0, and its first output in dU */
+    zn_ll from;           /* dU of weight 0 in shard 0 */
     int64_t shard, shards;
     zn_point p;
     zn_ll c, first, o; /* channel; first output of dU; output */
@@ -112,26 +114,21 @@ static void write_joined(void *ctx, zn_emit *e, int i, int j, zn_ll v) {
     zn_emit_values(e, &t->p, &t->inv, v);
 }
 
-static void join_vector(zn_emit *e, joined *t, zn_ll from, zn_ll o, int lanes) {
-    t->from = from;
-    t->o = zn_add(e, t->first, o);
+static void join_vector(zn_emit *e, zn_ll o, int lanes, void *ctx) {
+    joined *t = ctx;
+    t->from = zn_at(e, t->block, o);
+    t->o = zn_add(e, t->first, zn_add(e, t->in_sums, o));
     t->p.lanes = lanes;
     zn_wino_weights_gradient(e, t->x->f, read_joined, write_joined, t);
 }
 
 static void join_block(zn_emit *e, zn_ll first, int vecs, int last_lanes, void *ctx) {
     joined *t = ctx;
-    int64_t width = (int64_t)vecs * e->lanes, full = last_lanes == e->lanes ? width : width - e->lanes;
-    zn_ll from = sums_at(e, t->x, t->sums, zn_i64(e, 0), t->tile, first, t->outs);
-    from = zn_at(e, from, zn_mul(e, t->row, width));
-    zn_loop l;
-    if (full) {
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, full), e->lanes, 0, NULL);
-        join_vector(e, t, zn_at(e, from, l.i), zn_add(e, first, l.i), e->lanes);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (full < width)
-        join_vector(e, t, zn_atk(e, from, full), zn_addk(e, first, full), last_lanes);
+    int64_t outputs = (int64_t)(vecs - 1) * e->lanes + last_lanes;
+    zn_ll tile = sums_at(e, t->x, t->sums, zn_i64(e, 0), t->tile, first, t->outs);
+    t->block = zn_at(e, tile, zn_mul(e, t->row, (int64_t)vecs * e->lanes));
+    t->in_sums = first;
+    zn_wino_vectors(e, zn_i64(e, 0), zn_i64(e, outputs), outputs, join_vector, t);
 }
 
 /* Shards of dU at `sums` joined, transformed back and passed on: channels [first, last) of dU, which has those from c0
@@ -204,8 +201,8 @@ void zn_emit_wino_grad_w(zn_emit *e) {
     if (x.c % channels)
         rows = zn_wino_quotient(e, zn_addk(e, LLVMBuildNSWSub(e->b, c1, c0, ""), x.rows - 1), x.rows);
     zn_ll base = zn_at(e, e->base[temp], zn_mul(e, shard, x.w.weights * x.ku));
-    zn_ll from = zn_wino_quotient(e, zn_mul(e, shard, images), shards);
-    zn_ll to = zn_wino_quotient(e, zn_mul(e, zn_addk(e, shard, 1), images), shards);
+    zn_ll from = zn_shard_first(e, images, shards, shard);
+    zn_ll to = zn_shard_first(e, images, shards, zn_addk(e, shard, 1));
     clear(e, &x, base, c0, rows, outs);
     x.image = from;
     x.images = images % shards ? LLVMBuildNSWSub(e->b, to, from, "") : zn_i64(e, images / shards);

@@ -47,9 +47,17 @@ static void f43_input(zn_emit *e, const zn_ll *d, int ds, zn_ll *o, int os) {
     o[5 * os] = kfma(e, P2 * Q2, d[ds], kfma(e, -(P2 + Q2), d[3 * ds], d[5 * ds]));
 }
 
+/* Sums and differences over +-P and +-Q. */
+static void fold(zn_emit *e, const zn_ll *m, int ms, zn_ll *a, zn_ll *b, zn_ll *c, zn_ll *d) {
+    *a = zn_fadd(e, m[ms], m[2 * ms]);
+    *b = zn_fsub(e, m[ms], m[2 * ms]);
+    *c = zn_fadd(e, m[3 * ms], m[4 * ms]);
+    *d = zn_fsub(e, m[3 * ms], m[4 * ms]);
+}
+
 static void f43_output(zn_emit *e, const zn_ll *m, int ms, zn_ll *o, int os) {
-    zn_ll a = zn_fadd(e, m[ms], m[2 * ms]), b = zn_fsub(e, m[ms], m[2 * ms]);
-    zn_ll c = zn_fadd(e, m[3 * ms], m[4 * ms]), d = zn_fsub(e, m[3 * ms], m[4 * ms]);
+    zn_ll a, b, c, d;
+    fold(e, m, ms, &a, &b, &c, &d);
     o[0] = zn_fadd(e, zn_fadd(e, m[0], a), c);
     o[os] = kfma(e, Q1, d, kmul(e, P1, b));
     o[2 * os] = kfma(e, Q2, c, kmul(e, P2, a));
@@ -78,17 +86,18 @@ static void f43_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
     o[5 * os] = g[2 * gs];
 }
 
-/* Sums and differences over +-P and +-Q, with the factors of G. */
-static void fold_points(zn_emit *e, const zn_ll *u, int us, zn_ll *a, zn_ll *b, zn_ll *c, zn_ll *d) {
-    *a = kmul(e, norm_p(), zn_fadd(e, u[us], u[2 * us]));
-    *b = kmul(e, P1 * norm_p(), zn_fsub(e, u[us], u[2 * us]));
-    *c = kmul(e, norm_q(), zn_fadd(e, u[3 * us], u[4 * us]));
-    *d = kmul(e, Q1 * norm_q(), zn_fsub(e, u[3 * us], u[4 * us]));
+/* The same with the factors of G. */
+static void fold_weights(zn_emit *e, const zn_ll *u, int us, zn_ll *a, zn_ll *b, zn_ll *c, zn_ll *d) {
+    fold(e, u, us, a, b, c, d);
+    *a = kmul(e, norm_p(), *a);
+    *b = kmul(e, P1 * norm_p(), *b);
+    *c = kmul(e, norm_q(), *c);
+    *d = kmul(e, Q1 * norm_q(), *d);
 }
 
 static void f43_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
     zn_ll a, b, c, d;
-    fold_points(e, u, us, &a, &b, &c, &d);
+    fold_weights(e, u, us, &a, &b, &c, &d);
     o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
     o[os] = zn_fadd(e, b, d);
     o[2 * os] = zn_fadd(e, kfma(e, P2, a, u[5 * us]), kmul(e, Q2, c));
@@ -97,8 +106,8 @@ static void f43_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, i
 /* ---- F(2, 5): the same points, hence the same transform of the input */
 
 static void f25_output(zn_emit *e, const zn_ll *m, int ms, zn_ll *o, int os) {
-    zn_ll a = zn_fadd(e, m[ms], m[2 * ms]), b = zn_fsub(e, m[ms], m[2 * ms]);
-    zn_ll c = zn_fadd(e, m[3 * ms], m[4 * ms]), d = zn_fsub(e, m[3 * ms], m[4 * ms]);
+    zn_ll a, b, c, d;
+    fold(e, m, ms, &a, &b, &c, &d);
     o[0] = zn_fadd(e, zn_fadd(e, m[0], a), c);
     o[os] = kfma(e, Q1, d, kfma(e, P1, b, m[5 * ms]));
 }
@@ -127,7 +136,7 @@ static void f25_weights(zn_emit *e, const zn_ll *g, int gs, zn_ll *o, int os) {
 
 static void f25_weights_gradient(zn_emit *e, const zn_ll *u, int us, zn_ll *o, int os) {
     zn_ll a, b, c, d;
-    fold_points(e, u, us, &a, &b, &c, &d);
+    fold_weights(e, u, us, &a, &b, &c, &d);
     o[0] = kfma(e, norm_0(), u[0], zn_fadd(e, a, c));
     o[os] = zn_fadd(e, b, d);
     o[2 * os] = kfma(e, P2, a, kmul(e, Q2, c));

@@ -1,5 +1,6 @@
 /* Winograd convolution: forward, and the gradient by data, which is the same of transposed weights (wino.h has the
  * layout of what is transformed). */
+#include "backend/tile.h"
 #include "backend/wino.h"
 #include "support/ice.h"
 
@@ -7,9 +8,10 @@
 
 typedef struct taps {
     const zn_wino *x;
-    zn_ll w;    /* the input channel's first tap of output 0 */
-    zn_ll c;    /* input channel */
-    zn_ll from; /* address of tap (0, 0) */
+    zn_ll w;            /* the input channel's first tap of output 0 */
+    zn_ll c;            /* input channel */
+    zn_ll first, block; /* of the block of outputs: the first, and where it lies at position 0 */
+    zn_ll from;         /* address of tap (0, 0) */
     int lanes;
     int64_t each;
     zn_ll to; /* of position 0 */
@@ -29,27 +31,22 @@ static void write_weight(void *ctx, zn_emit *e, int k, int unused, zn_ll v) {
     zn_store(e, zn_atk(e, t->to, k * t->x->ku), v, e->lanes);
 }
 
-static void one_weight(zn_emit *e, taps *t, zn_ll o, zn_ll to, int lanes) {
+static void weight_vector(zn_emit *e, zn_ll o, int lanes, void *ctx) {
+    taps *t = ctx;
     for (int i = 0; i < ZN_WINO_TAPS * ZN_WINO_TAPS; i++)
         t->loaded[i] = NULL;
-    t->from = zn_at(e, t->w, o);
-    t->to = to;
+    t->from = zn_at(e, zn_at(e, t->w, t->first), o);
+    t->to = zn_at(e, t->block, o);
     t->lanes = lanes;
     zn_wino_weights(e, t->x->f, read_tap, write_weight, t);
 }
 
 static void weight_block(zn_emit *e, zn_ll first, int vecs, int last_lanes, void *ctx) {
     taps *t = ctx;
-    int64_t width = (int64_t)vecs * e->lanes, full = last_lanes == e->lanes ? width : width - e->lanes;
-    zn_ll to = zn_at(e, t->x->u, zn_add(e, zn_mul(e, first, t->x->c), zn_mul(e, t->c, width)));
-    zn_loop l;
-    if (full) {
-        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, full), e->lanes, 0, NULL);
-        one_weight(e, t, zn_add(e, first, l.i), zn_at(e, to, l.i), e->lanes);
-        zn_loop_end(e, &l, NULL);
-    }
-    if (full < width)
-        one_weight(e, t, zn_addk(e, first, full), zn_atk(e, to, full), last_lanes);
+    int64_t outputs = (int64_t)(vecs - 1) * e->lanes + last_lanes;
+    t->first = first;
+    t->block = zn_at(e, t->x->u, zn_add(e, zn_mul(e, first, t->x->c), zn_mul(e, t->c, (int64_t)vecs * e->lanes)));
+    zn_wino_vectors(e, zn_i64(e, 0), zn_i64(e, outputs), outputs, weight_vector, t);
 }
 
 /* U of input channel c and outputs [first, first + n), which fill U. */
@@ -93,11 +90,7 @@ typedef struct product_job {
 
 /* acc += V[...][c .. c + n) U[c ...] for n channels at a (lanes in a vector) and b. */
 static void multiply(zn_emit *e, const product_job *j, zn_ll a, zn_ll b, int64_t n, zn_ll *acc) {
-    int rows = j->x->rows, vecs = j->vecs, count = rows * vecs,
-        unroll = n % 4 == 0   ? 4
-                 : n % 3 == 0 ? 3
-                 : n % 2 == 0 ? 2
-                              : 1;
+    int rows = j->x->rows, vecs = j->vecs, count = rows * vecs, unroll = zn_unroll_of(n);
     int64_t width = (int64_t)vecs * e->lanes;
     zn_loop l;
     zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, n), unroll, count, acc);
@@ -360,7 +353,6 @@ void zn_emit_wino_conv_panel(zn_emit *e) {
     x.km = zn_winograd_pitch(x.block * unit);
     x.u = e->scratch;
     x.m = zn_atk(e, e->scratch, x.w.weights * x.ku);
-    x.first = zn_i64(e, 0);
     x.count = zn_i64(e, images * x.w.tiles);
     zn_loop u, lc;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);

@@ -2,9 +2,10 @@
  * bits.
  *
  * F(m, r) computes m outputs of r taps by m + r - 1 products in one direction (Lavin and Gray, arXiv 1509.09308), in
- * two directions by the square of that: 3x3: F(4x4) 36 products for 144, F(3x3) 25 for 81, F(2x2) 16 for 36; that which
- * has the least in all of the map 5x5: F(2x2) 36 for 100 3x3, stride 2: the polyphase form of F(4x4, 2x2), 81 for 144
- * Maps need not be whole tiles: one of 7x7 is four tiles of 4x4, 4x3, 3x4 and 3x3, 121 products, see zn_winograd. */
+ * two directions by the square of that. For 3x3 kernels F(4x4) has 36 products for 144, F(3x3) 25 for 81, F(2x2) 16 for
+ * 36: that is taken which has the fewest in all of the map. For 5x5 kernels F(2x2) has 36 for 100; for 3x3 of stride 2
+ * the polyphase form of F(4x4, 2x2) has 81 for 144. Maps need not be whole tiles: one of 7x7 is four tiles of 4x4, 4x3,
+ * 3x4 and 3x3, 121 products, see zn_winograd. */
 #include <string.h>
 
 #include "ir/plan.h"
