@@ -20,30 +20,37 @@ enum { OUTPUTS_LAST_WEIGHTS = 128 * 1024 };
 
 typedef struct tile_job {
     int rows, vecs;
-    int64_t at[ZN_TILE_ROWS];           /* floats from the tile's first input element to that of each position */
-    int lanes[ZN_TILE_VECS];            /* valid lanes of each vector of outputs */
-    int64_t kh, kwc;                    /* k is kh blocks of kwc */
-    zn_ll kh_lo, kh_hi, kwc_lo, kwc_hi; /* of which these, kwc in steps of `step`; NULL: all */
+    int64_t at[ZN_TILE_ROWS];         /* floats from the tile's first input element to that of each position */
+    int lanes[ZN_TILE_VECS];          /* valid lanes of each vector of outputs */
+    int64_t kh, kw, kwc;              /* k is kh blocks of kw blocks of kwc */
+    zn_ll kh_lo, kh_hi, kw_lo, kw_hi; /* of which these; NULL: all */
+    zn_ll kwc_lo, kwc_hi;             /* where kw is 1: in steps of `step` */
     int64_t step;
-    int64_t in_pitch;    /* floats between blocks in the input */
-    int64_t outputs;     /* floats between steps of k in the weights */
-    zn_ll ahead;         /* weights that later tiles read, row by row of k like this tile's; NULL */
-    int64_t ahead_share; /* one such row is asked for in as many steps of k */
-    zn_ll next;          /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
+    int64_t in_pitch, kw_pitch; /* floats between blocks in the input */
+    int64_t outputs;            /* floats between steps of k in the weights */
+    zn_ll ahead;                /* weights that later tiles read, row by row of k like this tile's; NULL */
+    int64_t ahead_share;        /* one such row is asked for in as many steps of k */
+    zn_ll next;                 /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
 } tile_job;
 
 /* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
-    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kh_lo ? t->step : t->kwc);
+    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kwc_lo ? t->step : t->kwc);
     for (int i = 0; i < n; i++)
         acc[i] = t->kh && t->kwc ? zn_tile_zero(e, t->lanes[i % t->vecs]) : zn_vconst(e, 0);
     if (!t->kh || !t->kwc)
         return;
-    zn_loop lh, lk;
+    zn_loop lh, lw, lk;
+    int64_t tap = t->kwc * t->outputs; /* of weights */
     zn_loop_begin(e, &lh, t->kh_lo ? t->kh_lo : zn_i64(e, 0), t->kh_lo ? t->kh_hi : zn_i64(e, t->kh), 1, n, acc);
-    zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kwc * t->outputs));
-    zn_loop_begin(e, &lk, t->kh_lo ? t->kwc_lo : zn_i64(e, 0), t->kh_lo ? t->kwc_hi : zn_i64(e, t->kwc), unroll, n,
-                  lh.v);
+    zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kw * tap));
+    if (t->kw > 1) {
+        zn_loop_begin(e, &lw, t->kw_lo ? t->kw_lo : zn_i64(e, 0), t->kw_lo ? t->kw_hi : zn_i64(e, t->kw), 1, n, lh.v);
+        xh = zn_at(e, xh, zn_mul(e, lw.i, t->kw_pitch));
+        wh = zn_at(e, wh, zn_mul(e, lw.i, tap));
+    }
+    zn_loop_begin(e, &lk, t->kwc_lo ? t->kwc_lo : zn_i64(e, 0), t->kwc_lo ? t->kwc_hi : zn_i64(e, t->kwc), unroll, n,
+                  t->kw > 1 ? lw.v : lh.v);
     zn_ll xk = zn_at(e, xh, lk.i), wk = zn_at(e, wh, zn_mul(e, lk.i, t->outputs));
     for (int i = 0; i < n; i++)
         acc[i] = lk.v[i];
@@ -65,7 +72,9 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
         }
     }
     zn_loop_end(e, &lk, acc);
-    zn_loop_end(e, &lh, lk.v);
+    if (t->kw > 1)
+        zn_loop_end(e, &lw, lk.v);
+    zn_loop_end(e, &lh, t->kw > 1 ? lw.v : lk.v);
     for (int i = 0; i < n; i++)
         acc[i] = zn_tile_widen(e, lh.v[i]);
 }
@@ -91,6 +100,8 @@ typedef struct conv_ctx {
     int in; /* binding of the input */
     zn_ll weights;
     int64_t channels, outputs; /* of input and output */
+    int64_t groups;
+    zn_ll group; /* under work */
     conv_class c;
     zn_ll image, last; /* images of the unit */
     int64_t images;    /* in a unit */
@@ -150,8 +161,10 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
     tile_job t = {.rows = (int)(at->ti * at->th * at->tw),
                   .vecs = x->o.vecs,
                   .kh = c->kh,
-                  .kwc = c->kw * x->channels,
+                  .kw = x->groups > 1 ? c->kw : 1,
+                  .kwc = (x->groups > 1 ? 1 : c->kw) * x->channels / x->groups,
                   .in_pitch = pitch,
+                  .kw_pitch = x->channels,
                   .outputs = x->outputs};
     for (int64_t m = 0; m < at->ti; m++)
         for (int64_t a = 0; a < at->th; a++)
@@ -160,15 +173,21 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
     memcpy(t.lanes, x->o.lanes, sizeof t.lanes);
     zn_ll row = zn_addk(e, zn_mul(e, at->i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, at->j, c->in_sw), c->in_w);
     zn_ll from = zn_at(e, zn_row_ptr(e, x->in, at->n, row), zn_mul(e, col, x->channels));
+    from = zn_at(e, from, zn_mul(e, x->group, x->channels / x->groups));
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS];
     if (x->by_images) {
-        t.step = x->channels;
         t.kh_lo = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), row));
         t.kh_hi = zn_min(e, zn_i64(e, c->kh), zn_sub(e, zn_i64(e, in->type.dim[1]), row));
-        t.kwc_lo = zn_mul(e, zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), col)), x->channels);
-        t.kwc_hi = zn_mul(e, zn_min(e, zn_i64(e, c->kw), zn_sub(e, zn_i64(e, in->type.dim[2]), col)), x->channels);
+        t.kw_lo = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), col));
+        t.kw_hi = zn_min(e, zn_i64(e, c->kw), zn_sub(e, zn_i64(e, in->type.dim[2]), col));
     }
-    if (c->kh * c->kw == 1 && c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
+    if (x->by_images && t.kw == 1 && x->groups == 1) {
+        t.step = x->channels;
+        t.kwc_lo = zn_mul(e, t.kw_lo, x->channels);
+        t.kwc_hi = zn_mul(e, t.kw_hi, x->channels);
+    }
+    if (x->groups == 1 && c->kh * c->kw == 1 &&
+        c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
         t.next = zn_atk(e, from, t.rows * x->channels);
     conv_values(e, x, NULL);
     tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->o.first, c->weights)), acc);
@@ -176,10 +195,22 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
 }
 
 static void start_outputs(zn_emit *e, conv_ctx *x, zn_ll first, int64_t known, int vecs) {
-    x->o = (zn_out_block){first, vecs, {0}};
-    zn_set_lanes(e, x->outputs, known, vecs, x->o.lanes);
+    x->o = (zn_out_block){zn_add(e, zn_mul(e, x->group, x->outputs / x->groups), first), vecs, {0}};
+    zn_set_lanes(e, x->outputs / x->groups, known, vecs, x->o.lanes);
     for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &x->inv[v], zn_addk(e, first, (int64_t)v * e->lanes), x->o.lanes[v]);
+        zn_hoist(e, &x->inv[v], zn_addk(e, x->o.first, (int64_t)v * e->lanes), x->o.lanes[v]);
+}
+
+/* Blocks of outputs, group by group. */
+static void conv_outputs(zn_emit *e, conv_ctx *x, zn_block_fn *body) {
+    zn_loop l;
+    if (x->groups > 1) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, x->groups), 1, 0, NULL);
+        x->group = l.i;
+    }
+    zn_for_output_blocks(e, x->outputs / x->groups, body, x);
+    if (x->groups > 1)
+        zn_loop_end(e, &l, NULL);
 }
 
 static void conv_tile_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
@@ -190,7 +221,7 @@ static void conv_tile_block(zn_emit *e, zn_ll first, int64_t known, int vecs, vo
 static void conv_tiles(zn_emit *e, conv_ctx *x, conv_place at) {
     x->at = at;
     if (x->outputs_last)
-        zn_for_output_blocks(e, x->outputs, conv_tile_block, x);
+        conv_outputs(e, x, conv_tile_block);
     else
         conv_tile(e, x);
 }
@@ -310,10 +341,13 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
          * weights must stay near meanwhile. */
         x->outputs_last =
             x->c.kh * x->c.kw <= 1 && x->outputs > 2 * e->lanes && x->channels * x->outputs <= OUTPUTS_LAST_WEIGHTS;
+        if (x->groups > 1) /* a group has part of each line of memory */
+            x->outputs_last = x->outputs / x->groups < 4 * e->lanes &&
+                              x->c.kh * x->c.kw * x->channels / x->groups * x->outputs <= OUTPUTS_LAST_WEIGHTS;
         if (x->outputs_last)
-            conv_positions(e, x, zn_most_vecs(e, x->outputs));
+            conv_positions(e, x, zn_most_vecs(e, x->outputs / x->groups));
         else
-            zn_for_output_blocks(e, x->outputs, conv_block, x);
+            conv_outputs(e, x, conv_block);
     }
     zn_loop_begin(e, &li, first, last, 1, 0, NULL);
     zn_emit_halo(e, li.i);
@@ -327,6 +361,8 @@ void zn_emit_conv(zn_emit *e) {
     conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
     const zn_type *w = &v->operand[1]->type;
     x.channels = v->operand[0]->type.dim[3];
+    x.groups = zn_conv_groups(v);
+    x.group = zn_i64(e, 0);
     if (v->op == ZN_OP_CONV) {
         const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
         x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
@@ -389,30 +425,37 @@ static void transpose_square(zn_emit *e, zn_ll *v) {
     }
 }
 
-/* [rows][cols] -> [cols][rows], columns [col0, col1), in squares of vectors. */
-static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+/* A matrix of `rows` rows, of which columns [col0, col1) are taken, and its transpose: floats from row to row. */
+typedef struct turned {
+    int64_t rows;
+    zn_ll col0, col1;
+    int64_t from_pitch, to_pitch;
+} turned;
+
+/* In squares of vectors. */
+static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop lc, lr;
     zn_ll v[64];
-    zn_loop_begin(e, &lc, col0, col1, e->lanes, 0, NULL);
-    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), e->lanes, 0, NULL);
-    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)),
-          b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i));
+    zn_loop_begin(e, &lc, t.col0, t.col1, e->lanes, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), e->lanes, 0, NULL);
+    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)),
+          b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, t.to_pitch), lr.i));
     for (int i = 0; i < e->lanes; i++)
-        v[i] = zn_load(e, zn_atk(e, a, i * cols), e->lanes);
+        v[i] = zn_load(e, zn_atk(e, a, i * t.from_pitch), e->lanes);
     transpose_square(e, v);
     for (int i = 0; i < e->lanes; i++)
-        zn_store(e, zn_atk(e, b, i * rows), v[i], e->lanes);
+        zn_store(e, zn_atk(e, b, i * t.to_pitch), v[i], e->lanes);
     zn_loop_end(e, &lr, NULL);
     zn_loop_end(e, &lc, NULL);
 }
 
-/* [rows][cols] -> [cols][rows], one by one: shapes that fill no vectors. */
-static void transpose(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+/* One by one: shapes that fill no vectors. */
+static void transpose(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop lc, lr;
-    zn_loop_begin(e, &lc, col0, col1, 1, 0, NULL);
-    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
-    zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)));
-    zn_store1(e, zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i)), x);
+    zn_loop_begin(e, &lc, t.col0, t.col1, 1, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), 1, 0, NULL);
+    zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)));
+    zn_store1(e, zn_at(e, to, zn_add(e, zn_mul(e, lc.i, t.to_pitch), lr.i)), x);
     zn_loop_end(e, &lr, NULL);
     zn_loop_end(e, &lc, NULL);
 }
@@ -430,7 +473,8 @@ void zn_emit_turn(zn_emit *e) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, w->dim[0]), panel, 0, NULL);
         zn_ll at = zn_mul(e, l.i, w->dim[1]);
-        (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at), panel, lo, hi, w->dim[1]);
+        (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at),
+                                                  (turned){panel, lo, hi, w->dim[1], panel});
         zn_loop_end(e, &l, NULL);
         zn_loop_end(e, &u, NULL);
         return;
@@ -463,9 +507,15 @@ void zn_emit_turn(zn_emit *e) {
     LLVMSetLinkage(global, LLVMPrivateLinkage);
     zn_ll index = u.i,
           at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
-    bool vectors = w->dim[2] % e->lanes == 0 && w->dim[3] % e->lanes == 0;
-    (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2],
-                                              zn_i64(e, 0), zn_i64(e, w->dim[3]), w->dim[3]);
+    int64_t groups = zn_conv_groups(v), in = w->dim[2], out = w->dim[3] / groups;
+    bool vectors = in % e->lanes == 0 && out % e->lanes == 0;
+    zn_loop lg; /* [in][groups][out] -> [out][groups][in] */
+    zn_loop_begin(e, &lg, zn_i64(e, 0), zn_i64(e, groups), 1, 0, NULL);
+    zn_ll of_group = zn_at(e, zn_at(e, from, at), zn_mul(e, lg.i, out));
+    (vectors ? transpose_vectors : transpose)(e, of_group,
+                                              zn_at(e, to, zn_add(e, zn_mul(e, u.i, size), zn_mul(e, lg.i, in))),
+                                              (turned){in, zn_i64(e, 0), zn_i64(e, out), w->dim[3], in * groups});
+    zn_loop_end(e, &lg, NULL);
     zn_loop_end(e, &u, NULL);
 }
 
@@ -511,7 +561,7 @@ static void matmul_row(zn_emit *e, const matmul_ctx *x, zn_point *p, zn_ll row, 
 static void matmul_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
     matmul_ctx *x = ctx;
     int vecs = x->o.vecs;
-    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = b_pitch(x)};
+    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kw = 1, .kwc = x->k, .outputs = b_pitch(x)};
     for (int r = 0; r < rows; r++)
         t.at[r] = r * x->k;
     memcpy(t.lanes, x->o.lanes, sizeof t.lanes);

@@ -10,8 +10,10 @@ typedef struct grad_w_ctx {
     const zn_value *v;
     int x, dy; /* bindings */
     int64_t batch, inputs, outputs, shards, kwc;
-    bool line;         /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
-    int64_t positions; /* of one sample or image, in that line */
+    int64_t groups, each; /* of channels; inputs in one */
+    zn_ll group, tap;     /* under work; tap: NULL where a tile's rows are whole taps or there is one group */
+    bool line;            /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
+    int64_t positions;    /* of one sample or image, in that line */
     const int64_t *stride, *pad;
     int64_t oh, ow;
     zn_ll kh, row0;   /* of the unit */
@@ -40,6 +42,7 @@ typedef struct line_job {
     zn_ll x_next, dy_next; /* what the next chunk will need, asked for meanwhile; NULL */
     int64_t x_next_pitch;
     int rows, vecs;
+    int64_t at[ZN_TILE_ROWS]; /* floats from a position's x to each row */
     const int *lanes;
 } line_job;
 
@@ -64,7 +67,7 @@ static void positions(zn_emit *e, const line_job *j, zn_ll count, zn_ll *acc) {
         for (int v = 0; v < vecs; v++)
             d[v] = zn_tile_load(e, zn_atk(e, dp, u * dy_pitch + v * e->lanes), lanes[v]);
         for (int r = 0; r < rows; r++) {
-            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + r));
+            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + j->at[r]));
             for (int v = 0; v < vecs; v++)
                 acc[r * vecs + v] = zn_fma(e, d[v], zn_tile_splat(e, s, lanes[v]), acc[r * vecs + v]);
         }
@@ -93,13 +96,28 @@ static zn_ll place_of(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll n, 
     return zn_mul(e, zn_add(e, zn_mul(e, images, c->oh), rows), c->ow);
 }
 
+/* Row `row` of the unit, in x and in the sums. In groups rows are (tap, channel of the group). */
+static zn_ll row_of_x(zn_emit *e, const grad_w_ctx *c, zn_ll row) {
+    if (c->groups == 1)
+        return zn_add(e, c->row0, row);
+    zn_ll first = zn_mul(e, c->group, c->each);
+    if (c->tap)
+        return zn_add(e, zn_add(e, first, row), zn_mul(e, c->tap, c->inputs));
+    return zn_add(e, first, zn_mul(e, LLVMBuildUDiv(e->b, row, zn_i64(e, c->each), ""), c->inputs));
+}
+static zn_ll row_of_sums(zn_emit *e, const grad_w_ctx *c, zn_ll row) {
+    return c->tap ? zn_add(e, row, zn_mul(e, c->tap, c->each)) : row;
+}
+
 /* acc += the positions of a span, for a tile of rows from `row` of the unit. */
 static void chain(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll row, int rows, zn_ll *acc) {
     int n = rows * c->o.vecs;
     line_job j = {.rows = rows, .vecs = c->o.vecs, .lanes = c->o.lanes, .dy_pitch = c->outputs};
     j.x_next_pitch = c->line ? c->inputs : c->stride[1] * c->inputs;
     j.x_pitch = c->packed ? rows : j.x_next_pitch;
-    zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = zn_add(e, c->row0, row);
+    zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = row_of_x(e, c, row);
+    for (int r = 0; r < rows; r++)
+        j.at[r] = c->groups > 1 ? r / c->each * c->inputs + r % c->each : r;
     zn_loop ln, lh;
     zn_loop_begin(e, &ln, c->line ? at->p0 : at->n0, c->line ? zn_addk(e, at->p0, 1) : at->n1, 1, n, acc);
     zn_ll h0 = c->line ? zn_i64(e, 0) : c->h_lo ? zn_max(e, at->h0, c->h_lo) : at->h0;
@@ -169,7 +187,8 @@ static void chunk_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
     const chunk_ctx *k = ctx;
     const grad_w_ctx *c = k->c;
     int vecs = c->o.vecs;
-    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], at = zn_at(e, c->sums, zn_add(e, zn_mul(e, row, c->outputs), c->o.first));
+    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], at = zn_mul(e, row_of_sums(e, c, row), c->outputs);
+    at = zn_at(e, c->sums, zn_add(e, at, c->o.first));
     for (int i = 0; i < rows * vecs; i++)
         acc[i] = zn_tile_load(e, zn_atk(e, at, i / vecs * c->outputs + i % vecs * e->lanes), c->o.lanes[i % vecs]);
     chain(e, c, &k->at, row, rows, acc);
@@ -180,13 +199,32 @@ static void chunk_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
 static void chunk_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     chunk_ctx *k = ctx;
     grad_w_ctx *c = k->c;
-    c->o = (zn_out_block){first, vecs, {0}};
-    zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
-    zn_for_row_tiles(e, c->rows, zn_rows_of_tile(e, vecs, c->rows), chunk_tile, k);
+    c->o = (zn_out_block){zn_add(e, zn_mul(e, c->group, c->outputs / c->groups), first), vecs, {0}};
+    zn_set_lanes(e, c->outputs / c->groups, known, vecs, c->o.lanes);
+    c->tap = NULL;
+    if (c->groups == 1 || c->each <= zn_tile_rows(e, vecs)) { /* in groups, whole taps */
+        int rows =
+            c->groups == 1 ? zn_rows_of_tile(e, vecs, c->rows) : (int)(zn_tile_rows(e, vecs) / c->each * c->each);
+        zn_for_row_tiles(e, c->rows, rows, chunk_tile, k);
+        return;
+    }
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->rows / c->each), 1, 0, NULL);
+    c->tap = l.i;
+    zn_for_row_tiles(e, c->each, zn_rows_of_tile(e, vecs, c->each), chunk_tile, k);
+    zn_loop_end(e, &l, NULL);
 }
 
 static void chunk(zn_emit *e, chunk_ctx *k) {
-    zn_for_output_blocks(e, k->c->outputs, chunk_block, k);
+    grad_w_ctx *c = k->c;
+    zn_loop l;
+    if (c->groups > 1) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->groups), 1, 0, NULL);
+        c->group = l.i;
+    }
+    zn_for_output_blocks(e, c->outputs / c->groups, chunk_block, k);
+    if (c->groups > 1)
+        zn_loop_end(e, &l, NULL);
 }
 
 /* Adds images first to last to the sums, by chunks of about `size` positions. Each tile asks for its operands of the
@@ -253,6 +291,9 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     grad_w_ctx c = {.v = v, .x = x_binding, .dy = dy_binding, .shards = shards, .batch = x->dim[0]};
     c.inputs = zn_type_channels(x);
     c.outputs = zn_type_channels(dy);
+    c.groups = zn_conv_groups(v);
+    c.group = zn_i64(e, 0);
+    c.each = c.inputs / c.groups;
     if (v->op == ZN_OP_MATMUL) {
         c.line = true;
         c.positions = c.oh = c.ow = 1;
@@ -263,7 +304,7 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
     c.oh = dy->dim[1];
     c.ow = dy->dim[2];
-    c.kwc = v->type.dim[1] * c.inputs;
+    c.kwc = v->type.dim[1] * c.each;
     c.positions = c.oh * c.ow;
     c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 && x->dim[1] == c.oh &&
              x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&

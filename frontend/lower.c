@@ -52,12 +52,13 @@ static void set_ints(zn_attr *a, int n, const int64_t *v) {
 static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
     bool conv = n->kind == ZN_NODE_CONV;
     int64_t in = n->in.dim[n->in.rank - 1], out = n->out.dim[n->out.rank - 1];
-    int64_t conv_dim[4] = {n->k, n->k, in, out}, linear_dim[2] = {in, out};
+    int64_t conv_dim[4] = {n->k, n->k, in / n->groups, out}, linear_dim[2] = {in, out};
     zn_value *operand[2] = {x, param(l, n, "weight", ZN_ROLE_WEIGHT, 0, conv ? 4 : 2, conv ? conv_dim : linear_dim)};
     zn_value *v = make(l, conv ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand, n);
     if (conv) {
         set_ints(zn_attr_of(v, CONV, stride), 2, (const int64_t[]){n->stride, n->stride});
         set_ints(zn_attr_of(v, CONV, pad), 4, n->pad);
+        zn_attr_of(v, CONV, groups)->i = n->groups;
     }
     infer(l, v);
     if (!n->bias)

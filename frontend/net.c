@@ -146,7 +146,7 @@ static zn_node *add_node(zn_sema *s, zn_nodes *out, zn_node_kind kind, zn_span a
     n->path = path;
     n->in = *in;
     n->out = result;
-    n->k = n->stride = 1;
+    n->k = n->stride = n->groups = 1;
     n->eps = 1e-5;
     n->momentum = 0.1;
     if (out->last)
@@ -238,6 +238,18 @@ static bool need_image(const layer_call *c) {
     return false;
 }
 
+/* Do `groups` divide the channels on both sides? */
+static bool check_groups(layer_call *c, int64_t groups, int64_t out) {
+    int64_t in = c->x.dim[2];
+    if (in % groups == 0 && out % groups == 0)
+        return true;
+    bool of_in = in % groups != 0;
+    zn_sema_error(c->s, ZN_DIAG_RANGE, c->t->slot[ZN_ARG_AT(LAYER, CONV, groups)]->at,
+                  "`groups` is %" PRId64 "; it must divide the %" PRId64 " channels %s", groups, of_in ? in : out,
+                  of_in ? "of the value here" : "of the result");
+    return false;
+}
+
 static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     int64_t out = value(c, "out")->i, k = value(c, "k")->i, stride = value(c, "stride")->i, size[2], pad[4];
@@ -246,9 +258,11 @@ static zn_shape layer_conv(layer_call *c, bool has_norm) {
                       "`k` is %" PRId64 "; even kernels are not supported yet", k);
         return poison;
     }
-    if (c->x.bad || !need_image(c) || !slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
+    int64_t groups = value(c, "groups")->i;
+    if (c->x.bad || !need_image(c) || !check_groups(c, groups, out) ||
+        !slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
         return poison;
-    int64_t weights[4] = {k, k, c->x.dim[2], out};
+    int64_t weights[4] = {k, k, c->x.dim[2] / groups, out};
     if (!fits(weights, 4, 1)) {
         zn_sema_error(s, ZN_DIAG_TOO_LARGE, c->t->at, "the weights have more than 2^46 bytes");
         return poison;
@@ -259,6 +273,7 @@ static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_node *n = add_node(s, c->out, ZN_NODE_CONV, c->t->at, c->path, &c->x, y);
     n->k = k;
     n->stride = stride;
+    n->groups = groups;
     n->bias = bias_of(c, has_norm, &n->bias_auto);
     memcpy(n->pad, pad, sizeof pad);
     return y;

@@ -58,6 +58,7 @@ struct zn_node {
     const char *path;
     zn_shape in, out;
     int64_t k, stride, pad[4]; /* windows; pad is top, left, bottom, right */
+    int64_t groups;            /* CONV */
     bool bias, bias_auto;      /* weighted layers */
     double eps, momentum;      /* BN */
     zn_op op;                  /* SIMPLE */

@@ -38,62 +38,77 @@ static float at(const float *x, const zn_type *t, int64_t n, int64_t h, int64_t 
 void zn_eval_conv(const zn_eval_ctx *e) {
     const zn_type *xt = type_of(e, 0), *wt = type_of(e, 1), *yt = &e->v->type;
     const int64_t *s = zn_attr_of(e->v, CONV, stride)->v, *p = zn_attr_of(e->v, CONV, pad)->v;
-    int64_t i = 0;
+    int64_t i = 0, outputs = yt->dim[3] / zn_attr_of(e->v, CONV, groups)->i; /* of a group */
     for (int64_t n = 0; n < yt->dim[0]; n++)
         for (int64_t oh = 0; oh < yt->dim[1]; oh++)
             for (int64_t ow = 0; ow < yt->dim[2]; ow++)
                 for (int64_t o = 0; o < yt->dim[3]; o++) {
                     float acc = 0;
                     const float *w = src(e, 1) + o;
+                    int64_t first = o / outputs * wt->dim[2];
                     for (int64_t kh = 0; kh < wt->dim[0]; kh++)
                         for (int64_t kw = 0; kw < wt->dim[1]; kw++)
                             for (int64_t c = 0; c < wt->dim[2]; c++, w += wt->dim[3])
-                                acc = fmaf(at(src(e, 0), xt, n, oh * s[0] + kh - p[0], ow * s[1] + kw - p[1], c), *w,
-                                           acc);
+                                acc =
+                                    fmaf(at(src(e, 0), xt, n, oh * s[0] + kh - p[0], ow * s[1] + kw - p[1], first + c),
+                                         *w, acc);
                     e->out[i++] = acc;
                 }
 }
 
-void zn_eval_conv_grad_x(const zn_eval_ctx *e) {
-    const zn_type *yt = type_of(e, 0), *wt = type_of(e, 1), *xt = &e->v->type;
+/* One element of the gradient by data: of position (h, w) and channel c. */
+static float grad_x_at(const zn_eval_ctx *e, int64_t n, int64_t h, int64_t w, int64_t c) {
+    const zn_type *yt = type_of(e, 0), *wt = type_of(e, 1);
     const int64_t *s = zn_attr_of(e->v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(e->v, CONV_GRAD_X, pad)->v;
+    int64_t outputs = yt->dim[3] / zn_attr_of(e->v, CONV_GRAD_X, groups)->i, first = c / wt->dim[2] * outputs;
+    float acc = 0;
+    for (int64_t kh = wt->dim[0] - 1; kh >= 0; kh--)
+        for (int64_t kw = wt->dim[1] - 1; kw >= 0; kw--) {
+            int64_t a = h + p[0] - kh, b = w + p[1] - kw;
+            if (a % s[0] || b % s[1]) /* this tap never meets this position */
+                continue;
+            const float *row = src(e, 1) + ((kh * wt->dim[1] + kw) * wt->dim[2] + c % wt->dim[2]) * wt->dim[3];
+            for (int64_t o = first; o < first + outputs; o++)
+                acc = fmaf(at(src(e, 0), yt, n, a / s[0], b / s[1], o), row[o], acc);
+        }
+    return acc;
+}
+
+void zn_eval_conv_grad_x(const zn_eval_ctx *e) {
+    const zn_type *xt = &e->v->type;
     int64_t i = 0;
     for (int64_t n = 0; n < xt->dim[0]; n++)
         for (int64_t h = 0; h < xt->dim[1]; h++)
             for (int64_t w = 0; w < xt->dim[2]; w++)
-                for (int64_t c = 0; c < xt->dim[3]; c++) {
-                    float acc = 0;
-                    for (int64_t kh = wt->dim[0] - 1; kh >= 0; kh--)
-                        for (int64_t kw = wt->dim[1] - 1; kw >= 0; kw--) {
-                            int64_t a = h + p[0] - kh, b = w + p[1] - kw;
-                            if (a % s[0] || b % s[1]) /* this tap never meets this position */
-                                continue;
-                            for (int64_t o = 0; o < yt->dim[3]; o++)
-                                acc = fmaf(at(src(e, 0), yt, n, a / s[0], b / s[1], o),
-                                           src(e, 1)[((kh * wt->dim[1] + kw) * wt->dim[2] + c) * wt->dim[3] + o], acc);
-                        }
-                    e->out[i++] = acc;
-                }
+                for (int64_t c = 0; c < xt->dim[3]; c++)
+                    e->out[i++] = grad_x_at(e, n, h, w, c);
+}
+
+/* The chain of one weight over images [from, to). */
+static float grad_w_at(const zn_eval_ctx *e, int64_t from, int64_t to, int64_t kh, int64_t kw, int64_t c, int64_t o) {
+    const zn_type *xt = type_of(e, 0), *yt = type_of(e, 1);
+    const int64_t *s = zn_attr_of(e->v, CONV_GRAD_W, stride)->v, *p = zn_attr_of(e->v, CONV_GRAD_W, pad)->v;
+    float acc = 0;
+    for (int64_t b = from; b < to; b++)
+        for (int64_t oh = 0; oh < yt->dim[1]; oh++)
+            for (int64_t ow = 0; ow < yt->dim[2]; ow++)
+                acc = fmaf(at(src(e, 0), xt, b, oh * s[0] + kh - p[0], ow * s[1] + kw - p[1], c),
+                           at(src(e, 1), yt, b, oh, ow, o), acc);
+    return acc;
 }
 
 void zn_eval_conv_grad_w(const zn_eval_ctx *e) {
-    const zn_type *xt = type_of(e, 0), *yt = type_of(e, 1), *wt = &e->v->type;
-    const int64_t *s = zn_attr_of(e->v, CONV_GRAD_W, stride)->v, *p = zn_attr_of(e->v, CONV_GRAD_W, pad)->v;
-    int64_t shards = zn_attr_of(e->v, CONV_GRAD_W, shards)->i, n = xt->dim[0], i = 0;
+    const zn_type *wt = &e->v->type;
+    int64_t shards = zn_attr_of(e->v, CONV_GRAD_W, shards)->i, n = type_of(e, 0)->dim[0], i = 0,
+            outputs = wt->dim[3] / zn_attr_of(e->v, CONV_GRAD_W, groups)->i;
     float *part = zn_eval_temp((size_t)shards);
     for (int64_t kh = 0; kh < wt->dim[0]; kh++)
         for (int64_t kw = 0; kw < wt->dim[1]; kw++)
             for (int64_t c = 0; c < wt->dim[2]; c++)
                 for (int64_t o = 0; o < wt->dim[3]; o++) {
-                    for (int64_t q = 0; q < shards; q++) {
-                        float acc = 0;
-                        for (int64_t b = q * n / shards; b < (q + 1) * n / shards; b++)
-                            for (int64_t oh = 0; oh < yt->dim[1]; oh++)
-                                for (int64_t ow = 0; ow < yt->dim[2]; ow++)
-                                    acc = fmaf(at(src(e, 0), xt, b, oh * s[0] + kh - p[0], ow * s[1] + kw - p[1], c),
-                                               at(src(e, 1), yt, b, oh, ow, o), acc);
-                        part[q] = acc;
-                    }
+                    for (int64_t q = 0; q < shards; q++)
+                        part[q] =
+                            grad_w_at(e, q * n / shards, (q + 1) * n / shards, kh, kw, o / outputs * wt->dim[2] + c, o);
                     zn_eval_join(part, shards);
                     e->out[i++] = part[0];
                 }

@@ -136,14 +136,24 @@ static bool windows(int64_t size, int64_t before, int64_t after, int64_t k, int6
     return true;
 }
 
+/* [h, w, c] and [h', w', o] in groups: channels of x that an output of each meets; 0 if they cannot be cut so. */
+static int64_t group_channels(int64_t c, int64_t o, int64_t groups) {
+    return groups >= 1 && c % groups == 0 && o % groups == 0 ? c / groups : 0;
+}
+
 static bool infer_conv(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     const zn_type *x = in(v, 0), *w = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV, stride), *pad = zn_attr_of(v, CONV, pad);
     if (!is_f32(x, 4) || !is_f32(w, 4) || stride->n != 2 || pad->n != 4)
-        return fail(d, v, "needs x [n,h,w,c], weights [kh,kw,c,o], stride of 2 and pad of 4 numbers");
-    if (x->dim[3] != w->dim[2])
-        return fail(d, v, "x has %lld channels, the weights take %lld", (long long)x->dim[3], (long long)w->dim[2]);
+        return fail(d, v, "needs x [n,h,w,c], weights [kh,kw,c/groups,o], stride of 2 and pad of 4 numbers");
+    int64_t groups = zn_attr_of(v, CONV, groups)->i, each = group_channels(x->dim[3], w->dim[3], groups);
+    if (!each)
+        return fail(d, v, "%lld channels to %lld are not %lld groups", (long long)x->dim[3], (long long)w->dim[3],
+                    (long long)groups);
+    if (each != w->dim[2])
+        return fail(d, v, "x has %lld channels in a group, the weights take %lld", (long long)each,
+                    (long long)w->dim[2]);
     *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {x->dim[0], 0, 0, w->dim[3]}};
     if (!windows(x->dim[1], pad->v[0], pad->v[2], w->dim[0], stride->v[0], &out->dim[1]) ||
         !windows(x->dim[2], pad->v[1], pad->v[3], w->dim[1], stride->v[1], &out->dim[2]))
@@ -156,13 +166,14 @@ static bool infer_conv_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_
     const zn_type *dy = in(v, 0), *w = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV_GRAD_X, stride), *pad = zn_attr_of(v, CONV_GRAD_X, pad),
                   *size = zn_attr_of(v, CONV_GRAD_X, size);
-    int64_t oh, ow;
+    int64_t oh, ow, groups = zn_attr_of(v, CONV_GRAD_X, groups)->i, c;
     if (!is_f32(dy, 4) || !is_f32(w, 4) || stride->n != 2 || pad->n != 4 || size->n != 2 || dy->dim[3] != w->dim[3] ||
+        groups < 1 || dy->dim[3] % groups || __builtin_mul_overflow(w->dim[2], groups, &c) ||
         !windows(size->v[0], pad->v[0], pad->v[2], w->dim[0], stride->v[0], &oh) ||
         !windows(size->v[1], pad->v[1], pad->v[3], w->dim[1], stride->v[1], &ow) || oh != dy->dim[1] ||
         ow != dy->dim[2])
         return fail(d, v, "dy, weights and attributes do not fit");
-    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {dy->dim[0], size->v[0], size->v[1], w->dim[2]}};
+    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {dy->dim[0], size->v[0], size->v[1], c}};
     return true;
 }
 
@@ -171,14 +182,17 @@ static bool infer_conv_grad_w(zn_module *m, const zn_value *v, zn_type *out, zn_
     const zn_type *x = in(v, 0), *dy = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV_GRAD_W, stride), *pad = zn_attr_of(v, CONV_GRAD_W, pad),
                   *k = zn_attr_of(v, CONV_GRAD_W, k);
-    int64_t oh, ow, shards = zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    int64_t oh, ow, shards = zn_attr_of(v, CONV_GRAD_W, shards)->i, each;
     if (!is_f32(x, 4) || !is_f32(dy, 4) || stride->n != 2 || pad->n != 4 || k->n != 2 || dy->dim[0] != x->dim[0] ||
         !windows(x->dim[1], pad->v[0], pad->v[2], k->v[0], stride->v[0], &oh) ||
         !windows(x->dim[2], pad->v[1], pad->v[3], k->v[1], stride->v[1], &ow) || oh != dy->dim[1] || ow != dy->dim[2])
         return fail(d, v, "x, dy and attributes do not fit");
+    each = group_channels(x->dim[3], dy->dim[3], zn_attr_of(v, CONV_GRAD_W, groups)->i);
+    if (!each)
+        return fail(d, v, "channels are no such number of groups");
     if (shards < 1 || shards > x->dim[0] || shards > ZN_MAX_SHARDS)
         return fail(d, v, "shards must be between 1 and the batch, at most %d", ZN_MAX_SHARDS);
-    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {k->v[0], k->v[1], x->dim[3], dy->dim[3]}};
+    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {k->v[0], k->v[1], each, dy->dim[3]}};
     return true;
 }
 

@@ -99,6 +99,21 @@ const char *zn_conv_algorithm(const zn_value *v) {
                                         : NULL;
 }
 
+int64_t zn_conv_groups(const zn_value *v) {
+    return v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, groups)->i
+           : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, groups)->i
+           : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, groups)->i
+                                        : 1;
+}
+
+bool zn_conv_is_depthwise(const zn_value *v) {
+    int64_t groups = zn_conv_groups(v);
+    for (int i = 0; groups > 1 && i < 1 + (v->op == ZN_OP_CONV_GRAD_W); i++)
+        if (zn_type_channels(&v->operand[i]->type) != groups)
+            return false;
+    return groups > 1 && (v->op == ZN_OP_CONV_GRAD_W || zn_type_channels(&v->type) == groups);
+}
+
 int64_t zn_hadamard_scratch(int64_t c) {
     int64_t p = 1;
     while (p < c)

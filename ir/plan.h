@@ -57,6 +57,11 @@ const zn_value *zn_group_loaded(const zn_group *g);
  * for other operations. */
 const char *zn_conv_algorithm(const zn_value *v);
 
+/* Its groups, 1 for other operations. */
+int64_t zn_conv_groups(const zn_value *v);
+/* Has it groups of one channel each, of x and of y? */
+bool zn_conv_is_depthwise(const zn_value *v);
+
 /* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
  * the taps that meet no position: for small maps, where those are many. */
 bool zn_conv_by_images(const zn_value *v);

@@ -101,6 +101,7 @@ static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
         *zn_attr_of(g, CONV_GRAD_W, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_W, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_W, k) = (zn_attr){.n = 2, .v = {w->type.dim[0], w->type.dim[1]}};
+        *zn_attr_of(g, CONV_GRAD_W, groups) = *zn_attr_of(v, CONV, groups);
         zn_attr_of(g, CONV_GRAD_W, shards)->i = weight_shards(x->type.dim[0], zn_type_count(&w->type));
         accumulate(c, w, typed(c, g));
     }
@@ -109,6 +110,7 @@ static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
         *zn_attr_of(g, CONV_GRAD_X, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_X, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_X, size) = hw(x);
+        *zn_attr_of(g, CONV_GRAD_X, groups) = *zn_attr_of(v, CONV, groups);
         accumulate(c, x, typed(c, g));
     }
 }

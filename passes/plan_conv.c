@@ -132,7 +132,7 @@ void zn_plan_conv(zn_planner *p, const zn_group *g) {
 void zn_plan_conv_grad_x(zn_planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     const zn_type *w = &v->operand[1]->type;
-    int64_t dim[4] = {w->dim[0], w->dim[1], w->dim[3], w->dim[2]};
+    int64_t groups = zn_conv_groups(v), dim[4] = {w->dim[0], w->dim[1], w->dim[3] / groups, w->dim[2] * groups};
     int turned = plan_turn(p, g, zn_type_make(ZN_F32, 4, dim));
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * zn_pl_count(v->operand[0]) / v->type.dim[0];
     if (is_winograd(v))
@@ -251,7 +251,9 @@ void zn_plan_conv_grad_w(zn_planner *p, const zn_group *g) {
     }
     int64_t flops = 2 * v->type.dim[0] * kwc * zn_pl_count(v->operand[1]),
             area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
-    if (area < SMALL_MAP && zn_pl_count(v) >= SMALL_WEIGHTS)
+    if (zn_conv_groups(v) > 1) /* a group has part of each line of memory: a unit goes over all */
+        plan_sharded(p, g, zn_value_shards(v) * v->type.dim[0], kwc, flops);
+    else if (area < SMALL_MAP && zn_pl_count(v) >= SMALL_WEIGHTS)
         plan_grad_w_joined(p, g, v->type.dim[0], kwc, flops);
     else
         plan_sharded(p, g, outer, GRAD_W_ROWS, flops);
