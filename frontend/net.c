@@ -378,6 +378,18 @@ static zn_shape layer_simple(layer_call *c) {
     return y;
 }
 
+static zn_shape layer_upsample(layer_call *c) {
+    if (c->x.bad || !need_image(c))
+        return poison;
+    int64_t f = value(c, "factor")->i, h, w;
+    if (__builtin_mul_overflow(c->x.dim[0], f, &h) || __builtin_mul_overflow(c->x.dim[1], f, &w))
+        h = w = INT64_MAX; /* too large, and reported so */
+    zn_shape y = checked(c->s, c->t->at, image(h, w, c->x.dim[2]));
+    if (!y.bad)
+        add_simple(c, ZN_OP_UPSAMPLE, y);
+    return y;
+}
+
 static zn_shape layer(layer_call *c, bool has_norm) {
     const zn_sig *sig = c->t->sig;
     c->v = zn_new_n(c->s->arena, zn_val, sig->n);
@@ -391,6 +403,8 @@ static zn_shape layer(layer_call *c, bool has_norm) {
     case ZN_SIG_LAYER_BN:
     case ZN_SIG_LAYER_BATCHNORM:
         return layer_bn(c);
+    case ZN_SIG_LAYER_UPSAMPLE:
+        return layer_upsample(c);
     case ZN_SIG_LAYER_DROPOUT:
         return value(c, "p")->f == 0 && !c->x.bad ? c->x : layer_simple(c);
     default:

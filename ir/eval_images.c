@@ -245,7 +245,7 @@ void zn_eval_hadamard(const zn_eval_ctx *e) {
     free(t);
 }
 
-/* pad_channels, slice_channels, subsample: the element at (n, h * s, w * s, c), or 0 past the last channel. */
+/* pad_channels, slice_channels, subsample: the element at (n, h * s, w * s, c), or 0 where there is none. */
 void zn_eval_resample(const zn_eval_ctx *e) {
     const zn_type *xt = type_of(e, 0);
     int64_t cx = zn_type_channels(xt);
@@ -268,12 +268,14 @@ void zn_eval_resample(const zn_eval_ctx *e) {
             }
         return;
     }
+    int64_t before = e->v->op == ZN_OP_PAD_CHANNELS ? zn_attr_of(e->v, PAD_CHANNELS, first)->i : 0,
+            from = e->v->op == ZN_OP_SLICE_CHANNELS ? zn_attr_of(e->v, SLICE_CHANNELS, first)->i : 0;
     const int64_t one[2] = {1, 1}, *s = sub ? zn_attr_of(e->v, SUBSAMPLE, stride)->v : one;
     int64_t w = xt->rank == 4 ? e->v->type.dim[2] : 1, h = xt->rank == 4 ? e->v->type.dim[1] : 1,
             wx = xt->rank == 4 ? xt->dim[2] : 1, hx = xt->rank == 4 ? xt->dim[1] : 1;
     EACH(i) {
-        int64_t c = i % c_, p = i / c_, x = p % w * s[1], y = p / w % h * s[0], n = p / w / h;
-        e->out[i] = c < cx ? src(e, 0)[((n * hx + y) * wx + x) * cx + c] : 0;
+        int64_t c = i % c_ + from - before, p = i / c_, x = p % w * s[1], y = p / w % h * s[0], n = p / w / h;
+        e->out[i] = c >= 0 && c < cx ? src(e, 0)[((n * hx + y) * wx + x) * cx + c] : 0;
     }
 }
 
@@ -285,5 +287,34 @@ void zn_eval_resample_grad(const zn_eval_ctx *e) {
                 n = p / xt->dim[2] / xt->dim[1];
         e->out[i] =
             x % s[1] || y % s[0] ? 0 : src(e, 0)[((n * yt->dim[1] + y / s[0]) * yt->dim[2] + x / s[1]) * c_ + c];
+    }
+}
+
+void zn_eval_concat(const zn_eval_ctx *e) {
+    int64_t a = zn_type_channels(type_of(e, 0)), b = zn_type_channels(type_of(e, 1));
+    EACH(i) {
+        int64_t c = i % c_, p = i / c_;
+        e->out[i] = c < a ? src(e, 0)[p * a + c] : src(e, 1)[p * b + c - a];
+    }
+}
+
+void zn_eval_upsample(const zn_eval_ctx *e) {
+    const zn_type *xt = type_of(e, 0), *yt = &e->v->type;
+    int64_t f = zn_attr_of(e->v, UPSAMPLE, factor)->i;
+    EACH(i) {
+        int64_t c = i % c_, p = i / c_, w = p % yt->dim[2] / f, h = p / yt->dim[2] % yt->dim[1] / f;
+        e->out[i] = src(e, 0)[((p / yt->dim[2] / yt->dim[1] * xt->dim[1] + h) * xt->dim[2] + w) * c_ + c];
+    }
+}
+
+void zn_eval_upsample_grad(const zn_eval_ctx *e) {
+    const zn_type *xt = &e->v->type, *yt = type_of(e, 0);
+    int64_t f = zn_attr_of(e->v, UPSAMPLE_GRAD, factor)->i;
+    EACH(i) {
+        int64_t c = i % c_, p = i / c_, w = p % xt->dim[2] * f, h = p / xt->dim[2] * f;
+        float sum = 0;
+        for (int64_t q = 0; q < f * f; q++)
+            sum += src(e, 0)[((h + q / f) * yt->dim[2] + w + q % f) * c_ + c];
+        e->out[i] = sum;
     }
 }

@@ -317,21 +317,60 @@ static bool infer_dropout(zn_module *m, const zn_value *v, zn_type *out, zn_diag
 
 static bool infer_pad_channels(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
-    int64_t c = zn_attr_of(v, PAD_CHANNELS, channels)->i;
+    int64_t c = zn_attr_of(v, PAD_CHANNELS, channels)->i, first = zn_attr_of(v, PAD_CHANNELS, first)->i;
     *out = *in(v, 0);
-    if (out->dtype != ZN_F32 || out->rank < 2 || c < zn_type_channels(out))
-        return fail(d, v, "cannot pad to %lld channels", (long long)c);
+    if (out->dtype != ZN_F32 || out->rank < 2 || first < 0 || first > c || c - first < zn_type_channels(out) ||
+        (first && zn_attr_of(v, PAD_CHANNELS, spanning)->i))
+        return fail(d, v, "cannot pad to %lld channels, from channel %lld", (long long)c, (long long)first);
     out->dim[out->rank - 1] = c;
     return true;
 }
 
 static bool infer_slice_channels(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
-    int64_t c = zn_attr_of(v, SLICE_CHANNELS, channels)->i;
+    int64_t c = zn_attr_of(v, SLICE_CHANNELS, channels)->i, first = zn_attr_of(v, SLICE_CHANNELS, first)->i;
     *out = *in(v, 0);
-    if (out->dtype != ZN_F32 || out->rank < 2 || c < 1 || c > zn_type_channels(out))
-        return fail(d, v, "cannot keep %lld channels", (long long)c);
+    if (out->dtype != ZN_F32 || out->rank < 2 || c < 1 || first < 0 || first > zn_type_channels(out) ||
+        c > zn_type_channels(out) - first || (first && zn_attr_of(v, SLICE_CHANNELS, spanning)->i))
+        return fail(d, v, "cannot keep %lld channels, from channel %lld", (long long)c, (long long)first);
     out->dim[out->rank - 1] = c;
+    return true;
+}
+
+static bool infer_concat(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    *out = *in(v, 0);
+    if (out->dtype != ZN_F32 || out->rank < 2)
+        return fail(d, v, "needs f32 with channels");
+    out->dim[out->rank - 1] = zn_type_channels(in(v, 1));
+    if (!zn_type_equal(out, in(v, 1)))
+        return fail(d, v, "operands differ in more than their channels");
+    if (__builtin_add_overflow(zn_type_channels(in(v, 0)), zn_type_channels(in(v, 1)), &out->dim[out->rank - 1]))
+        return fail(d, v, "the result is too large");
+    return true;
+}
+
+enum { MAX_FACTOR = 1 << 20 };
+
+static bool infer_upsample(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t f = zn_attr_of(v, UPSAMPLE, factor)->i;
+    *out = *in(v, 0);
+    if (!is_f32(out, 4) || f < 1 || f > MAX_FACTOR)
+        return fail(d, v, "needs an image and a factor from 1 to %d", MAX_FACTOR);
+    if (__builtin_mul_overflow(out->dim[1], f, &out->dim[1]) || __builtin_mul_overflow(out->dim[2], f, &out->dim[2]))
+        return fail(d, v, "the result is too large");
+    return true;
+}
+
+static bool infer_upsample_grad(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t f = zn_attr_of(v, UPSAMPLE_GRAD, factor)->i;
+    *out = *in(v, 0);
+    if (!is_f32(out, 4) || f < 1 || out->dim[1] % f || out->dim[2] % f)
+        return fail(d, v, "needs an image whose height and width the factor divides");
+    out->dim[1] /= f;
+    out->dim[2] /= f;
     return true;
 }
 

@@ -188,17 +188,41 @@ static void grad_hadamard(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], make(c, v, ZN_OP_HADAMARD, 1, &dy)); /* H is symmetric */
 }
 
+/* `channels` channels of x, from `first` on. */
+static zn_value *slice_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t channels, int64_t first, bool spanning) {
+    zn_value *g = add_op(c, v, ZN_OP_SLICE_CHANNELS, 1, &x);
+    zn_attr_of(g, SLICE_CHANNELS, channels)->i = channels;
+    zn_attr_of(g, SLICE_CHANNELS, first)->i = first;
+    zn_attr_of(g, SLICE_CHANNELS, spanning)->i = spanning;
+    return typed(c, g);
+}
+
 static void grad_pad_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
-    zn_value *g = add_op(c, v, ZN_OP_SLICE_CHANNELS, 1, &dy);
-    zn_attr_of(g, SLICE_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
-    zn_attr_of(g, SLICE_CHANNELS, spanning)->i = zn_attr_of(v, PAD_CHANNELS, spanning)->i;
-    accumulate(c, v->operand[0], typed(c, g));
+    accumulate(c, v->operand[0],
+               slice_of(c, v, dy, zn_type_channels(&v->operand[0]->type), zn_attr_of(v, PAD_CHANNELS, first)->i,
+                        zn_attr_of(v, PAD_CHANNELS, spanning)->i));
 }
 
 static void grad_slice_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *g = add_op(c, v, ZN_OP_PAD_CHANNELS, 1, &dy);
     zn_attr_of(g, PAD_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
+    zn_attr_of(g, PAD_CHANNELS, first)->i = zn_attr_of(v, SLICE_CHANNELS, first)->i;
     zn_attr_of(g, PAD_CHANNELS, spanning)->i = zn_attr_of(v, SLICE_CHANNELS, spanning)->i;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_concat(grad_ctx *c, zn_value *v, zn_value *dy) {
+    for (int64_t i = 0, first = 0; i < 2; i++) {
+        int64_t channels = zn_type_channels(&v->operand[i]->type);
+        if (needs(c, v->operand[i]))
+            accumulate(c, v->operand[i], slice_of(c, v, dy, channels, first, false));
+        first += channels;
+    }
+}
+
+static void grad_upsample(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_UPSAMPLE_GRAD, 1, &dy);
+    zn_attr_of(g, UPSAMPLE_GRAD, factor)->i = zn_attr_of(v, UPSAMPLE, factor)->i;
     accumulate(c, v->operand[0], typed(c, g));
 }
 
