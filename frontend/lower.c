@@ -82,6 +82,15 @@ static zn_value *norm(lowering *l, const zn_node *n, zn_value *x) {
     return infer(l, v);
 }
 
+static zn_value *layer_norm(lowering *l, const zn_node *n, zn_value *x) {
+    int64_t c = n->in.dim[n->in.rank - 1];
+    zn_value *operand[3] = {x, param(l, n, "weight", ZN_ROLE_NORM_SCALE, 1, 1, &c),
+                            param(l, n, "bias", ZN_ROLE_NORM_BIAS, 0, 1, &c)};
+    zn_value *v = make(l, ZN_OP_LAYERNORM, 3, operand, n);
+    zn_attr_of(v, LAYERNORM, eps)->f = n->eps;
+    return infer(l, v);
+}
+
 /* An attribute by the option of its name; windows and the path are known from the node. */
 static void set_attr(lowering *l, const zn_node *n, const zn_attr_info *info, zn_attr *a) {
     size_t i = zn_sig_arg_index(n->sig, info->name);
@@ -130,6 +139,8 @@ static zn_value *lower_node(lowering *l, const zn_node *n, zn_value *x) {
         return weighted(l, n, x);
     case ZN_NODE_BN:
         return norm(l, n, x);
+    case ZN_NODE_LAYERNORM:
+        return layer_norm(l, n, x);
     case ZN_NODE_SIMPLE:
         return simple(l, n, x);
     case ZN_NODE_RESIDUAL:

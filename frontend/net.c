@@ -131,6 +131,8 @@ static size_t ops_of(zn_node_kind kind) {
     case ZN_NODE_CONV:
     case ZN_NODE_LINEAR:
         return 4;
+    case ZN_NODE_LAYERNORM:
+        return 3;
     case ZN_NODE_BN:
         return 5;
     default:
@@ -378,6 +380,13 @@ static zn_shape layer_simple(layer_call *c) {
     return y;
 }
 
+static zn_shape layer_layernorm(layer_call *c) {
+    if (c->x.bad)
+        return poison;
+    add_node(c->s, c->out, ZN_NODE_LAYERNORM, c->t->at, c->path, &c->x, c->x)->eps = value(c, "eps")->f;
+    return c->x;
+}
+
 static zn_shape layer_upsample(layer_call *c) {
     if (c->x.bad || !need_image(c))
         return poison;
@@ -403,6 +412,8 @@ static zn_shape layer(layer_call *c, bool has_norm) {
     case ZN_SIG_LAYER_BN:
     case ZN_SIG_LAYER_BATCHNORM:
         return layer_bn(c);
+    case ZN_SIG_LAYER_LAYERNORM:
+        return layer_layernorm(c);
     case ZN_SIG_LAYER_UPSAMPLE:
         return layer_upsample(c);
     case ZN_SIG_LAYER_DROPOUT:

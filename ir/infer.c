@@ -491,6 +491,27 @@ static bool infer_bn_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_di
     return true;
 }
 
+static bool infer_ln_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    const zn_type *dy = in(v, 0);
+    if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)) ||
+        !is_vector(in(v, 2), zn_type_channels(dy)))
+        return fail(d, v, "needs dy, x, scale [c]");
+    *out = *dy;
+    return true;
+}
+
+static bool infer_ln_grad_sums(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    const zn_type *dy = in(v, 0);
+    if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)))
+        return fail(d, v, "needs dy and x");
+    if (!shards_fit(v, dy, zn_attr_of(v, LN_GRAD_SUMS, shards)->i, d))
+        return false;
+    *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {2, zn_type_channels(dy)}};
+    return true;
+}
+
 static bool infer_row(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     const zn_type *x = in(v, 0);

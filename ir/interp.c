@@ -158,6 +158,10 @@ static float term_square(const void *ctx, int64_t i, int64_t c, float chain) {
     float d = ((const term_ctx *)ctx)->x[i] - ((const term_ctx *)ctx)->mean;
     return fmaf(d, d, chain);
 }
+static float term_product(const void *ctx, int64_t i, int64_t c, float chain) {
+    (void)c;
+    return fmaf(((const term_ctx *)ctx)->dy[i], ((const term_ctx *)ctx)->x[i], chain);
+}
 static float term_dy_xhat(const void *ctx, int64_t i, int64_t c, float chain) {
     const term_ctx *t = ctx;
     return fmaf(t->dy[i], (t->x[i] - t->stats[c]) * t->stats[2 * t->channels + c], chain);
@@ -321,6 +325,71 @@ void zn_eval_reduce_max_grad(const zn_eval_ctx *e) {
 
 void zn_eval_broadcast(const zn_eval_ctx *e) {
     EACH(i) e->out[i] = src(e, 0)[i / c_];
+}
+
+/* ---- layer normalisation: mean and 1 / sqrt(variance + eps) of a position */
+
+typedef struct position_stats {
+    float mean, inv;
+} position_stats;
+
+static position_stats stats_of(const float *x, int64_t c, double eps) {
+    position_stats s;
+    float lane[16] = {0}, square[16] = {0};
+    for (int64_t j = 0; j < c; j++)
+        lane[j % 16] += x[j];
+    s.mean = lanes(lane) / (float)c;
+    for (int64_t j = 0; j < c; j++)
+        square[j % 16] = fmaf(x[j] - s.mean, x[j] - s.mean, square[j % 16]);
+    s.inv = 1 / sqrtf(lanes(square) / (float)c + (float)eps);
+    return s;
+}
+
+static void ln_norm(const zn_eval_ctx *e, double eps) {
+    int64_t c = zn_type_channels(&e->v->type), rows = zn_type_count(&e->v->type) / c;
+    for (int64_t r = 0; r < rows; r++) {
+        position_stats s = stats_of(src(e, 0) + r * c, c, eps);
+        for (int64_t j = 0; j < c; j++)
+            e->out[r * c + j] = fmaf((src(e, 0)[r * c + j] - s.mean) * s.inv, src(e, 1)[j], src(e, 2)[j]);
+    }
+}
+void zn_eval_layernorm(const zn_eval_ctx *e) {
+    ln_norm(e, zn_attr_of(e->v, LAYERNORM, eps)->f);
+}
+void zn_eval_ln_norm(const zn_eval_ctx *e) {
+    ln_norm(e, zn_attr_of(e->v, LN_NORM, eps)->f);
+}
+
+void zn_eval_ln_grad_x(const zn_eval_ctx *e) {
+    int64_t c = zn_type_channels(&e->v->type), rows = zn_type_count(&e->v->type) / c;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *dy = src(e, 0) + r * c, *x = src(e, 1) + r * c, *scale = src(e, 2);
+        position_stats s = stats_of(x, c, zn_attr_of(e->v, LN_GRAD_X, eps)->f);
+        float sum[16] = {0}, dot[16] = {0};
+        for (int64_t j = 0; j < c; j++) {
+            float g = dy[j] * scale[j];
+            sum[j % 16] += g;
+            dot[j % 16] = fmaf(g, (x[j] - s.mean) * s.inv, dot[j % 16]);
+        }
+        float a = lanes(sum) / (float)c, b = lanes(dot) / (float)c;
+        for (int64_t j = 0; j < c; j++)
+            e->out[r * c + j] = s.inv * fmaf(-((x[j] - s.mean) * s.inv), b, dy[j] * scale[j] - a);
+    }
+}
+
+void zn_eval_ln_grad_sums(const zn_eval_ctx *e) {
+    const zn_type *t = type_of(e, 0);
+    int64_t c = zn_type_channels(t), n = zn_type_count(t), shards = zn_attr_of(e->v, LN_GRAD_SUMS, shards)->i;
+    float *xhat = zn_eval_temp((size_t)n);
+    for (int64_t r = 0; r < n / c; r++) {
+        position_stats s = stats_of(src(e, 1) + r * c, c, zn_attr_of(e->v, LN_GRAD_SUMS, eps)->f);
+        for (int64_t j = 0; j < c; j++)
+            xhat[r * c + j] = (src(e, 1)[r * c + j] - s.mean) * s.inv;
+    }
+    term_ctx sum = {.x = src(e, 0)}, dot = {.dy = src(e, 0), .x = xhat};
+    sharded(term_sum, &sum, t, shards, e->out);
+    sharded(term_product, &dot, t, shards, e->out + c);
+    free(xhat);
 }
 
 /* ---- loss */

@@ -34,7 +34,8 @@ int64_t zn_plan_scratch(const zn_plan *p) {
 }
 
 bool zn_is_channel_sum(const zn_value *v) {
-    return v->op == ZN_OP_BN_STATS || v->op == ZN_OP_BN_GRAD_SUMS || v->op == ZN_OP_SUM_ROWS;
+    return v->op == ZN_OP_BN_STATS || v->op == ZN_OP_BN_GRAD_SUMS || v->op == ZN_OP_LN_GRAD_SUMS ||
+           v->op == ZN_OP_SUM_ROWS;
 }
 
 int64_t zn_value_shards(const zn_value *v) {
@@ -43,6 +44,8 @@ int64_t zn_value_shards(const zn_value *v) {
         return zn_attr_of(v, BN_STATS, shards)->i;
     case ZN_OP_BN_GRAD_SUMS:
         return zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
+    case ZN_OP_LN_GRAD_SUMS:
+        return zn_attr_of(v, LN_GRAD_SUMS, shards)->i;
     case ZN_OP_SUM_ROWS:
         return zn_attr_of(v, SUM_ROWS, shards)->i;
     case ZN_OP_CONV_GRAD_W:

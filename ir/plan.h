@@ -32,7 +32,7 @@ typedef enum zn_access {
     ZN_ACCESS_CHANNEL, /* one number per channel, or rows of them */
     ZN_ACCESS_SCALAR,
 } zn_access;
-/* bn_stats, bn_grad_sums, sum_rows: sums over all but channels, of operand 0. */
+/* bn_stats, bn_grad_sums, ln_grad_sums, sum_rows: sums over all but channels, of operand 0. */
 bool zn_is_channel_sum(const zn_value *v);
 /* Shards of a reduction as its attribute says; 0 for other values. */
 int64_t zn_value_shards(const zn_value *v);

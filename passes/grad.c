@@ -372,6 +372,25 @@ static void grad_bn_norm(grad_ctx *c, zn_value *v, zn_value *dy) {
         accumulate(c, v->operand[3], row_of(c, v, sums, 0));
 }
 
+static void grad_ln_norm(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *scale = v->operand[1];
+    if (needs(c, x)) {
+        zn_value *g = add_op(c, v, ZN_OP_LN_GRAD_X, 3, OPERANDS(dy, x, scale));
+        *zn_attr_of(g, LN_GRAD_X, eps) = *zn_attr_of(v, LN_NORM, eps);
+        accumulate(c, x, typed(c, g));
+    }
+    if (!needs(c, scale) && !needs(c, v->operand[2]))
+        return;
+    zn_value *sums = add_op(c, v, ZN_OP_LN_GRAD_SUMS, 2, OPERANDS(dy, x));
+    *zn_attr_of(sums, LN_GRAD_SUMS, eps) = *zn_attr_of(v, LN_NORM, eps);
+    zn_attr_of(sums, LN_GRAD_SUMS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
+    sums = typed(c, sums);
+    if (needs(c, scale))
+        accumulate(c, scale, row_of(c, v, sums, 1));
+    if (needs(c, v->operand[2]))
+        accumulate(c, v->operand[2], row_of(c, v, sums, 0));
+}
+
 static void grad_dropout_mask(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *g = add_op(c, v, ZN_OP_DROPOUT_MASK, 1, &dy);
     *zn_attr_of(g, DROPOUT_MASK, p) = *zn_attr_of(v, DROPOUT_MASK, p);
@@ -422,6 +441,10 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
             zn_value *of[4] = {operand[0], stats, operand[1], operand[2]};
             r = zn_value_new(m, f, NULL, ZN_OP_BN_NORM, 4, of, v->span, v->path);
         }
+        break;
+    case ZN_OP_LAYERNORM:
+        r = zn_value_new(m, f, NULL, ZN_OP_LN_NORM, 3, operand, v->span, v->path);
+        *zn_attr_of(r, LN_NORM, eps) = *zn_attr_of(v, LAYERNORM, eps);
         break;
     default:
         r = zn_expand(m, f, v, operand);

@@ -40,7 +40,7 @@ static bool is_activation(const zn_value *v) {
     return zn_op_table[v->op].traits & ZN_T_ACTIVATION;
 }
 static bool is_norm_or_activation(const zn_value *v) {
-    return v->op == ZN_OP_BN || is_activation(v);
+    return v->op == ZN_OP_BN || v->op == ZN_OP_LAYERNORM || is_activation(v);
 }
 
 static int64_t width_in(const zn_value *v) {
