@@ -104,6 +104,19 @@ void zn_eval_tanh(const zn_eval_ctx *e) {
 void zn_eval_erf(const zn_eval_ctx *e) {
     EACH(i) e->out[i] = zn_erff(src(e, 0)[i]);
 }
+/* (1 + erf(x / sqrt(2))) / 2 */
+static float gelu_share(float x) {
+    return (zn_erff(x * ZN_SQRT_HALF) + 1) * 0.5f;
+}
+void zn_eval_gelu(const zn_eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] * gelu_share(src(e, 0)[i]);
+}
+void zn_eval_gelu_grad(const zn_eval_ctx *e) {
+    EACH(i) {
+        float x = src(e, 1)[i], t = x * ZN_SQRT_HALF;
+        e->out[i] = src(e, 0)[i] * fmaf(x, zn_expf(-(t * t)) * ZN_NORMAL_DENSITY, gelu_share(x));
+    }
+}
 void zn_eval_select(const zn_eval_ctx *e) {
     EACH(i) e->out[i] = src(e, 0)[i] < src(e, 1)[i] ? src(e, 2)[i] : src(e, 3)[i];
 }

@@ -326,6 +326,10 @@ static void grad_erf(grad_ctx *c, zn_value *v, zn_value *dy) { /* 2 / sqrt(pi) e
     accumulate(c, x, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, g)));
 }
 
+static void grad_gelu(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_GELU_GRAD, 2, OPERANDS(dy, v->operand[0])));
+}
+
 static void grad_add_const(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], dy);
 }
