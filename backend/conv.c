@@ -10,6 +10,7 @@
  * makes it s * s convolutions, one for each phase of the position, each with the taps that meet it. */
 #include <string.h>
 
+#include "backend/conv.h"
 #include "backend/tile.h"
 #include "support/ice.h"
 
@@ -81,14 +82,6 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
 
 /* ---- convolution-like kernels over images */
 
-/* out[oh0 + step_h i][ow0 + step_w j] = sum over taps of in[i in_sh + in_h + kh][j in_sw + in_w + kw] w[kh][kw] */
-typedef struct conv_class {
-    int64_t out_h, out_w, step_h, step_w; /* of the output */
-    int64_t rows, cols;                   /* positions */
-    int64_t in_h, in_w, in_sh, in_sw;     /* of the input, before its halo is added */
-    int64_t kh, kw, weights;              /* taps; floats to the class's first weight */
-} conv_class;
-
 /* th x tw positions of ti images, the first at (i, j) of image n. */
 typedef struct conv_place {
     zn_ll n, i, j;
@@ -102,7 +95,7 @@ typedef struct conv_ctx {
     int64_t channels, outputs; /* of input and output */
     int64_t groups;
     zn_ll group; /* under work */
-    conv_class c;
+    zn_conv_class c;
     zn_ll image, last; /* images of the unit */
     int64_t images;    /* in a unit */
     bool outputs_last; /* a tile's positions meet all outputs before the next positions */
@@ -112,7 +105,7 @@ typedef struct conv_ctx {
     zn_invariants *inv; /* one per vector */
 } conv_ctx;
 
-static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t *th, int64_t *tw) {
+static void tile_shape(const zn_emit *e, const zn_conv_class *c, int vecs, int64_t *th, int64_t *tw) {
     int64_t most = zn_tile_rows(e, vecs), best = 1;
     for (int64_t w = 1; w <= most && w <= c->cols; w++)
         if (c->cols % w == 0)
@@ -131,7 +124,7 @@ static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t 
 
 /* The results of a tile; before they are there (acc is NULL), asks for the lines they will need. */
 static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
-    const conv_class *c = &x->c;
+    const zn_conv_class *c = &x->c;
     const conv_place *t = &x->at;
     int vecs = x->o.vecs;
     zn_point p = {0};
@@ -154,7 +147,7 @@ static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
 }
 
 static void conv_tile(zn_emit *e, conv_ctx *x) {
-    const conv_class *c = &x->c;
+    const zn_conv_class *c = &x->c;
     const conv_place *at = &x->at;
     const zn_binding *in = &e->k->bindings.at[x->in];
     int64_t pitch = zn_layout_row(&in->type, &in->layout), image = zn_layout_image(&in->type, &in->layout);
@@ -322,7 +315,7 @@ static int64_t *tapped_phases(zn_arena *scratch, int64_t k, int64_t s, int64_t p
     return at;
 }
 
-static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int n) {
+static void emit_images(zn_emit *e, conv_ctx *x, const zn_conv_class *classes, int n) {
     zn_loop u, li;
     int64_t batch = x->v->type.dim[0], unit = e->k->unit;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
@@ -356,36 +349,21 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     zn_loop_end(e, &u, NULL);
 }
 
-void zn_emit_conv(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
+static zn_conv_classes_list classes_by_data(const zn_value *v, zn_arena *scratch) {
     const zn_type *w = &v->operand[1]->type;
-    x.channels = v->operand[0]->type.dim[3];
-    x.groups = zn_conv_groups(v);
-    x.group = zn_i64(e, 0);
-    if (v->op == ZN_OP_CONV) {
-        const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
-        x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-        conv_class all = {0,    0,         1,         1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0],
-                          s[1], w->dim[0], w->dim[1], 0};
-        emit_images(e, &x, &all, 1);
-        return;
-    }
     const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
     int64_t rows = v->type.dim[1] < s[0] ? v->type.dim[1] : s[0], cols = v->type.dim[2] < s[1] ? v->type.dim[2] : s[1];
     int64_t size = w->dim[2] * w->dim[3], above = 0;
-    zn_arena scratch = {0};
-    ZN_VEC(conv_class) classes = {0};
-    x.weights = e->base[zn_binding_temp(e, "turned", 0)];
+    zn_conv_classes_list classes = {0};
     for (int64_t a = 0; a < rows; a++) {
-        conv_class c = {.out_h = a, .step_h = s[0], .in_sh = 1, .in_sw = 1};
+        zn_conv_class c = {.out_h = a, .step_h = s[0], .in_sh = 1, .in_sw = 1};
         int64_t tap, left = 0, kh;
         phase_taps(a, w->dim[0], s[0], p[0], &kh, &tap, &c.in_h);
         c.rows = (v->type.dim[1] - a + s[0] - 1) / s[0];
         if (!kh) { /* whole rows that no tap meets */
             c.step_w = 1;
             c.cols = v->type.dim[2];
-            zn_vec_push(&scratch, &classes, c);
+            zn_vec_push(scratch, &classes, c);
             continue;
         }
         for (int64_t b = 0; b < cols; b++) {
@@ -396,10 +374,37 @@ void zn_emit_conv(zn_emit *e) {
             c.cols = (v->type.dim[2] - b + s[1] - 1) / s[1];
             c.weights = (above * w->dim[1] + kh * left) * size;
             left += c.kw;
-            zn_vec_push(&scratch, &classes, c);
+            zn_vec_push(scratch, &classes, c);
         }
         above += kh;
     }
+    return classes;
+}
+
+zn_conv_classes_list zn_conv_classes(const zn_value *v, zn_arena *scratch) {
+    if (v->op == ZN_OP_CONV_GRAD_X)
+        return classes_by_data(v, scratch);
+    const zn_type *w = &v->operand[1]->type;
+    const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
+    zn_conv_class all = {0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1], w->dim[0], w->dim[1], 0};
+    zn_conv_classes_list one = {0};
+    zn_vec_push(scratch, &one, all);
+    return one;
+}
+
+zn_ll zn_conv_weights(const zn_emit *e, const zn_value *v) {
+    return e->base[v->op == ZN_OP_CONV ? zn_binding_of(e, ZN_BIND_IN, v->operand[1]) : zn_binding_temp(e, "turned", 0)];
+}
+
+void zn_emit_conv(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
+    zn_arena scratch = {0};
+    zn_conv_classes_list classes = zn_conv_classes(v, &scratch);
+    x.channels = v->operand[0]->type.dim[3];
+    x.groups = zn_conv_groups(v);
+    x.group = zn_i64(e, 0);
+    x.weights = zn_conv_weights(e, v);
     emit_images(e, &x, classes.at, (int)classes.n);
     zn_arena_free(&scratch);
 }

@@ -109,12 +109,13 @@ int64_t zn_conv_groups(const zn_value *v) {
                                         : 1;
 }
 
-bool zn_conv_is_depthwise(const zn_value *v) {
+int64_t zn_conv_narrow_groups(const zn_value *v) {
     int64_t groups = zn_conv_groups(v);
-    for (int i = 0; groups > 1 && i < 1 + (v->op == ZN_OP_CONV_GRAD_W); i++)
-        if (zn_type_channels(&v->operand[i]->type) != groups)
-            return false;
-    return groups > 1 && (v->op == ZN_OP_CONV_GRAD_W || zn_type_channels(&v->type) == groups);
+    if (groups == 1)
+        return 0;
+    const zn_type *w = v->op == ZN_OP_CONV_GRAD_W ? &v->type : &v->operand[1]->type;
+    int64_t c = w->dim[2];
+    return w->dim[3] / groups == c && (c == 1 || c == 2 || c == 4) ? c : 0;
 }
 
 int64_t zn_hadamard_scratch(int64_t c) {

@@ -59,8 +59,9 @@ const char *zn_conv_algorithm(const zn_value *v);
 
 /* Its groups, 1 for other operations. */
 int64_t zn_conv_groups(const zn_value *v);
-/* Has it groups of one channel each, of x and of y? */
-bool zn_conv_is_depthwise(const zn_value *v);
+/* Channels of a group where they are as many in x and y, and 1, 2 or 4: then kernels have their lanes over channels of
+ * all groups. Else 0. */
+int64_t zn_conv_narrow_groups(const zn_value *v);
 
 /* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
  * the taps that meet no position: for small maps, where those are many. */

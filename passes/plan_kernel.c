@@ -70,6 +70,7 @@ static bool relevant(const zn_kernel_plan *k, const zn_value *v) {
     case ZN_KERNEL_WINO_DY:
         return v == k->group->anchor;
     case ZN_KERNEL_CONV_GRAD_W:
+    case ZN_KERNEL_DEPTHWISE_GRAD_W:
     case ZN_KERNEL_WINO_GRAD_W:
     case ZN_KERNEL_WINO_INPUT:
         return v == k->group->anchor || zn_group_loads_through(k->group, v);
