@@ -5,7 +5,7 @@
  * What limits is memory: positions go in its order, and all channels of a few positions come before the next ones. */
 #include "backend/conv.h"
 
-enum { MAX_TILE = 8, MAX_UNROLLED = 16, MAX_GROUP = 4 };
+enum { MAX_TILE = 8, MAX_UNROLLED = 16, MAX_GROUP = 4, MAX_AHEAD = 2 };
 
 /* Lanes of input channel i of each group in all lanes of the group. */
 static zn_ll spread(zn_emit *e, zn_ll x, int64_t group, int64_t i) {
@@ -88,6 +88,22 @@ static void long_kernel_row(zn_emit *e, const depthwise *d, zn_ll x, zn_ll w, in
         acc[t] = l.v[t];
 }
 
+/* Asks for what the tile below this one will be the first to read, and for what the results will meet. */
+static void ask_ahead(zn_emit *e, depthwise *d, zn_ll x, zn_ll ch, int lanes) {
+    const zn_conv_class *c = &d->c;
+    const zn_binding *in = &e->k->bindings.at[d->in];
+    int64_t row = zn_layout_row(&in->type, &in->layout);
+    for (int64_t r = 0; r < c->in_sh && r < MAX_AHEAD; r++)
+        for (int64_t t = 0; t < d->tw * c->in_sw; t++)
+            zn_prefetch(e, x, zn_i64(e, (c->kh + r) * row + t * d->channels), ZN_NEAR, false);
+    for (int t = 0; t < d->tw; t++) {
+        zn_ll col = zn_addk(e, zn_mul(e, zn_addk(e, d->j, t), c->step_w), c->out_w);
+        d->p.offset = zn_add(e, zn_mul(e, col, d->channels), ch);
+        d->p.lanes = lanes;
+        zn_prefetch_values(e, &d->p);
+    }
+}
+
 /* A tile's results at a vector of channels. */
 static void tile_vector(zn_emit *e, zn_ll ch, int lanes, void *ctx) {
     depthwise *d = ctx;
@@ -102,6 +118,7 @@ static void tile_vector(zn_emit *e, zn_ll ch, int lanes, void *ctx) {
         zn_ll x = zn_at(e, zn_row_ptr(e, d->in, d->n, row), zn_add(e, zn_mul(e, col, d->channels), ch));
         zn_ll w = zn_at(e, d->weights, zn_addk(e, ch, c->weights));
         zn_loop l;
+        ask_ahead(e, d, x, ch, lanes);
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->kh), 1, d->tw, acc);
         for (int t = 0; t < d->tw; t++)
             acc[t] = l.v[t];
@@ -188,6 +205,7 @@ typedef struct grad_w {
     int64_t channels, group, kh, kw, oh, ow;
     const int64_t *stride, *pad;
     zn_ll sums;      /* of the shard: [kh][kw][group][channels] */
+    int64_t chunk;   /* rows of it */
     zn_ll n, h0, h1; /* image, and rows of dy of the chunk */
     zn_ll ch;        /* under work: a vector of channels */
     int lanes;
@@ -196,11 +214,26 @@ typedef struct grad_w {
     int64_t positions;  /* of a row that are taken at once */
 } grad_w;
 
+/* Asks for what the next chunk will need at these positions. */
+static void ask_for_chunk(zn_emit *e, const grad_w *g, zn_ll x, zn_ll dy, int64_t count) {
+    const zn_binding *in = &e->k->bindings.at[g->x], *out = &e->k->bindings.at[g->dy];
+    int64_t row = zn_layout_row(&in->type, &in->layout), ahead = g->chunk * g->stride[0] + g->rows - g->stride[0];
+    if (g->stride[0] * g->stride[1] > 4)
+        return;
+    for (int64_t r = 0; r < g->stride[0]; r++)
+        for (int64_t t = 0; t < count * g->stride[1]; t++)
+            zn_prefetch(e, x, zn_i64(e, (ahead + r) * row + t * g->channels), ZN_NEAR, false);
+    for (int64_t t = 0; t < count; t++)
+        zn_prefetch(e, dy, zn_i64(e, g->chunk * zn_layout_row(&out->type, &out->layout) + t * g->channels), ZN_NEAR,
+                    false);
+}
+
 /* Sums += the products of `count` positions, which x and dy are the first of. */
 static void some_positions(zn_emit *e, const grad_w *g, zn_ll x, zn_ll dy, int64_t count, zn_ll *acc) {
     const zn_binding *in = &e->k->bindings.at[g->x];
     int64_t row = zn_layout_row(&in->type, &in->layout);
     zn_ll d[MAX_POSITIONS];
+    ask_for_chunk(e, g, x, dy, count);
     for (int64_t t = 0; t < count; t++)
         d[t] = zn_load(e, zn_atk(e, dy, t * g->channels), g->lanes);
     for (int64_t a = 0; a < g->rows; a++)
@@ -308,6 +341,7 @@ static void clear_vector(zn_emit *e, zn_ll ch, int lanes, void *ctx) {
 static void shard_channels(zn_emit *e, grad_w *g, zn_ll shard, int64_t shards, zn_ll c0, int64_t channels) {
     int64_t batch = g->v->operand[0]->type.dim[0], rows = e->k->block < g->oh ? e->k->block : g->oh;
     zn_loop ln, lh;
+    g->chunk = rows;
     g->sums =
         zn_at(e, e->base[zn_binding_temp(e, "partial", 0)], zn_mul(e, shard, g->kh * g->kw * g->group * g->channels));
     over_vectors(e, c0, channels, clear_vector, g);

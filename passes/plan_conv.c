@@ -253,7 +253,7 @@ static void plan_grad_w_joined(zn_planner *p, const zn_group *g, int64_t kernel_
 }
 
 /* Bytes of x and dy that a chunk of rows goes over, so that all its taps find them near; units for all processors. */
-enum { CHUNK_BYTES = 128 * 1024, DEPTHWISE_UNITS = 8 };
+enum { CHUNK_BYTES = 16 * 1024, DEPTHWISE_UNITS = 8 };
 
 static void plan_depthwise_grad_w(zn_planner *p, const zn_group *g, int64_t flops) {
     const zn_value *v = g->anchor;
