@@ -92,6 +92,8 @@ typedef struct conv_ctx {
     const zn_value *v;
     int in; /* binding of the input */
     zn_ll weights;
+    bool panels;               /* they lie in panels */
+    int64_t weight_rows;       /* of all weights: kh kw c */
     int64_t channels, outputs; /* of input and output */
     int64_t groups;
     zn_ll group; /* under work */
@@ -146,6 +148,17 @@ static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
     }
 }
 
+/* The class's first row of weights at the block of outputs under work. */
+static zn_ll weights_of_block(zn_emit *e, const conv_ctx *x) {
+    if (!x->panels)
+        return zn_at(e, x->weights, zn_addk(e, x->o.first, x->c.weights));
+    int64_t known, row = x->c.weights / x->outputs * ZN_CONV_PANEL;
+    zn_ll in = zn_is_const(x->o.first, &known) ? zn_i64(e, known % ZN_CONV_PANEL)
+                                               : LLVMBuildAnd(e->b, x->o.first, zn_i64(e, ZN_CONV_PANEL - 1), "");
+    zn_ll panel = zn_mul(e, zn_sub(e, x->o.first, in), x->weight_rows);
+    return zn_at(e, x->weights, zn_addk(e, zn_add(e, panel, in), row));
+}
+
 static void conv_tile(zn_emit *e, conv_ctx *x) {
     const zn_conv_class *c = &x->c;
     const conv_place *at = &x->at;
@@ -158,7 +171,7 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
                   .kwc = (x->groups > 1 ? 1 : c->kw) * x->channels / x->groups,
                   .in_pitch = pitch,
                   .kw_pitch = x->channels,
-                  .outputs = x->outputs};
+                  .outputs = x->panels ? ZN_CONV_PANEL : x->outputs};
     for (int64_t m = 0; m < at->ti; m++)
         for (int64_t a = 0; a < at->th; a++)
             for (int64_t b = 0; b < at->tw; b++)
@@ -183,7 +196,7 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
         c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
         t.next = zn_atk(e, from, t.rows * x->channels);
     conv_values(e, x, NULL);
-    tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->o.first, c->weights)), acc);
+    tile_product(e, &t, from, weights_of_block(e, x), acc);
     conv_values(e, x, acc);
 }
 
@@ -393,7 +406,10 @@ zn_conv_classes_list zn_conv_classes(const zn_value *v, zn_arena *scratch) {
 }
 
 zn_ll zn_conv_weights(const zn_emit *e, const zn_value *v) {
-    return e->base[v->op == ZN_OP_CONV ? zn_binding_of(e, ZN_BIND_IN, v->operand[1]) : zn_binding_temp(e, "turned", 0)];
+    int panels = zn_binding_temp(e, "panels", 0);
+    return e->base[panels >= 0           ? panels
+                   : v->op == ZN_OP_CONV ? zn_binding_of(e, ZN_BIND_IN, v->operand[1])
+                                         : zn_binding_temp(e, "turned", 0)];
 }
 
 void zn_emit_conv(zn_emit *e) {
@@ -405,6 +421,8 @@ void zn_emit_conv(zn_emit *e) {
     x.groups = zn_conv_groups(v);
     x.group = zn_i64(e, 0);
     x.weights = zn_conv_weights(e, v);
+    x.panels = zn_conv_has_panels(v);
+    x.weight_rows = zn_type_count(&v->operand[1]->type) / x.outputs;
     emit_images(e, &x, classes.at, (int)classes.n);
     zn_arena_free(&scratch);
 }
@@ -430,12 +448,39 @@ static void transpose_square(zn_emit *e, zn_ll *v) {
     }
 }
 
+void zn_emit_panels(zn_emit *e) {
+    const zn_type *w = &e->k->group->anchor->operand[1]->type;
+    int64_t outputs = w->dim[3], rows = zn_type_count(w) / outputs;
+    zn_loop u, l;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll from = zn_at(e, e->base[0], zn_mul(e, u.i, ZN_CONV_PANEL)),
+          to = zn_at(e, e->base[1], zn_mul(e, u.i, rows * ZN_CONV_PANEL));
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
+    for (int i = 0; i < ZN_CONV_PANEL; i += e->lanes) {
+        zn_ll x = zn_load(e, zn_atk(e, zn_at(e, from, zn_mul(e, l.i, outputs)), i), e->lanes);
+        zn_store(e, zn_atk(e, zn_at(e, to, zn_mul(e, l.i, ZN_CONV_PANEL)), i), x, e->lanes);
+    }
+    zn_loop_end(e, &l, NULL);
+    zn_loop_end(e, &u, NULL);
+}
+
 /* A matrix of `rows` rows, of which columns [col0, col1) are taken, and its transpose: floats from row to row. */
 typedef struct turned {
     int64_t rows;
     zn_ll col0, col1;
     int64_t from_pitch, to_pitch;
+    int64_t panel; /* not 0: rows of the transpose are cut into panels, floats from one to the next */
 } turned;
+
+/* Place of column r of row c in the transpose. */
+static zn_ll place_in_turned(zn_emit *e, const turned *t, zn_ll c, zn_ll r) {
+    zn_ll row = zn_mul(e, c, t->to_pitch);
+    if (!t->panel)
+        return zn_add(e, row, r);
+    zn_ll in = LLVMBuildAnd(e->b, r, zn_i64(e, ZN_CONV_PANEL - 1), ""),
+          panel = LLVMBuildUDiv(e->b, r, zn_i64(e, ZN_CONV_PANEL), "");
+    return zn_add(e, row, zn_add(e, in, zn_mul(e, panel, t->panel)));
+}
 
 /* In squares of vectors. */
 static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, turned t) {
@@ -444,7 +489,7 @@ static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop_begin(e, &lc, t.col0, t.col1, e->lanes, 0, NULL);
     zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), e->lanes, 0, NULL);
     zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)),
-          b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, t.to_pitch), lr.i));
+          b = zn_at(e, to, place_in_turned(e, &t, lc.i, lr.i));
     for (int i = 0; i < e->lanes; i++)
         v[i] = zn_load(e, zn_atk(e, a, i * t.from_pitch), e->lanes);
     transpose_square(e, v);
@@ -460,7 +505,7 @@ static void transpose(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop_begin(e, &lc, t.col0, t.col1, 1, 0, NULL);
     zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), 1, 0, NULL);
     zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)));
-    zn_store1(e, zn_at(e, to, zn_add(e, zn_mul(e, lc.i, t.to_pitch), lr.i)), x);
+    zn_store1(e, zn_at(e, to, place_in_turned(e, &t, lc.i, lr.i)), x);
     zn_loop_end(e, &lr, NULL);
     zn_loop_end(e, &lc, NULL);
 }
@@ -479,7 +524,7 @@ void zn_emit_turn(zn_emit *e) {
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, w->dim[0]), panel, 0, NULL);
         zn_ll at = zn_mul(e, l.i, w->dim[1]);
         (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at),
-                                                  (turned){panel, lo, hi, w->dim[1], panel});
+                                                  (turned){panel, lo, hi, w->dim[1], panel, 0});
         zn_loop_end(e, &l, NULL);
         zn_loop_end(e, &u, NULL);
         return;
@@ -517,9 +562,14 @@ void zn_emit_turn(zn_emit *e) {
     zn_loop lg; /* [in][groups][out] -> [out][groups][in] */
     zn_loop_begin(e, &lg, zn_i64(e, 0), zn_i64(e, groups), 1, 0, NULL);
     zn_ll of_group = zn_at(e, zn_at(e, from, at), zn_mul(e, lg.i, out));
-    (vectors ? transpose_vectors : transpose)(e, of_group,
-                                              zn_at(e, to, zn_add(e, zn_mul(e, u.i, size), zn_mul(e, lg.i, in))),
-                                              (turned){in, zn_i64(e, 0), zn_i64(e, out), w->dim[3], in * groups});
+    turned t = {in, zn_i64(e, 0), zn_i64(e, out), w->dim[3], in * groups, 0};
+    zn_ll into = zn_add(e, zn_mul(e, u.i, size), zn_mul(e, lg.i, in));
+    if (zn_conv_has_panels(v)) {
+        into = zn_mul(e, u.i, out * ZN_CONV_PANEL);
+        t.to_pitch = ZN_CONV_PANEL;
+        t.panel = taps * out * ZN_CONV_PANEL;
+    }
+    (vectors ? transpose_vectors : transpose)(e, of_group, zn_at(e, to, into), t);
     zn_loop_end(e, &lg, NULL);
     zn_loop_end(e, &u, NULL);
 }

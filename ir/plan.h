@@ -63,6 +63,11 @@ int64_t zn_conv_groups(const zn_value *v);
  * all groups. Else 0. */
 int64_t zn_conv_narrow_groups(const zn_value *v);
 
+/* Whether a direct convolution or its gradient by data has its weights copied into panels of so many outputs, each
+ * [kh kw c][ZN_CONV_PANEL]: where they lie they are far apart, often by a power of two. */
+enum { ZN_CONV_PANEL = 32 };
+bool zn_conv_has_panels(const zn_value *v);
+
 /* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
  * the taps that meet no position: for small maps, where those are many. */
 bool zn_conv_by_images(const zn_value *v);
@@ -74,6 +79,18 @@ enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major sched
 /* Scratch memory of gradients by weights that join their shards on the spot: floats of a register tile, at most, and
  * positions that packed rows have room for behind the last. */
 enum { ZN_JOINED_SLOT = 512, ZN_JOINED_SLACK = 16 };
+/* Whether a gradient by weights that goes by chunks of `chunk` positions copies its operands of a chunk into scratch
+ * memory, where a register tile's elements lie side by side. The positions of a chunk, at most; the floats that such
+ * copies take, of so many positions and rows of a unit: x, then a block of dy. */
+bool zn_grad_w_packs(const zn_value *v);
+int64_t zn_grad_w_chunk(const zn_value *v, int64_t chunk);
+enum { ZN_PACKED_OUTPUTS = 48 }; /* of a block of dy, at most */
+static inline int64_t zn_grad_w_packed_x(int64_t positions, int64_t rows) {
+    return rows * (positions + ZN_JOINED_SLACK);
+}
+static inline int64_t zn_grad_w_packed(int64_t positions, int64_t rows) {
+    return zn_grad_w_packed_x(positions, rows) + positions * ZN_PACKED_OUTPUTS;
+}
 
 /* The Winograd algorithm of a convolution or one of its gradients, by shape (ir/winograd.c). A tile is tile x tile
  * positions of y (or dy). Where tiles do not divide a map, its last rows (columns) of tiles are one row (column)

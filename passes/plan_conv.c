@@ -5,7 +5,7 @@
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights; positions that all its tiles meet before the
  * next ones. */
-enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256 };
+enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256, PACKED_CHUNK = 96 }; /* packed: they stay in the first cache */
 
 /* Kernels of gradients by weights that leave one partial result per shard. */
 typedef struct sharded_job {
@@ -23,6 +23,8 @@ static void plan_sharded(zn_planner *p, const zn_group *g, const sharded_job *jo
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
     k->block = job->block;
+    if (job->family == ZN_KERNEL_CONV_GRAD_W && zn_grad_w_packs(v))
+        ph.scratch = 4 * zn_grad_w_packed(zn_grad_w_chunk(v, k->block), k->unit);
     int partial = zn_pl_temp(p, zn_pl_partial_type(shards, 1, n), "partial weights");
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     zn_pl_add_phase(p, k, &ph);
@@ -126,12 +128,30 @@ static void plan_winograd(zn_planner *p, const zn_group *g, int turned, int64_t 
                                                                   : 32});
 }
 
+/* Weights in panels; a unit is a panel. */
+static int plan_panels(zn_planner *p, const zn_group *g) {
+    const zn_value *w = g->anchor->operand[1];
+    int64_t outer = w->type.dim[3] / ZN_CONV_PANEL;
+    zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_PANELS, 1);
+    zn_phase_plan ph = {.outer = outer, .grain = zn_pl_grain(zn_pl_count(w) * 4 / outer, ZN_PL_MIN_BYTES)};
+    int temp = zn_pl_temp(p, w->type, "weights in panels");
+    zn_pl_bind(p, k, &ph, ZN_BIND_IN, w);
+    zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "panels", temp);
+    zn_pl_add_phase(p, k, &ph);
+    return temp;
+}
+
 void zn_plan_conv(zn_planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     const zn_type *w = &v->operand[1]->type;
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * zn_pl_count(v) / v->type.dim[0];
     if (is_winograd(v))
         plan_winograd(p, g, -1, flops);
+    else if (zn_conv_has_panels(v))
+        zn_pl_images(
+            p, g,
+            &(zn_pl_image_job){
+                .family = ZN_KERNEL_CONV, .weights = "panels", .weights_buffer = plan_panels(p, g), .flops = flops});
     else
         zn_pl_images(p, g,
                      &(zn_pl_image_job){.family = zn_conv_narrow_groups(v) ? ZN_KERNEL_DEPTHWISE : ZN_KERNEL_CONV,
@@ -244,9 +264,11 @@ static void plan_grad_w_joined(zn_planner *p, const zn_group *g, int64_t kernel_
     ph.scratch = 4 * shards * (chunks ? unit * outputs : ZN_JOINED_SLOT);
     if (chunks) {
         k->block = GRAD_W_CHUNK;
+        if (zn_grad_w_packs(g->anchor))
+            ph.scratch += 4 * zn_grad_w_packed(zn_grad_w_chunk(g->anchor, k->block), unit);
     } else if (positions <= 8192 && outputs >= 64) {
         k->block = positions;
-        ph.scratch += 4 * unit * (positions + ZN_JOINED_SLACK);
+        ph.scratch += 4 * zn_grad_w_packed(positions, unit);
     }
     zn_pl_bind_group(p, k, &ph, g, false);
     zn_pl_add_phase(p, k, &ph);
@@ -279,7 +301,8 @@ void zn_plan_conv_grad_w(zn_planner *p, const zn_group *g) {
     }
     int64_t flops = 2 * v->type.dim[0] * kwc * zn_pl_count(v->operand[1]),
             area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
-    sharded_job job = {ZN_KERNEL_CONV_GRAD_W, outer, GRAD_W_ROWS, GRAD_W_CHUNK, flops};
+    sharded_job job = {ZN_KERNEL_CONV_GRAD_W, outer, GRAD_W_ROWS, zn_grad_w_packs(v) ? PACKED_CHUNK : GRAD_W_CHUNK,
+                       flops};
     if (zn_conv_groups(v) > 1) { /* a group has part of each line of memory: a unit goes over all */
         job.outer = zn_value_shards(v) * v->type.dim[0];
         job.unit = kwc;

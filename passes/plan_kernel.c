@@ -65,6 +65,7 @@ static bool relevant(const zn_kernel_plan *k, const zn_value *v) {
     switch (k->family) {
     case ZN_KERNEL_WINO_WEIGHTS:
         return false;
+    case ZN_KERNEL_PANELS:
     case ZN_KERNEL_TURN:
         return v == k->group->anchor;
     case ZN_KERNEL_WINO_DY:
