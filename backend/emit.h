@@ -169,10 +169,6 @@ zn_ll zn_valid_lanes(const zn_emit *e, int n); /* a condition: the first n lanes
 
 /* Sum of the 16 virtual lanes in that tree, in all lanes. */
 zn_ll zn_sum_lanes(zn_emit *e, const zn_ll *part);
-/* Mean and 1 / deviation over channels of every position of images [first, last) of ln_grad_sums' x, into the scratch
- * memory: backend/layer_norm.c. */
-void zn_emit_position_stats(zn_emit *e, const zn_value *sums, zn_ll first, zn_ll last);
-
 /* The families: one function per emit name in ir/kernels.def; zn_emit_none is for kernels of the runtime. */
 typedef void zn_emit_fn(zn_emit *e);
 #define ZN_KERNEL(ID, name, plan, emit, doc) zn_emit_fn zn_emit_##emit;

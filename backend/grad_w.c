@@ -464,11 +464,14 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
         }
 }
 
+/* Outputs from which it pays to copy dy, too. */
+enum { WIDE = 128 };
+
 static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     grad_w_ctx *c = ctx;
     c->o = (zn_out_block){first, vecs, {0}};
     zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
-    if (c->pack_at) {
+    if (c->pack_at && c->outputs >= WIDE) {
         span all = all_positions(e, c);
         pack_dy(e, c, &all, e->k->block);
     }

@@ -1,5 +1,5 @@
-/* Channel sums: bn_stats, bn_grad_sums, ln_grad_sums, sum_rows, alone or at the end of a unit of the kernel that made
- * their operand.
+/* Channel sums: bn_stats, bn_grad_sums, sum_rows (ln_grad_sums: layer_norm.c), alone or at the end of a unit of the
+ * kernel that made their operand.
  *
  * Per shard (a unit of work) the positions of its images are summed in four chains, position p in chain p mod 4, and
  * (c0 + c1) + (c2 + c3) is the shard's partial sum; docs/ir.md. Rows whose width is no multiple of four start in
@@ -30,25 +30,15 @@ static int lanes_of(const zn_emit *e, const sums *s, int v) {
     return (int)(left < e->lanes ? left : e->lanes);
 }
 
-static bool of_dy(const zn_value *r) {
-    return r->op == ZN_OP_BN_GRAD_SUMS || r->op == ZN_OP_LN_GRAD_SUMS;
-}
-
-/* Position `w` of a row: acc[chain][v][k] += its terms. place: number of the row's first position in the shard. */
-static void position(zn_emit *e, const sums *s, zn_ll x, zn_ll dy, zn_ll place, zn_ll w, zn_ll *acc) {
-    zn_ll offset = zn_mul(e, w, s->s.c), stats[2] = {0};
-    if (s->r->op == ZN_OP_LN_GRAD_SUMS) {
-        zn_ll at = zn_at(e, e->scratch, zn_mul(e, zn_add(e, place, w), 2));
-        stats[0] = zn_load_splat(e, at);
-        stats[1] = zn_load_splat(e, zn_atk(e, at, 1));
-    }
+/* One position: acc[chain][v][k] += its terms. */
+static void position(zn_emit *e, const sums *s, zn_ll x, zn_ll dy, zn_ll offset, zn_ll *acc) {
     for (int v = 0; v < s->vecs; v++) {
         zn_ll at = zn_addk(e, zn_add(e, offset, s->c0), (int64_t)v * e->lanes), *a = acc + v * s->nacc;
         int n = lanes_of(e, s, v);
         zn_ll xv = x ? zn_load(e, zn_at(e, x, at), n) : NULL;
-        if (of_dy(s->r)) {
+        if (s->r->op == ZN_OP_BN_GRAD_SUMS) {
             zn_ll d = zn_load(e, zn_at(e, dy, at), n);
-            zn_ll xhat = zn_fmul(e, zn_fsub(e, xv, stats[0] ? stats[0] : s->mean[v]), stats[1] ? stats[1] : s->inv[v]);
+            zn_ll xhat = zn_fmul(e, zn_fsub(e, xv, s->mean[v]), s->inv[v]);
             a[0] = zn_fadd(e, a[0], d);
             a[1] = zn_fma(e, d, xhat, a[1]);
         } else if (s->squares) {
@@ -66,7 +56,6 @@ static void row_sums(zn_emit *e, const sums *s, zn_ll row, int phase, zn_ll *acc
     int64_t whole = s->s.width / 4 * 4;
     zn_ll image = LLVMBuildUDiv(e->b, row, zn_i64(e, s->s.height), ""),
           h = LLVMBuildURem(e->b, row, zn_i64(e, s->s.height), "");
-    zn_ll place = zn_mul(e, row, s->s.width);
     image = zn_add(e, s->first, image);
     zn_ll x = s->x >= 0 ? zn_row_ptr(e, s->x, image, h) : NULL, dy = s->dy >= 0 ? zn_row_ptr(e, s->dy, image, h) : NULL;
     if (whole) {
@@ -76,13 +65,13 @@ static void row_sums(zn_emit *e, const sums *s, zn_ll row, int phase, zn_ll *acc
         for (int i = 0; i < n; i++)
             next[i] = l.v[i];
         for (int j = 0; j < 4; j++)
-            position(e, s, x, dy, place, zn_addk(e, l.i, j), next + (phase + j) % 4 * per);
+            position(e, s, x, dy, zn_mul(e, zn_addk(e, l.i, j), s->s.c), next + (phase + j) % 4 * per);
         zn_loop_end(e, &l, next);
         for (int i = 0; i < n; i++)
             acc[i] = l.v[i];
     }
     for (int64_t w = whole; w < s->s.width; w++)
-        position(e, s, x, dy, place, zn_i64(e, w), acc + (phase + (int)(w - whole)) % 4 * per);
+        position(e, s, x, dy, zn_i64(e, w * s->s.c), acc + (phase + (int)(w - whole)) % 4 * per);
 }
 
 /* `rows` rows from row `from` on, the first of them in chain `phase`, onto acc. */
@@ -172,7 +161,7 @@ static void emit_sum(zn_emit *e, const zn_value *r, int nth, zn_ll first, int64_
     s.s = (sum_shape){images, t->rank >= 3 ? t->dim[1] : 1, t->rank == 4 ? t->dim[2] : 1, zn_type_channels(t)};
     if (t->dim[0] % p->dim[0])
         s.images = LLVMBuildSub(e->b, zn_shard_first(e, t->dim[0], p->dim[0], zn_addk(e, shard, 1)), first, "");
-    bool grad = of_dy(r);
+    bool grad = r->op == ZN_OP_BN_GRAD_SUMS;
     s.x = memory_of(e, r->operand[grad ? 1 : 0]);
     s.dy = grad ? memory_of(e, r->operand[0]) : -1;
     s.nacc = grad ? 2 : 1;
@@ -201,8 +190,11 @@ zn_ll zn_shard_first(zn_emit *e, int64_t n, int64_t shards, zn_ll s) {
 }
 
 void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard) {
-    for (size_t i = 0; i < e->k->group->reduces.n; i++)
+    for (size_t i = 0; i < e->k->group->reduces.n; i++) {
+        if (e->k->group->reduces.at[i]->op == ZN_OP_LN_GRAD_SUMS) /* layer_norm.c has made them on the way */
+            continue;
         emit_sum(e, e->k->group->reduces.at[i], (int)i, first, images, shard);
+    }
 }
 
 /* A channel sum alone: one unit is one shard. */
@@ -211,10 +203,7 @@ static void alone(zn_emit *e) {
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     const zn_value *r = e->k->group->anchor;
     int64_t n = r->operand[0]->type.dim[0], shards = zn_value_shards(r);
-    zn_ll first = zn_shard_first(e, n, shards, u.i);
-    if (r->op == ZN_OP_LN_GRAD_SUMS)
-        zn_emit_position_stats(e, r, first, zn_shard_first(e, n, shards, zn_addk(e, u.i, 1)));
-    emit_sum(e, r, 0, first, n / shards, u.i);
+    emit_sum(e, r, 0, zn_shard_first(e, n, shards, u.i), n / shards, u.i);
     zn_loop_end(e, &u, NULL);
 }
 
@@ -222,9 +211,6 @@ void zn_emit_bn_stats(zn_emit *e) {
     alone(e);
 }
 void zn_emit_bn_grad_sums(zn_emit *e) {
-    alone(e);
-}
-void zn_emit_ln_grad_sums(zn_emit *e) {
     alone(e);
 }
 void zn_emit_sum_rows(zn_emit *e) {

@@ -131,7 +131,7 @@ bool zn_conv_has_panels(const zn_value *v) {
            zn_type_count(&v->type) / outputs >= PANEL_POSITIONS;
 }
 
-enum { PACKED_OUTPUTS = 64, PACKED_ROWS = 32 };
+enum { PACKED_OUTPUTS = 128, PACKED_ROWS = 32 };
 
 bool zn_grad_w_packs(const zn_value *v) {
     return v->op == ZN_OP_CONV_GRAD_W && zn_conv_groups(v) == 1 && v->type.dim[3] >= PACKED_OUTPUTS &&

@@ -191,6 +191,15 @@ int64_t zn_plan_arena(const zn_plan *p);
 int64_t zn_plan_scratch(const zn_plan *p);
 void zn_plan_print(const zn_plan *p, zn_buf *out);
 
+/* Scratch memory of ln_grad_sums, in floats: mean and 1 / deviation of the positions of a row; then four chains of both
+ * sums. */
+static inline int64_t zn_ln_row(int64_t width) {
+    return (2 * width + 15) / 16 * 16;
+}
+static inline int64_t zn_ln_chains(int64_t channels) {
+    return 8 * channels;
+}
+
 /* Bytes of scratch memory of a Hadamard transform over c channels: 0 where it is done in registers. */
 int64_t zn_hadamard_scratch(int64_t c);
 

@@ -257,11 +257,11 @@ static int64_t unit_of_images(const zn_pl_image_job *job, const zn_value *anchor
     return unit < batch ? unit : batch;
 }
 
-/* Mean and 1 / deviation of each position of a shard. */
 static int64_t sums_scratch(const zn_value *r) {
     const zn_type *t = &r->operand[0]->type;
-    int64_t area = zn_type_count(t) / t->dim[0] / zn_type_channels(t);
-    return r->op == ZN_OP_LN_GRAD_SUMS ? 8 * area * zn_pl_ceil_div(t->dim[0], zn_value_shards(r)) : 0;
+    return r->op == ZN_OP_LN_GRAD_SUMS
+               ? 4 * (zn_ln_row(t->rank == 4 ? t->dim[2] : 1) + zn_ln_chains(zn_type_channels(t)))
+               : 0;
 }
 
 void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job) {
