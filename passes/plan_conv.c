@@ -4,8 +4,8 @@
 #include "passes/planner.h"
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights; positions that all its tiles meet before the
- * next ones. */
-enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256, PACKED_CHUNK = 96 }; /* packed: they stay in the first cache */
+ * next ones: fewer where copies of them, or narrow groups of channels far apart, have to stay in the first cache. */
+enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256, PACKED_CHUNK = 96, GROUPS_CHUNK = 32, NARROW_GROUP = 16 };
 
 /* Kernels of gradients by weights that leave one partial result per shard. */
 typedef struct sharded_job {
@@ -306,6 +306,7 @@ void zn_plan_conv_grad_w(zn_planner *p, const zn_group *g) {
     if (zn_conv_groups(v) > 1) { /* a group has part of each line of memory: a unit goes over all */
         job.outer = zn_value_shards(v) * v->type.dim[0];
         job.unit = kwc;
+        job.block = v->type.dim[2] <= NARROW_GROUP ? GROUPS_CHUNK : GRAD_W_CHUNK;
     }
     if (zn_conv_narrow_groups(v))
         plan_depthwise_grad_w(p, g, flops);
