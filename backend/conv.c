@@ -10,6 +10,7 @@
  * makes it s * s convolutions, one for each phase of the position, each with the taps that meet it. */
 #include <string.h>
 
+#include "backend/conv.h"
 #include "backend/tile.h"
 #include "support/ice.h"
 
@@ -20,30 +21,37 @@ enum { OUTPUTS_LAST_WEIGHTS = 128 * 1024 };
 
 typedef struct tile_job {
     int rows, vecs;
-    int64_t at[ZN_TILE_ROWS];           /* floats from the tile's first input element to that of each position */
-    int lanes[ZN_TILE_VECS];            /* valid lanes of each vector of outputs */
-    int64_t kh, kwc;                    /* k is kh blocks of kwc */
-    zn_ll kh_lo, kh_hi, kwc_lo, kwc_hi; /* of which these, kwc in steps of `step`; NULL: all */
+    int64_t at[ZN_TILE_ROWS];         /* floats from the tile's first input element to that of each position */
+    int lanes[ZN_TILE_VECS];          /* valid lanes of each vector of outputs */
+    int64_t kh, kw, kwc;              /* k is kh blocks of kw blocks of kwc */
+    zn_ll kh_lo, kh_hi, kw_lo, kw_hi; /* of which these; NULL: all */
+    zn_ll kwc_lo, kwc_hi;             /* where kw is 1: in steps of `step` */
     int64_t step;
-    int64_t in_pitch;    /* floats between blocks in the input */
-    int64_t outputs;     /* floats between steps of k in the weights */
-    zn_ll ahead;         /* weights that later tiles read, row by row of k like this tile's; NULL */
-    int64_t ahead_share; /* one such row is asked for in as many steps of k */
-    zn_ll next;          /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
+    int64_t in_pitch, kw_pitch; /* floats between blocks in the input */
+    int64_t outputs;            /* floats between steps of k in the weights */
+    zn_ll ahead;                /* weights that later tiles read, row by row of k like this tile's; NULL */
+    int64_t ahead_share;        /* one such row is asked for in as many steps of k */
+    zn_ll next;                 /* as much input as the tile's, one line of memory, that a later tile reads; NULL */
 } tile_job;
 
 /* acc[row * vecs + vec] of a tile: x addresses the first position's first element, w the first vector of weights. */
 static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll *acc) {
-    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kh_lo ? t->step : t->kwc);
+    int n = t->rows * t->vecs, unroll = zn_unroll_of(t->kwc_lo ? t->step : t->kwc);
     for (int i = 0; i < n; i++)
         acc[i] = t->kh && t->kwc ? zn_tile_zero(e, t->lanes[i % t->vecs]) : zn_vconst(e, 0);
     if (!t->kh || !t->kwc)
         return;
-    zn_loop lh, lk;
+    zn_loop lh, lw, lk;
+    int64_t tap = t->kwc * t->outputs; /* of weights */
     zn_loop_begin(e, &lh, t->kh_lo ? t->kh_lo : zn_i64(e, 0), t->kh_lo ? t->kh_hi : zn_i64(e, t->kh), 1, n, acc);
-    zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kwc * t->outputs));
-    zn_loop_begin(e, &lk, t->kh_lo ? t->kwc_lo : zn_i64(e, 0), t->kh_lo ? t->kwc_hi : zn_i64(e, t->kwc), unroll, n,
-                  lh.v);
+    zn_ll xh = zn_at(e, x, zn_mul(e, lh.i, t->in_pitch)), wh = zn_at(e, w, zn_mul(e, lh.i, t->kw * tap));
+    if (t->kw > 1) {
+        zn_loop_begin(e, &lw, t->kw_lo ? t->kw_lo : zn_i64(e, 0), t->kw_lo ? t->kw_hi : zn_i64(e, t->kw), 1, n, lh.v);
+        xh = zn_at(e, xh, zn_mul(e, lw.i, t->kw_pitch));
+        wh = zn_at(e, wh, zn_mul(e, lw.i, tap));
+    }
+    zn_loop_begin(e, &lk, t->kwc_lo ? t->kwc_lo : zn_i64(e, 0), t->kwc_lo ? t->kwc_hi : zn_i64(e, t->kwc), unroll, n,
+                  t->kw > 1 ? lw.v : lh.v);
     zn_ll xk = zn_at(e, xh, lk.i), wk = zn_at(e, wh, zn_mul(e, lk.i, t->outputs));
     for (int i = 0; i < n; i++)
         acc[i] = lk.v[i];
@@ -65,20 +73,14 @@ static void tile_product(zn_emit *e, const tile_job *t, zn_ll x, zn_ll w, zn_ll 
         }
     }
     zn_loop_end(e, &lk, acc);
-    zn_loop_end(e, &lh, lk.v);
+    if (t->kw > 1)
+        zn_loop_end(e, &lw, lk.v);
+    zn_loop_end(e, &lh, t->kw > 1 ? lw.v : lk.v);
     for (int i = 0; i < n; i++)
         acc[i] = zn_tile_widen(e, lh.v[i]);
 }
 
 /* ---- convolution-like kernels over images */
-
-/* out[oh0 + step_h i][ow0 + step_w j] = sum over taps of in[i in_sh + in_h + kh][j in_sw + in_w + kw] w[kh][kw] */
-typedef struct conv_class {
-    int64_t out_h, out_w, step_h, step_w; /* of the output */
-    int64_t rows, cols;                   /* positions */
-    int64_t in_h, in_w, in_sh, in_sw;     /* of the input, before its halo is added */
-    int64_t kh, kw, weights;              /* taps; floats to the class's first weight */
-} conv_class;
 
 /* th x tw positions of ti images, the first at (i, j) of image n. */
 typedef struct conv_place {
@@ -90,8 +92,12 @@ typedef struct conv_ctx {
     const zn_value *v;
     int in; /* binding of the input */
     zn_ll weights;
+    bool panels;               /* they lie in panels */
+    int64_t weight_rows;       /* of all weights: kh kw c */
     int64_t channels, outputs; /* of input and output */
-    conv_class c;
+    int64_t groups;
+    zn_ll group; /* under work */
+    zn_conv_class c;
     zn_ll image, last; /* images of the unit */
     int64_t images;    /* in a unit */
     bool outputs_last; /* a tile's positions meet all outputs before the next positions */
@@ -101,7 +107,7 @@ typedef struct conv_ctx {
     zn_invariants *inv; /* one per vector */
 } conv_ctx;
 
-static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t *th, int64_t *tw) {
+static void tile_shape(const zn_emit *e, const zn_conv_class *c, int vecs, int64_t *th, int64_t *tw) {
     int64_t most = zn_tile_rows(e, vecs), best = 1;
     for (int64_t w = 1; w <= most && w <= c->cols; w++)
         if (c->cols % w == 0)
@@ -120,7 +126,7 @@ static void tile_shape(const zn_emit *e, const conv_class *c, int vecs, int64_t 
 
 /* The results of a tile; before they are there (acc is NULL), asks for the lines they will need. */
 static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
-    const conv_class *c = &x->c;
+    const zn_conv_class *c = &x->c;
     const conv_place *t = &x->at;
     int vecs = x->o.vecs;
     zn_point p = {0};
@@ -142,17 +148,30 @@ static void conv_values(zn_emit *e, conv_ctx *x, const zn_ll *acc) {
     }
 }
 
+/* The class's first row of weights at the block of outputs under work. */
+static zn_ll weights_of_block(zn_emit *e, const conv_ctx *x) {
+    if (!x->panels)
+        return zn_at(e, x->weights, zn_addk(e, x->o.first, x->c.weights));
+    int64_t known, row = x->c.weights / x->outputs * ZN_CONV_PANEL;
+    zn_ll in = zn_is_const(x->o.first, &known) ? zn_i64(e, known % ZN_CONV_PANEL)
+                                               : LLVMBuildAnd(e->b, x->o.first, zn_i64(e, ZN_CONV_PANEL - 1), "");
+    zn_ll panel = zn_mul(e, zn_sub(e, x->o.first, in), x->weight_rows);
+    return zn_at(e, x->weights, zn_addk(e, zn_add(e, panel, in), row));
+}
+
 static void conv_tile(zn_emit *e, conv_ctx *x) {
-    const conv_class *c = &x->c;
+    const zn_conv_class *c = &x->c;
     const conv_place *at = &x->at;
     const zn_binding *in = &e->k->bindings.at[x->in];
     int64_t pitch = zn_layout_row(&in->type, &in->layout), image = zn_layout_image(&in->type, &in->layout);
     tile_job t = {.rows = (int)(at->ti * at->th * at->tw),
                   .vecs = x->o.vecs,
                   .kh = c->kh,
-                  .kwc = c->kw * x->channels,
+                  .kw = x->groups > 1 ? c->kw : 1,
+                  .kwc = (x->groups > 1 ? 1 : c->kw) * x->channels / x->groups,
                   .in_pitch = pitch,
-                  .outputs = x->outputs};
+                  .kw_pitch = x->channels,
+                  .outputs = x->panels ? ZN_CONV_PANEL : x->outputs};
     for (int64_t m = 0; m < at->ti; m++)
         for (int64_t a = 0; a < at->th; a++)
             for (int64_t b = 0; b < at->tw; b++)
@@ -160,26 +179,44 @@ static void conv_tile(zn_emit *e, conv_ctx *x) {
     memcpy(t.lanes, x->o.lanes, sizeof t.lanes);
     zn_ll row = zn_addk(e, zn_mul(e, at->i, c->in_sh), c->in_h), col = zn_addk(e, zn_mul(e, at->j, c->in_sw), c->in_w);
     zn_ll from = zn_at(e, zn_row_ptr(e, x->in, at->n, row), zn_mul(e, col, x->channels));
+    from = zn_at(e, from, zn_mul(e, x->group, x->channels / x->groups));
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS];
     if (x->by_images) {
-        t.step = x->channels;
         t.kh_lo = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), row));
         t.kh_hi = zn_min(e, zn_i64(e, c->kh), zn_sub(e, zn_i64(e, in->type.dim[1]), row));
-        t.kwc_lo = zn_mul(e, zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), col)), x->channels);
-        t.kwc_hi = zn_mul(e, zn_min(e, zn_i64(e, c->kw), zn_sub(e, zn_i64(e, in->type.dim[2]), col)), x->channels);
+        t.kw_lo = zn_max(e, zn_i64(e, 0), zn_sub(e, zn_i64(e, 0), col));
+        t.kw_hi = zn_min(e, zn_i64(e, c->kw), zn_sub(e, zn_i64(e, in->type.dim[2]), col));
     }
-    if (c->kh * c->kw == 1 && c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
+    if (x->by_images && t.kw == 1 && x->groups == 1) {
+        t.step = x->channels;
+        t.kwc_lo = zn_mul(e, t.kw_lo, x->channels);
+        t.kwc_hi = zn_mul(e, t.kw_hi, x->channels);
+    }
+    if (x->groups == 1 && c->kh * c->kw == 1 &&
+        c->in_sh * c->in_sw == 1) /* too few products for a processor to look so far ahead */
         t.next = zn_atk(e, from, t.rows * x->channels);
     conv_values(e, x, NULL);
-    tile_product(e, &t, from, zn_at(e, x->weights, zn_addk(e, x->o.first, c->weights)), acc);
+    tile_product(e, &t, from, weights_of_block(e, x), acc);
     conv_values(e, x, acc);
 }
 
 static void start_outputs(zn_emit *e, conv_ctx *x, zn_ll first, int64_t known, int vecs) {
-    x->o = (zn_out_block){first, vecs, {0}};
-    zn_set_lanes(e, x->outputs, known, vecs, x->o.lanes);
+    x->o = (zn_out_block){zn_add(e, zn_mul(e, x->group, x->outputs / x->groups), first), vecs, {0}};
+    zn_set_lanes(e, x->outputs / x->groups, known, vecs, x->o.lanes);
     for (int v = 0; v < vecs; v++)
-        zn_hoist(e, &x->inv[v], zn_addk(e, first, (int64_t)v * e->lanes), x->o.lanes[v]);
+        zn_hoist(e, &x->inv[v], zn_addk(e, x->o.first, (int64_t)v * e->lanes), x->o.lanes[v]);
+}
+
+/* Blocks of outputs, group by group. */
+static void conv_outputs(zn_emit *e, conv_ctx *x, zn_block_fn *body) {
+    zn_loop l;
+    if (x->groups > 1) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, x->groups), 1, 0, NULL);
+        x->group = l.i;
+    }
+    zn_for_output_blocks(e, x->outputs / x->groups, body, x);
+    if (x->groups > 1)
+        zn_loop_end(e, &l, NULL);
 }
 
 static void conv_tile_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
@@ -190,7 +227,7 @@ static void conv_tile_block(zn_emit *e, zn_ll first, int64_t known, int vecs, vo
 static void conv_tiles(zn_emit *e, conv_ctx *x, conv_place at) {
     x->at = at;
     if (x->outputs_last)
-        zn_for_output_blocks(e, x->outputs, conv_tile_block, x);
+        conv_outputs(e, x, conv_tile_block);
     else
         conv_tile(e, x);
 }
@@ -291,7 +328,7 @@ static int64_t *tapped_phases(zn_arena *scratch, int64_t k, int64_t s, int64_t p
     return at;
 }
 
-static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int n) {
+static void emit_images(zn_emit *e, conv_ctx *x, const zn_conv_class *classes, int n) {
     zn_loop u, li;
     int64_t batch = x->v->type.dim[0], unit = e->k->unit;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
@@ -310,10 +347,13 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
          * weights must stay near meanwhile. */
         x->outputs_last =
             x->c.kh * x->c.kw <= 1 && x->outputs > 2 * e->lanes && x->channels * x->outputs <= OUTPUTS_LAST_WEIGHTS;
+        if (x->groups > 1) /* a group has part of each line of memory */
+            x->outputs_last = x->outputs / x->groups < 4 * e->lanes &&
+                              x->c.kh * x->c.kw * x->channels / x->groups * x->outputs <= OUTPUTS_LAST_WEIGHTS;
         if (x->outputs_last)
-            conv_positions(e, x, zn_most_vecs(e, x->outputs));
+            conv_positions(e, x, zn_most_vecs(e, x->outputs / x->groups));
         else
-            zn_for_output_blocks(e, x->outputs, conv_block, x);
+            conv_outputs(e, x, conv_block);
     }
     zn_loop_begin(e, &li, first, last, 1, 0, NULL);
     zn_emit_halo(e, li.i);
@@ -322,34 +362,21 @@ static void emit_images(zn_emit *e, conv_ctx *x, const conv_class *classes, int 
     zn_loop_end(e, &u, NULL);
 }
 
-void zn_emit_conv(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
+static zn_conv_classes_list classes_by_data(const zn_value *v, zn_arena *scratch) {
     const zn_type *w = &v->operand[1]->type;
-    x.channels = v->operand[0]->type.dim[3];
-    if (v->op == ZN_OP_CONV) {
-        const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
-        x.weights = e->base[zn_binding_of(e, ZN_BIND_IN, v->operand[1])];
-        conv_class all = {0,    0,         1,         1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0],
-                          s[1], w->dim[0], w->dim[1], 0};
-        emit_images(e, &x, &all, 1);
-        return;
-    }
     const int64_t *s = zn_attr_of(v, CONV_GRAD_X, stride)->v, *p = zn_attr_of(v, CONV_GRAD_X, pad)->v;
     int64_t rows = v->type.dim[1] < s[0] ? v->type.dim[1] : s[0], cols = v->type.dim[2] < s[1] ? v->type.dim[2] : s[1];
     int64_t size = w->dim[2] * w->dim[3], above = 0;
-    zn_arena scratch = {0};
-    ZN_VEC(conv_class) classes = {0};
-    x.weights = e->base[zn_binding_temp(e, "turned", 0)];
+    zn_conv_classes_list classes = {0};
     for (int64_t a = 0; a < rows; a++) {
-        conv_class c = {.out_h = a, .step_h = s[0], .in_sh = 1, .in_sw = 1};
+        zn_conv_class c = {.out_h = a, .step_h = s[0], .in_sh = 1, .in_sw = 1};
         int64_t tap, left = 0, kh;
         phase_taps(a, w->dim[0], s[0], p[0], &kh, &tap, &c.in_h);
         c.rows = (v->type.dim[1] - a + s[0] - 1) / s[0];
         if (!kh) { /* whole rows that no tap meets */
             c.step_w = 1;
             c.cols = v->type.dim[2];
-            zn_vec_push(&scratch, &classes, c);
+            zn_vec_push(scratch, &classes, c);
             continue;
         }
         for (int64_t b = 0; b < cols; b++) {
@@ -360,10 +387,42 @@ void zn_emit_conv(zn_emit *e) {
             c.cols = (v->type.dim[2] - b + s[1] - 1) / s[1];
             c.weights = (above * w->dim[1] + kh * left) * size;
             left += c.kw;
-            zn_vec_push(&scratch, &classes, c);
+            zn_vec_push(scratch, &classes, c);
         }
         above += kh;
     }
+    return classes;
+}
+
+zn_conv_classes_list zn_conv_classes(const zn_value *v, zn_arena *scratch) {
+    if (v->op == ZN_OP_CONV_GRAD_X)
+        return classes_by_data(v, scratch);
+    const zn_type *w = &v->operand[1]->type;
+    const int64_t *s = zn_attr_of(v, CONV, stride)->v, *p = zn_attr_of(v, CONV, pad)->v;
+    zn_conv_class all = {0, 0, 1, 1, v->type.dim[1], v->type.dim[2], -p[0], -p[1], s[0], s[1], w->dim[0], w->dim[1], 0};
+    zn_conv_classes_list one = {0};
+    zn_vec_push(scratch, &one, all);
+    return one;
+}
+
+zn_ll zn_conv_weights(const zn_emit *e, const zn_value *v) {
+    int panels = zn_binding_temp(e, "panels", 0);
+    return e->base[panels >= 0           ? panels
+                   : v->op == ZN_OP_CONV ? zn_binding_of(e, ZN_BIND_IN, v->operand[1])
+                                         : zn_binding_temp(e, "turned", 0)];
+}
+
+void zn_emit_conv(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    conv_ctx x = {.v = v, .in = zn_binding_of(e, ZN_BIND_IN, v->operand[0]), .outputs = v->type.dim[3]};
+    zn_arena scratch = {0};
+    zn_conv_classes_list classes = zn_conv_classes(v, &scratch);
+    x.channels = v->operand[0]->type.dim[3];
+    x.groups = zn_conv_groups(v);
+    x.group = zn_i64(e, 0);
+    x.weights = zn_conv_weights(e, v);
+    x.panels = zn_conv_has_panels(v);
+    x.weight_rows = zn_type_count(&v->operand[1]->type) / x.outputs;
     emit_images(e, &x, classes.at, (int)classes.n);
     zn_arena_free(&scratch);
 }
@@ -389,30 +448,64 @@ static void transpose_square(zn_emit *e, zn_ll *v) {
     }
 }
 
-/* [rows][cols] -> [cols][rows], columns [col0, col1), in squares of vectors. */
-static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+void zn_emit_panels(zn_emit *e) {
+    const zn_type *w = &e->k->group->anchor->operand[1]->type;
+    int64_t outputs = w->dim[3], rows = zn_type_count(w) / outputs;
+    zn_loop u, l;
+    zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
+    zn_ll from = zn_at(e, e->base[0], zn_mul(e, u.i, ZN_CONV_PANEL)),
+          to = zn_at(e, e->base[1], zn_mul(e, u.i, rows * ZN_CONV_PANEL));
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
+    for (int i = 0; i < ZN_CONV_PANEL; i += e->lanes) {
+        zn_ll x = zn_load(e, zn_atk(e, zn_at(e, from, zn_mul(e, l.i, outputs)), i), e->lanes);
+        zn_store(e, zn_atk(e, zn_at(e, to, zn_mul(e, l.i, ZN_CONV_PANEL)), i), x, e->lanes);
+    }
+    zn_loop_end(e, &l, NULL);
+    zn_loop_end(e, &u, NULL);
+}
+
+/* A matrix of `rows` rows, of which columns [col0, col1) are taken, and its transpose: floats from row to row. */
+typedef struct turned {
+    int64_t rows;
+    zn_ll col0, col1;
+    int64_t from_pitch, to_pitch;
+    int64_t panel; /* not 0: rows of the transpose are cut into panels, floats from one to the next */
+} turned;
+
+/* Place of column r of row c in the transpose. */
+static zn_ll place_in_turned(zn_emit *e, const turned *t, zn_ll c, zn_ll r) {
+    zn_ll row = zn_mul(e, c, t->to_pitch);
+    if (!t->panel)
+        return zn_add(e, row, r);
+    zn_ll in = LLVMBuildAnd(e->b, r, zn_i64(e, ZN_CONV_PANEL - 1), ""),
+          panel = LLVMBuildUDiv(e->b, r, zn_i64(e, ZN_CONV_PANEL), "");
+    return zn_add(e, row, zn_add(e, in, zn_mul(e, panel, t->panel)));
+}
+
+/* In squares of vectors. */
+static void transpose_vectors(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop lc, lr;
     zn_ll v[64];
-    zn_loop_begin(e, &lc, col0, col1, e->lanes, 0, NULL);
-    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), e->lanes, 0, NULL);
-    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)),
-          b = zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i));
+    zn_loop_begin(e, &lc, t.col0, t.col1, e->lanes, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), e->lanes, 0, NULL);
+    zn_ll a = zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)),
+          b = zn_at(e, to, place_in_turned(e, &t, lc.i, lr.i));
     for (int i = 0; i < e->lanes; i++)
-        v[i] = zn_load(e, zn_atk(e, a, i * cols), e->lanes);
+        v[i] = zn_load(e, zn_atk(e, a, i * t.from_pitch), e->lanes);
     transpose_square(e, v);
     for (int i = 0; i < e->lanes; i++)
-        zn_store(e, zn_atk(e, b, i * rows), v[i], e->lanes);
+        zn_store(e, zn_atk(e, b, i * t.to_pitch), v[i], e->lanes);
     zn_loop_end(e, &lr, NULL);
     zn_loop_end(e, &lc, NULL);
 }
 
-/* [rows][cols] -> [cols][rows], one by one: shapes that fill no vectors. */
-static void transpose(zn_emit *e, zn_ll from, zn_ll to, int64_t rows, zn_ll col0, zn_ll col1, int64_t cols) {
+/* One by one: shapes that fill no vectors. */
+static void transpose(zn_emit *e, zn_ll from, zn_ll to, turned t) {
     zn_loop lc, lr;
-    zn_loop_begin(e, &lc, col0, col1, 1, 0, NULL);
-    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, rows), 1, 0, NULL);
-    zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, cols), lc.i)));
-    zn_store1(e, zn_at(e, to, zn_add(e, zn_mul(e, lc.i, rows), lr.i)), x);
+    zn_loop_begin(e, &lc, t.col0, t.col1, 1, 0, NULL);
+    zn_loop_begin(e, &lr, zn_i64(e, 0), zn_i64(e, t.rows), 1, 0, NULL);
+    zn_ll x = zn_load1(e, zn_at(e, from, zn_add(e, zn_mul(e, lr.i, t.from_pitch), lc.i)));
+    zn_store1(e, zn_at(e, to, place_in_turned(e, &t, lc.i, lr.i)), x);
     zn_loop_end(e, &lr, NULL);
     zn_loop_end(e, &lc, NULL);
 }
@@ -430,7 +523,8 @@ void zn_emit_turn(zn_emit *e) {
         zn_loop l;
         zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, w->dim[0]), panel, 0, NULL);
         zn_ll at = zn_mul(e, l.i, w->dim[1]);
-        (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at), panel, lo, hi, w->dim[1]);
+        (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, at),
+                                                  (turned){panel, lo, hi, w->dim[1], panel, 0});
         zn_loop_end(e, &l, NULL);
         zn_loop_end(e, &u, NULL);
         return;
@@ -463,9 +557,20 @@ void zn_emit_turn(zn_emit *e) {
     LLVMSetLinkage(global, LLVMPrivateLinkage);
     zn_ll index = u.i,
           at = LLVMBuildLoad2(e->b, e->i64, LLVMBuildInBoundsGEP2(e->b, e->i64, global, &index, 1, ""), "");
-    bool vectors = w->dim[2] % e->lanes == 0 && w->dim[3] % e->lanes == 0;
-    (vectors ? transpose_vectors : transpose)(e, zn_at(e, from, at), zn_at(e, to, zn_mul(e, u.i, size)), w->dim[2],
-                                              zn_i64(e, 0), zn_i64(e, w->dim[3]), w->dim[3]);
+    int64_t groups = zn_conv_groups(v), in = w->dim[2], out = w->dim[3] / groups;
+    bool vectors = in % e->lanes == 0 && out % e->lanes == 0;
+    zn_loop lg; /* [in][groups][out] -> [out][groups][in] */
+    zn_loop_begin(e, &lg, zn_i64(e, 0), zn_i64(e, groups), 1, 0, NULL);
+    zn_ll of_group = zn_at(e, zn_at(e, from, at), zn_mul(e, lg.i, out));
+    turned t = {in, zn_i64(e, 0), zn_i64(e, out), w->dim[3], in * groups, 0};
+    zn_ll into = zn_add(e, zn_mul(e, u.i, size), zn_mul(e, lg.i, in));
+    if (zn_conv_has_panels(v)) {
+        into = zn_mul(e, u.i, out * ZN_CONV_PANEL);
+        t.to_pitch = ZN_CONV_PANEL;
+        t.panel = taps * out * ZN_CONV_PANEL;
+    }
+    (vectors ? transpose_vectors : transpose)(e, of_group, zn_at(e, to, into), t);
+    zn_loop_end(e, &lg, NULL);
     zn_loop_end(e, &u, NULL);
 }
 
@@ -511,7 +616,7 @@ static void matmul_row(zn_emit *e, const matmul_ctx *x, zn_point *p, zn_ll row, 
 static void matmul_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
     matmul_ctx *x = ctx;
     int vecs = x->o.vecs;
-    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kwc = x->k, .outputs = b_pitch(x)};
+    tile_job t = {.rows = rows, .vecs = vecs, .kh = 1, .kw = 1, .kwc = x->k, .outputs = b_pitch(x)};
     for (int r = 0; r < rows; r++)
         t.at[r] = r * x->k;
     memcpy(t.lanes, x->o.lanes, sizeof t.lanes);

@@ -167,6 +167,8 @@ zn_ll zn_join_lanes(zn_emit *e, const zn_ll *part, zn_join_fn *f);
 zn_ll zn_lane(zn_emit *e, zn_ll v, int i);     /* element i of a vector as a scalar */
 zn_ll zn_valid_lanes(const zn_emit *e, int n); /* a condition: the first n lanes */
 
+/* Sum of the 16 virtual lanes in that tree, in all lanes. */
+zn_ll zn_sum_lanes(zn_emit *e, const zn_ll *part);
 /* The families: one function per emit name in ir/kernels.def; zn_emit_none is for kernels of the runtime. */
 typedef void zn_emit_fn(zn_emit *e);
 #define ZN_KERNEL(ID, name, plan, emit, doc) zn_emit_fn zn_emit_##emit;

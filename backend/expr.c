@@ -9,6 +9,7 @@
 #include "backend/emit.h"
 #include "runtime/abi.h"
 #include "support/ice.h"
+#include "support/math.h"
 #include "support/philox.h"
 
 typedef zn_ll expr_fn(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p);
@@ -84,6 +85,19 @@ static zn_ll expr_tanh(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_l
 static zn_ll expr_erf(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;
     return zn_erf(e, x[0]);
+}
+static zn_ll gelu_share(zn_emit *e, zn_ll t) {
+    return zn_fmul(e, zn_fadd(e, zn_erf(e, t), zn_vconst(e, 1)), zn_vconst(e, 0.5f));
+}
+static zn_ll expr_gelu(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fmul(e, x[0], gelu_share(e, zn_fmul(e, x[0], zn_vconst(e, ZN_SQRT_HALF))));
+}
+static zn_ll expr_gelu_grad(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    zn_ll t = zn_fmul(e, x[1], zn_vconst(e, ZN_SQRT_HALF));
+    zn_ll density = zn_fmul(e, zn_exp(e, zn_fneg(e, zn_fmul(e, t, t))), zn_vconst(e, ZN_NORMAL_DENSITY));
+    return zn_fmul(e, x[0], zn_fma(e, x[1], density, gelu_share(e, t)));
 }
 static zn_ll expr_select(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;

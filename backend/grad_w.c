@@ -10,8 +10,10 @@ typedef struct grad_w_ctx {
     const zn_value *v;
     int x, dy; /* bindings */
     int64_t batch, inputs, outputs, shards, kwc;
-    bool line;         /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
-    int64_t positions; /* of one sample or image, in that line */
+    int64_t groups, each; /* of channels; inputs in one */
+    zn_ll group, tap;     /* under work; tap: NULL where a tile's rows are whole taps or there is one group */
+    bool line;            /* positions of a shard lie in one line: products, and 1x1 convolutions without halos */
+    int64_t positions;    /* of one sample or image, in that line */
     const int64_t *stride, *pad;
     int64_t oh, ow;
     zn_ll kh, row0;   /* of the unit */
@@ -20,6 +22,8 @@ typedef struct grad_w_ctx {
     int tile;                /* rows of a register tile; 0: as many as suit each block of outputs */
     zn_ll packed;            /* the unit's rows of x, tile by tile: [position][rows of the tile]; NULL */
     int64_t room;            /* positions that a tile has there */
+    zn_ll packed_dy;         /* the block of outputs under work: [position][its vectors]; NULL */
+    zn_ll pack_at;           /* scratch memory for both; NULL */
     zn_ll sums;              /* of the unit, between chunks: [row][outputs] */
     int64_t x_next, dy_next; /* floats from a position to that of the next chunk; 0 */
     zn_out_block o;
@@ -38,8 +42,9 @@ typedef struct line_job {
     zn_ll x, dy;
     int64_t x_pitch, dy_pitch;
     zn_ll x_next, dy_next; /* what the next chunk will need, asked for meanwhile; NULL */
-    int64_t x_next_pitch;
+    int64_t x_next_pitch, dy_next_pitch;
     int rows, vecs;
+    int64_t at[ZN_TILE_ROWS]; /* floats from a position's x to each row */
     const int *lanes;
 } line_job;
 
@@ -57,14 +62,14 @@ static void positions(zn_emit *e, const line_job *j, zn_ll count, zn_ll *acc) {
     zn_ll xp = zn_at(e, j->x, zn_mul(e, l.i, x_pitch)), dp = zn_at(e, j->dy, zn_mul(e, l.i, dy_pitch));
     for (int u = 0; u < unroll; u++) {
         if (j->dy_next)
-            zn_prefetch(e, j->dy_next, zn_mul(e, zn_addk(e, l.i, u), dy_pitch), ZN_FAR, false);
+            zn_prefetch(e, j->dy_next, zn_mul(e, zn_addk(e, l.i, u), j->dy_next_pitch), ZN_FAR, false);
         if (j->x_next)
             zn_prefetch(e, j->x_next, zn_mul(e, zn_addk(e, l.i, u), j->x_next_pitch), ZN_FAR, false);
         zn_ll d[ZN_TILE_VECS];
         for (int v = 0; v < vecs; v++)
             d[v] = zn_tile_load(e, zn_atk(e, dp, u * dy_pitch + v * e->lanes), lanes[v]);
         for (int r = 0; r < rows; r++) {
-            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + r));
+            zn_ll s = zn_load_splat(e, zn_atk(e, xp, u * x_pitch + j->at[r]));
             for (int v = 0; v < vecs; v++)
                 acc[r * vecs + v] = zn_fma(e, d[v], zn_tile_splat(e, s, lanes[v]), acc[r * vecs + v]);
         }
@@ -93,13 +98,30 @@ static zn_ll place_of(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll n, 
     return zn_mul(e, zn_add(e, zn_mul(e, images, c->oh), rows), c->ow);
 }
 
+/* Row `row` of the unit, in x and in the sums. In groups rows are (tap, channel of the group). */
+static zn_ll row_of_x(zn_emit *e, const grad_w_ctx *c, zn_ll row) {
+    if (c->groups == 1)
+        return zn_add(e, c->row0, row);
+    zn_ll first = zn_mul(e, c->group, c->each);
+    if (c->tap)
+        return zn_add(e, zn_add(e, first, row), zn_mul(e, c->tap, c->inputs));
+    return zn_add(e, first, zn_mul(e, LLVMBuildUDiv(e->b, row, zn_i64(e, c->each), ""), c->inputs));
+}
+static zn_ll row_of_sums(zn_emit *e, const grad_w_ctx *c, zn_ll row) {
+    return c->tap ? zn_add(e, row, zn_mul(e, c->tap, c->each)) : row;
+}
+
 /* acc += the positions of a span, for a tile of rows from `row` of the unit. */
 static void chain(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll row, int rows, zn_ll *acc) {
     int n = rows * c->o.vecs;
-    line_job j = {.rows = rows, .vecs = c->o.vecs, .lanes = c->o.lanes, .dy_pitch = c->outputs};
+    line_job j = {.rows = rows, .vecs = c->o.vecs, .lanes = c->o.lanes};
+    j.dy_next_pitch = c->outputs;
+    j.dy_pitch = c->packed_dy ? (int64_t)c->o.vecs * e->lanes : c->outputs;
     j.x_next_pitch = c->line ? c->inputs : c->stride[1] * c->inputs;
     j.x_pitch = c->packed ? rows : j.x_next_pitch;
-    zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = zn_add(e, c->row0, row);
+    zn_ll packed = c->packed ? zn_at(e, c->packed, zn_mul(e, row, c->room)) : NULL, in = row_of_x(e, c, row);
+    for (int r = 0; r < rows; r++)
+        j.at[r] = c->groups > 1 ? r / c->each * c->inputs + r % c->each : r;
     zn_loop ln, lh;
     zn_loop_begin(e, &ln, c->line ? at->p0 : at->n0, c->line ? zn_addk(e, at->p0, 1) : at->n1, 1, n, acc);
     zn_ll h0 = c->line ? zn_i64(e, 0) : c->h_lo ? zn_max(e, at->h0, c->h_lo) : at->h0;
@@ -114,6 +136,8 @@ static void chain(zn_emit *e, const grad_w_ctx *c, const span *at, zn_ll row, in
         j.dy_next = zn_at(e, zn_atk(e, j.dy, c->dy_next), zn_mul(e, turn, e->lanes));
         j.x_next = zn_atk(e, j.x, c->x_next);
     }
+    if (c->packed_dy)
+        j.dy = c->line ? c->packed_dy : zn_at(e, c->packed_dy, zn_mul(e, place_of(e, c, at, ln.i, lh.i), j.dy_pitch));
     if (packed)
         j.x = c->line ? packed : zn_at(e, packed, zn_mul(e, place_of(e, c, at, ln.i, lh.i), rows));
     positions(e, &j, c->line ? zn_sub(e, at->p1, at->p0) : zn_i64(e, c->ow), acc);
@@ -142,20 +166,54 @@ static void pack_line(zn_emit *e, const grad_w_ctx *c, zn_ll from, zn_ll to, zn_
     zn_loop_end(e, &lp, NULL);
 }
 
-/* All positions. */
-static void pack(zn_emit *e, const grad_w_ctx *c) {
-    zn_ll none = zn_i64(e, 0), images = zn_i64(e, c->batch);
-    span all = {.n0 = none, .n1 = images, .h0 = none, .h1 = zn_i64(e, c->oh)};
+/* f for each line of positions of a span, with the number of its first and how many they are. */
+typedef void line_fn(zn_emit *e, const grad_w_ctx *c, zn_ll n, zn_ll h, zn_ll to, zn_ll length);
+static void over_lines(zn_emit *e, const grad_w_ctx *c, const span *at, line_fn *f) {
     if (c->line) {
-        pack_line(e, c, x_of(e, c, c->row0, none, NULL), none, zn_mul(e, images, c->positions));
+        f(e, c, at->p0, NULL, zn_i64(e, 0), zn_sub(e, at->p1, at->p0));
         return;
     }
     zn_loop ln, lh;
-    zn_loop_begin(e, &ln, all.n0, all.n1, 1, 0, NULL);
-    zn_loop_begin(e, &lh, all.h0, all.h1, 1, 0, NULL);
-    pack_line(e, c, x_of(e, c, c->row0, ln.i, lh.i), place_of(e, c, &all, ln.i, lh.i), zn_i64(e, c->ow));
+    zn_loop_begin(e, &ln, at->n0, at->n1, 1, 0, NULL);
+    zn_loop_begin(e, &lh, at->h0, at->h1, 1, 0, NULL);
+    f(e, c, ln.i, lh.i, place_of(e, c, at, ln.i, lh.i), zn_i64(e, c->ow));
     zn_loop_end(e, &lh, NULL);
     zn_loop_end(e, &ln, NULL);
+}
+
+static void pack_x_line(zn_emit *e, const grad_w_ctx *c, zn_ll n, zn_ll h, zn_ll to, zn_ll length) {
+    pack_line(e, c, x_of(e, c, c->row0, n, h), to, length);
+}
+
+/* Vectors of the block of outputs. */
+static void pack_dy_line(zn_emit *e, const grad_w_ctx *c, zn_ll n, zn_ll h, zn_ll to, zn_ll length) {
+    int64_t width = (int64_t)c->o.vecs * e->lanes;
+    zn_ll from = dy_of(e, c, c->o.first, n, h);
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), length, 1, 0, NULL);
+    zn_ll x = zn_at(e, from, zn_mul(e, l.i, c->outputs)),
+          y = zn_at(e, c->packed_dy, zn_mul(e, zn_add(e, to, l.i), width));
+    for (int v = 0; v < c->o.vecs; v++)
+        zn_store(e, zn_atk(e, y, (int64_t)v * e->lanes), zn_load(e, zn_atk(e, x, (int64_t)v * e->lanes), c->o.lanes[v]),
+                 e->lanes);
+    zn_loop_end(e, &l, NULL);
+}
+
+static span all_positions(zn_emit *e, const grad_w_ctx *c) {
+    zn_ll none = zn_i64(e, 0);
+    return (span){none, zn_i64(e, c->batch), none, zn_i64(e, c->oh), none, zn_i64(e, c->batch * c->positions)};
+}
+
+/* The unit's rows of x at the positions of a span, into pack_at, of which so many positions are behind one another. */
+static void pack_x(zn_emit *e, grad_w_ctx *c, const span *at, int64_t positions) {
+    c->packed = c->pack_at;
+    c->room = positions + ZN_JOINED_SLACK;
+    c->tile = zn_rows_of_tile(e, zn_most_vecs(e, c->outputs), c->rows); /* of one height only, however wide */
+    over_lines(e, c, at, pack_x_line);
+}
+static void pack_dy(zn_emit *e, grad_w_ctx *c, const span *at, int64_t positions) {
+    c->packed_dy = zn_atk(e, c->pack_at, zn_grad_w_packed_x(positions, c->rows));
+    over_lines(e, c, at, pack_dy_line);
 }
 
 /* ---- chunks */
@@ -169,7 +227,8 @@ static void chunk_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
     const chunk_ctx *k = ctx;
     const grad_w_ctx *c = k->c;
     int vecs = c->o.vecs;
-    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], at = zn_at(e, c->sums, zn_add(e, zn_mul(e, row, c->outputs), c->o.first));
+    zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], at = zn_mul(e, row_of_sums(e, c, row), c->outputs);
+    at = zn_at(e, c->sums, zn_add(e, at, c->o.first));
     for (int i = 0; i < rows * vecs; i++)
         acc[i] = zn_tile_load(e, zn_atk(e, at, i / vecs * c->outputs + i % vecs * e->lanes), c->o.lanes[i % vecs]);
     chain(e, c, &k->at, row, rows, acc);
@@ -180,13 +239,37 @@ static void chunk_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
 static void chunk_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     chunk_ctx *k = ctx;
     grad_w_ctx *c = k->c;
-    c->o = (zn_out_block){first, vecs, {0}};
-    zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
-    zn_for_row_tiles(e, c->rows, zn_rows_of_tile(e, vecs, c->rows), chunk_tile, k);
+    c->o = (zn_out_block){zn_add(e, zn_mul(e, c->group, c->outputs / c->groups), first), vecs, {0}};
+    zn_set_lanes(e, c->outputs / c->groups, known, vecs, c->o.lanes);
+    c->tap = NULL;
+    if (c->pack_at)
+        pack_dy(e, c, &k->at, zn_grad_w_chunk(c->v, e->k->block));
+    if (c->groups == 1 || c->each <= zn_tile_rows(e, vecs)) { /* in groups, whole taps */
+        int rows = c->pack_at       ? c->tile
+                   : c->groups == 1 ? zn_rows_of_tile(e, vecs, c->rows)
+                                    : (int)(zn_tile_rows(e, vecs) / c->each * c->each);
+        zn_for_row_tiles(e, c->rows, rows, chunk_tile, k);
+        return;
+    }
+    zn_loop l;
+    zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->rows / c->each), 1, 0, NULL);
+    c->tap = l.i;
+    zn_for_row_tiles(e, c->each, zn_rows_of_tile(e, vecs, c->each), chunk_tile, k);
+    zn_loop_end(e, &l, NULL);
 }
 
 static void chunk(zn_emit *e, chunk_ctx *k) {
-    zn_for_output_blocks(e, k->c->outputs, chunk_block, k);
+    grad_w_ctx *c = k->c;
+    zn_loop l;
+    if (c->pack_at)
+        pack_x(e, c, &k->at, zn_grad_w_chunk(c->v, e->k->block));
+    if (c->groups > 1) {
+        zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->groups), 1, 0, NULL);
+        c->group = l.i;
+    }
+    zn_for_output_blocks(e, c->outputs / c->groups, chunk_block, k);
+    if (c->groups > 1)
+        zn_loop_end(e, &l, NULL);
 }
 
 /* Adds images first to last to the sums, by chunks of about `size` positions. Each tile asks for its operands of the
@@ -253,6 +336,9 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     grad_w_ctx c = {.v = v, .x = x_binding, .dy = dy_binding, .shards = shards, .batch = x->dim[0]};
     c.inputs = zn_type_channels(x);
     c.outputs = zn_type_channels(dy);
+    c.groups = zn_conv_groups(v);
+    c.group = zn_i64(e, 0);
+    c.each = c.inputs / c.groups;
     if (v->op == ZN_OP_MATMUL) {
         c.line = true;
         c.positions = c.oh = c.ow = 1;
@@ -263,7 +349,7 @@ static grad_w_ctx shape_of(zn_emit *e, int x_binding, int dy_binding, int64_t sh
     c.pad = zn_attr_of(v, CONV_GRAD_W, pad)->v;
     c.oh = dy->dim[1];
     c.ow = dy->dim[2];
-    c.kwc = v->type.dim[1] * c.inputs;
+    c.kwc = v->type.dim[1] * c.each;
     c.positions = c.oh * c.ow;
     c.line = v->type.dim[0] == 1 && v->type.dim[1] == 1 && c.stride[0] == 1 && c.stride[1] == 1 && x->dim[1] == c.oh &&
              x->dim[2] == c.ow && zn_layout_plain(&e->k->bindings.at[c.x].layout) &&
@@ -311,6 +397,7 @@ static void partial_rows(zn_emit *e, grad_w_ctx *c, zn_ll shard) {
     zn_ll row = zn_add(e, zn_mul(e, zn_add(e, zn_mul(e, shard, c->v->type.dim[0]), c->kh), c->kwc), c->row0);
     c->sums = zn_at(e, e->base[zn_binding_temp(e, "partial", 0)], zn_mul(e, row, c->outputs));
     clear(e, c->sums, c->rows * c->outputs);
+    c->pack_at = zn_grad_w_packs(c->v) ? e->scratch : NULL;
     chunks(e, c, zn_shard_first(e, c->batch, c->shards, shard),
            zn_shard_first(e, c->batch, c->shards, zn_addk(e, shard, 1)), e->k->block);
 }
@@ -336,7 +423,7 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
     grad_w_ctx *c = ctx;
     zn_ll acc[ZN_TILE_ROWS * ZN_TILE_VECS], slot[ZN_MAX_SHARDS];
     int vecs = c->o.vecs, n = rows * vecs;
-    zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row), packed = c->packed;
+    zn_ll out = zn_add(e, zn_add(e, zn_mul(e, c->kh, c->kwc), c->row0), row), packed = c->packed, dy = c->packed_dy;
     out = zn_add(e, zn_mul(e, out, c->outputs), c->o.first);
     /* Weights and state come from far away: they are asked for row by row, in time. */
     int64_t each = (2 * rows + c->shards - 1) / c->shards;
@@ -352,6 +439,8 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
         at.p1 = zn_i64(e, to * c->positions);
         if (packed)
             c->packed = zn_at(e, packed, zn_i64(e, from * c->positions * rows));
+        if (dy)
+            c->packed_dy = zn_at(e, dy, zn_i64(e, from * c->positions * vecs * e->lanes));
         for (int i = 0; i < n; i++)
             acc[i] = zn_tile_zero(e, c->o.lanes[i % vecs]);
         chain(e, c, &at, row, rows, acc);
@@ -362,6 +451,7 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
         }
     }
     c->packed = packed;
+    c->packed_dy = dy;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vecs; v++) {
             int i = r * vecs + v;
@@ -374,10 +464,17 @@ static void joined_tile(zn_emit *e, zn_ll row, int rows, void *ctx) {
         }
 }
 
+/* Outputs from which it pays to copy dy, too. */
+enum { WIDE = 128 };
+
 static void joined_block(zn_emit *e, zn_ll first, int64_t known, int vecs, void *ctx) {
     grad_w_ctx *c = ctx;
     c->o = (zn_out_block){first, vecs, {0}};
     zn_set_lanes(e, c->outputs, known, vecs, c->o.lanes);
+    if (c->pack_at && c->outputs >= WIDE) {
+        span all = all_positions(e, c);
+        pack_dy(e, c, &all, e->k->block);
+    }
     zn_for_row_tiles(e, c->rows, c->tile ? c->tile : zn_rows_of_tile(e, vecs, c->rows), joined_tile, c);
 }
 
@@ -396,6 +493,7 @@ static void joined_chunks(zn_emit *e, grad_w_ctx *c) {
     int64_t n = c->rows * c->outputs, whole = n / e->lanes * e->lanes;
     zn_loop l;
     clear(e, e->scratch, c->shards * n);
+    c->pack_at = zn_grad_w_packs(c->v) ? zn_atk(e, e->scratch, c->shards * e->k->unit * c->outputs) : NULL;
     zn_loop_begin(e, &l, zn_i64(e, 0), zn_i64(e, c->shards), 1, 0, NULL);
     c->sums = zn_at(e, e->scratch, zn_mul(e, l.i, n));
     chunks(e, c, zn_shard_first(e, c->batch, c->shards, l.i),
@@ -414,17 +512,16 @@ static void joined_chunks(zn_emit *e, grad_w_ctx *c) {
 /* All outputs of the unit's rows. */
 static void joined_rows(zn_emit *e, grad_w_ctx *c, zn_ll shard) {
     (void)shard;
-    c->packed = NULL;
+    c->packed = c->packed_dy = c->pack_at = NULL;
     c->tile = 0;
     if (e->k->block && e->k->block < c->batch * c->positions) {
         joined_chunks(e, c);
         return;
     }
-    if (e->k->block) { /* tiles of one height only, however wide */
-        c->packed = zn_atk(e, e->scratch, c->shards * ZN_JOINED_SLOT);
-        c->room = e->k->block + ZN_JOINED_SLACK;
-        c->tile = zn_rows_of_tile(e, zn_most_vecs(e, c->outputs), c->rows);
-        pack(e, c);
+    if (e->k->block) {
+        span all = all_positions(e, c);
+        c->pack_at = zn_atk(e, e->scratch, c->shards * ZN_JOINED_SLOT);
+        pack_x(e, c, &all, e->k->block);
     }
     zn_for_output_blocks(e, c->outputs, joined_block, c);
 }

@@ -1,9 +1,8 @@
-/* Pooling, resampling, the Hadamard transform: kernels that go over an image position by position, lanes over channels.
+/* Pooling and the Hadamard transform: kernels that go over an image position by position, lanes over channels.
  */
 #include <math.h>
 
 #include "backend/emit.h"
-#include "support/formula.h"
 #include "support/ice.h"
 
 static int lanes_at(const zn_emit *e, int64_t c, int64_t c0) {
@@ -413,71 +412,6 @@ void zn_emit_global_avgpool_grad(zn_emit *e) {
     zn_loop l;
     zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
     over_channels(e, l.i, e->k->group->anchor->type.dim[3], spread_over_image);
-    zn_emit_halo(e, l.i);
-    zn_loop_end(e, &l, NULL);
-}
-
-/* ---- resampling: result pixel (h, w) from operand pixel (h s, w s), channels matched by number */
-
-/* One pixel: channels [0, n) copied, the rest up to c zero. */
-static void copy_pixel(zn_emit *e, zn_ll from, zn_ll to, int64_t n, int64_t c) {
-    for (int64_t c0 = 0; c0 < c; c0 += e->lanes) {
-        int have = n - c0 <= 0 ? 0 : lanes_at(e, n, c0);
-        zn_ll x = have ? zn_load(e, zn_atk(e, from, c0), have) : zn_vconst(e, 0);
-        zn_store(e, zn_atk(e, to, c0), x, lanes_at(e, c, c0));
-    }
-}
-
-/* Channel j of the narrow side is channel J_j of the wide one. */
-static void spread_pixel(zn_emit *e, zn_ll from, zn_ll to, int64_t cx, int64_t c) {
-    int64_t narrow = cx < c ? cx : c, wide = cx < c ? c : cx;
-    int m = 0;
-    while ((int64_t)1 << m < wide)
-        m++;
-    if (c == wide)
-        copy_pixel(e, from, to, 0, c);
-    for (int64_t j = 0; j < narrow; j++) {
-        int64_t k = zn_spanning_index(j, m);
-        if (k < wide)
-            zn_store1(e, zn_atk(e, to, c == wide ? k : j), zn_load1(e, zn_atk(e, from, c == wide ? j : k)));
-        else if (c != wide)
-            zn_store1(e, zn_atk(e, to, j), LLVMConstReal(e->f32, 0));
-    }
-}
-
-void zn_emit_resample(zn_emit *e) {
-    const zn_value *v = e->k->group->anchor;
-    const zn_type *x = &v->operand[0]->type, *y = &v->type;
-    static const int64_t one[2] = {1, 1};
-    bool grad = v->op == ZN_OP_SUBSAMPLE_GRAD, image = y->rank == 4;
-    const int64_t *s = v->op == ZN_OP_SUBSAMPLE ? zn_attr_of(v, SUBSAMPLE, stride)->v
-                       : grad                   ? zn_attr_of(v, SUBSAMPLE_GRAD, stride)->v
-                                                : one;
-    bool spanning = (v->op == ZN_OP_PAD_CHANNELS && zn_attr_of(v, PAD_CHANNELS, spanning)->i) ||
-                    (v->op == ZN_OP_SLICE_CHANNELS && zn_attr_of(v, SLICE_CHANNELS, spanning)->i);
-    int in = operand_binding(e, 0), out = zn_binding_of(e, ZN_BIND_OUT, v);
-    int64_t cx = zn_type_channels(x), c = zn_type_channels(y);
-    zn_loop l, lh, lw;
-    zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
-    if (grad) {
-        pool_ctx p = {.dx = out, .n = l.i, .wd = y->dim[2], .c = c};
-        zero_rows(e, &p, zn_i64(e, 0), zn_i64(e, y->dim[1]), 0);
-    }
-    /* The gradient goes over the smaller image, which is its operand. */
-    const zn_type *small = grad ? x : y;
-    zn_loop_begin(e, &lh, zn_i64(e, 0), zn_i64(e, image ? small->dim[1] : 1), 1, 0, NULL);
-    zn_ll far = zn_mul(e, lh.i, s[0]);
-    zn_ll from = zn_row_ptr(e, in, l.i, grad ? lh.i : far), to = zn_row_ptr(e, out, l.i, grad ? far : lh.i);
-    zn_loop_begin(e, &lw, zn_i64(e, 0), zn_i64(e, image ? small->dim[2] : 1), 1, 0, NULL);
-    zn_ll near_at = zn_mul(e, lw.i, grad ? cx : c), far_at = zn_mul(e, lw.i, s[1] * (grad ? c : cx));
-    from = zn_at(e, from, grad ? near_at : far_at);
-    to = zn_at(e, to, grad ? far_at : near_at);
-    if (spanning)
-        spread_pixel(e, from, to, cx, c);
-    else
-        copy_pixel(e, from, to, cx < c ? cx : c, c);
-    zn_loop_end(e, &lw, NULL);
-    zn_loop_end(e, &lh, NULL);
     zn_emit_halo(e, l.i);
     zn_loop_end(e, &l, NULL);
 }

@@ -33,6 +33,25 @@ zn_ll zn_join_lanes(zn_emit *e, const zn_ll *part, zn_join_fn *f) {
     return t[0];
 }
 
+/* In vectors: between them, then within the first. */
+zn_ll zn_sum_lanes(zn_emit *e, const zn_ll *part) {
+    zn_ll v[ZN_ROW_LANES], at[64];
+    int parts = zn_row_parts(e);
+    for (int i = 0; i < parts; i++)
+        v[i] = part[i];
+    for (; parts > 1; parts /= 2)
+        for (int i = 0; i < parts / 2; i++)
+            v[i] = zn_fadd(e, v[i], v[i + parts / 2]);
+    for (int h = (e->lanes < ZN_ROW_LANES ? e->lanes : ZN_ROW_LANES) / 2; h >= 1; h /= 2) {
+        for (int i = 0; i < e->lanes; i++) /* lanes behind the first h are not looked at any more */
+            at[i] = zn_i32(e, (uint32_t)(i ^ h));
+        zn_ll other =
+            LLVMBuildShuffleVector(e->b, v[0], LLVMGetPoison(e->vec), LLVMConstVector(at, (unsigned)e->lanes), "");
+        v[0] = zn_fadd(e, v[0], other);
+    }
+    return zn_splat(e, zn_lane(e, v[0], 0));
+}
+
 void zn_over_row(zn_emit *e, zn_ll x, int64_t count, zn_ll *part, zn_row_fn *f, void *ctx) {
     int parts = zn_row_parts(e), width = ZN_ROW_LANES / parts;
     int64_t whole = count / ZN_ROW_LANES * ZN_ROW_LANES;

@@ -1,4 +1,5 @@
-/* Channel sums: bn_stats, bn_grad_sums, sum_rows, alone or at the end of a unit of the kernel that made their operand.
+/* Channel sums: bn_stats, bn_grad_sums, sum_rows (ln_grad_sums: layer_norm.c), alone or at the end of a unit of the
+ * kernel that made their operand.
  *
  * Per shard (a unit of work) the positions of its images are summed in four chains, position p in chain p mod 4, and
  * (c0 + c1) + (c2 + c3) is the shard's partial sum; docs/ir.md. Rows whose width is no multiple of four start in
@@ -189,8 +190,11 @@ zn_ll zn_shard_first(zn_emit *e, int64_t n, int64_t shards, zn_ll s) {
 }
 
 void zn_emit_reduces(zn_emit *e, zn_ll first, int64_t images, zn_ll shard) {
-    for (size_t i = 0; i < e->k->group->reduces.n; i++)
+    for (size_t i = 0; i < e->k->group->reduces.n; i++) {
+        if (e->k->group->reduces.at[i]->op == ZN_OP_LN_GRAD_SUMS) /* layer_norm.c has made them on the way */
+            continue;
         emit_sum(e, e->k->group->reduces.at[i], (int)i, first, images, shard);
+    }
 }
 
 /* A channel sum alone: one unit is one shard. */

@@ -4,7 +4,8 @@
   bench/shapes.py                        a fixed list of networks of two convolutions
   bench/shapes.py --seed 7 --count 24    as many drawn at random: the same seed draws the same list
   bench/shapes.py --networks             whole networks: VGG-like with widths that are no powers of two, ResNet-18 at 56x56
-                                         and 112x112, the network of the speed record on CIFAR-10, WideResNet-16-4
+                                         and 112x112, the network of the speed record on CIFAR-10, WideResNet-16-4, MobileNet, ConvNeXt
+  bench/shapes.py --groups               networks of two convolutions in groups, depthwise ones among them
   bench/shapes.py --batches              znet alone: the record's network, images/s by batch
 
 Both sides train the same layers (the numbers of parameters are compared) with the same batch, in f32, without loading data,
@@ -36,7 +37,15 @@ NETWORKS = [
     ("resnet18", {"side": 56, "batch": 64}), ("resnet18", {"side": 112, "batch": 32}),
     ("record", {"batch": 128}), ("record", {"batch": 1024}),
     ("wide_resnet", {"batch": 128}),
+    ("mobile", {"side": 32, "batch": 128}), ("mobile", {"side": 96, "batch": 32}),
+    ("convnext", {"side": 32, "width": 48, "batch": 64}),
 ]
+GROUPS = [dict(zip(("side", "channels", "outputs", "kernel", "stride", "groups", "batch"), shape)) for shape in [
+    (32, 64, 64, 3, 1, 64, 128), (32, 64, 64, 3, 2, 64, 128), (56, 24, 24, 3, 1, 24, 64), (16, 128, 128, 3, 1, 128, 128),
+    (14, 384, 384, 7, 1, 384, 32), (7, 512, 512, 3, 1, 512, 64), (28, 96, 96, 5, 1, 96, 32), (14, 100, 100, 3, 1, 100, 64),
+    (14, 256, 256, 3, 1, 64, 64), (28, 128, 128, 3, 1, 32, 32), (14, 256, 256, 3, 1, 16, 64), (28, 128, 128, 3, 1, 4, 32),
+    (16, 64, 64, 3, 1, 2, 128),
+]]
 BATCHES = [1, 2, 4, 8, 16, 32, 37, 64, 100, 128, 256, 512, 1024]
 
 
@@ -125,6 +134,10 @@ def name_of(net, params):
         return "side %3d  %3d to %3d  %dx%d  stride %d  batch %4d" % (
             params["side"], params["channels"], params["outputs"], params["kernel"], params["kernel"], params["stride"],
             params["batch"])
+    if net == "groups":
+        return "side %3d  %3d to %3d  %dx%d  stride %d  groups %3d  batch %3d" % (
+            params["side"], params["channels"], params["outputs"], params["kernel"], params["kernel"], params["stride"],
+            params["groups"], params["batch"])
     return "%-12s %s" % (net, "  ".join("%s %4d" % p for p in params.items()))
 
 
@@ -159,10 +172,13 @@ def main():
     a.add_argument("--seed", type=int, help="draw shapes at random")
     a.add_argument("--count", type=int, default=24, help="how many (default %(default)d)")
     a.add_argument("--networks", action="store_true", help="whole networks")
+    a.add_argument("--groups", action="store_true", help="convolutions in groups")
     a.add_argument("--batches", action="store_true", help="znet alone, the record's network by batch")
     o = a.parse_args()
     shapes = FIXED if o.seed is None else drawn(o.seed, o.count)
     cells = NETWORKS if o.networks else [("two_convs", dict(zip(SHAPE, shape))) for shape in shapes]
+    if o.groups:
+        cells = [("groups", params) for params in GROUPS]
     available = sorted(os.sched_getaffinity(0))
     for threads in map(int, o.threads.split(",")):
         if threads > len(available):

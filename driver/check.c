@@ -53,6 +53,8 @@ static int64_t flops_of(const zn_value *v) {
     case ZN_OP_SUBSAMPLE:
     case ZN_OP_PAD_CHANNELS:
     case ZN_OP_SLICE_CHANNELS:
+    case ZN_OP_CONCAT:
+    case ZN_OP_UPSAMPLE:
     case ZN_OP_DROPOUT:
         return 0;
     default:

@@ -52,12 +52,13 @@ static void set_ints(zn_attr *a, int n, const int64_t *v) {
 static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
     bool conv = n->kind == ZN_NODE_CONV;
     int64_t in = n->in.dim[n->in.rank - 1], out = n->out.dim[n->out.rank - 1];
-    int64_t conv_dim[4] = {n->k, n->k, in, out}, linear_dim[2] = {in, out};
+    int64_t conv_dim[4] = {n->k, n->k, in / n->groups, out}, linear_dim[2] = {in, out};
     zn_value *operand[2] = {x, param(l, n, "weight", ZN_ROLE_WEIGHT, 0, conv ? 4 : 2, conv ? conv_dim : linear_dim)};
     zn_value *v = make(l, conv ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand, n);
     if (conv) {
         set_ints(zn_attr_of(v, CONV, stride), 2, (const int64_t[]){n->stride, n->stride});
         set_ints(zn_attr_of(v, CONV, pad), 4, n->pad);
+        zn_attr_of(v, CONV, groups)->i = n->groups;
     }
     infer(l, v);
     if (!n->bias)
@@ -78,6 +79,15 @@ static zn_value *norm(lowering *l, const zn_node *n, zn_value *x) {
     zn_value *v = make(l, ZN_OP_BN, 5, operand, n);
     zn_attr_of(v, BN, eps)->f = n->eps;
     zn_attr_of(v, BN, momentum)->f = n->momentum;
+    return infer(l, v);
+}
+
+static zn_value *layer_norm(lowering *l, const zn_node *n, zn_value *x) {
+    int64_t c = n->in.dim[n->in.rank - 1];
+    zn_value *operand[3] = {x, param(l, n, "weight", ZN_ROLE_NORM_SCALE, 1, 1, &c),
+                            param(l, n, "bias", ZN_ROLE_NORM_BIAS, 0, 1, &c)};
+    zn_value *v = make(l, ZN_OP_LAYERNORM, 3, operand, n);
+    zn_attr_of(v, LAYERNORM, eps)->f = n->eps;
     return infer(l, v);
 }
 
@@ -129,6 +139,8 @@ static zn_value *lower_node(lowering *l, const zn_node *n, zn_value *x) {
         return weighted(l, n, x);
     case ZN_NODE_BN:
         return norm(l, n, x);
+    case ZN_NODE_LAYERNORM:
+        return layer_norm(l, n, x);
     case ZN_NODE_SIMPLE:
         return simple(l, n, x);
     case ZN_NODE_RESIDUAL:

@@ -131,6 +131,8 @@ static size_t ops_of(zn_node_kind kind) {
     case ZN_NODE_CONV:
     case ZN_NODE_LINEAR:
         return 4;
+    case ZN_NODE_LAYERNORM:
+        return 3;
     case ZN_NODE_BN:
         return 5;
     default:
@@ -146,7 +148,7 @@ static zn_node *add_node(zn_sema *s, zn_nodes *out, zn_node_kind kind, zn_span a
     n->path = path;
     n->in = *in;
     n->out = result;
-    n->k = n->stride = 1;
+    n->k = n->stride = n->groups = 1;
     n->eps = 1e-5;
     n->momentum = 0.1;
     if (out->last)
@@ -238,6 +240,18 @@ static bool need_image(const layer_call *c) {
     return false;
 }
 
+/* Do `groups` divide the channels on both sides? */
+static bool check_groups(layer_call *c, int64_t groups, int64_t out) {
+    int64_t in = c->x.dim[2];
+    if (in % groups == 0 && out % groups == 0)
+        return true;
+    bool of_in = in % groups != 0;
+    zn_sema_error(c->s, ZN_DIAG_RANGE, c->t->slot[ZN_ARG_AT(LAYER, CONV, groups)]->at,
+                  "`groups` is %" PRId64 "; it must divide the %" PRId64 " channels %s", groups, of_in ? in : out,
+                  of_in ? "of the value here" : "of the result");
+    return false;
+}
+
 static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     int64_t out = value(c, "out")->i, k = value(c, "k")->i, stride = value(c, "stride")->i, size[2], pad[4];
@@ -246,9 +260,11 @@ static zn_shape layer_conv(layer_call *c, bool has_norm) {
                       "`k` is %" PRId64 "; even kernels are not supported yet", k);
         return poison;
     }
-    if (c->x.bad || !need_image(c) || !slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
+    int64_t groups = value(c, "groups")->i;
+    if (c->x.bad || !need_image(c) || !check_groups(c, groups, out) ||
+        !slide(c, k, stride, value(c, "pad")->i == 0, size, pad))
         return poison;
-    int64_t weights[4] = {k, k, c->x.dim[2], out};
+    int64_t weights[4] = {k, k, c->x.dim[2] / groups, out};
     if (!fits(weights, 4, 1)) {
         zn_sema_error(s, ZN_DIAG_TOO_LARGE, c->t->at, "the weights have more than 2^46 bytes");
         return poison;
@@ -259,6 +275,7 @@ static zn_shape layer_conv(layer_call *c, bool has_norm) {
     zn_node *n = add_node(s, c->out, ZN_NODE_CONV, c->t->at, c->path, &c->x, y);
     n->k = k;
     n->stride = stride;
+    n->groups = groups;
     n->bias = bias_of(c, has_norm, &n->bias_auto);
     memcpy(n->pad, pad, sizeof pad);
     return y;
@@ -363,6 +380,25 @@ static zn_shape layer_simple(layer_call *c) {
     return y;
 }
 
+static zn_shape layer_layernorm(layer_call *c) {
+    if (c->x.bad)
+        return poison;
+    add_node(c->s, c->out, ZN_NODE_LAYERNORM, c->t->at, c->path, &c->x, c->x)->eps = value(c, "eps")->f;
+    return c->x;
+}
+
+static zn_shape layer_upsample(layer_call *c) {
+    if (c->x.bad || !need_image(c))
+        return poison;
+    int64_t f = value(c, "factor")->i, h, w;
+    if (__builtin_mul_overflow(c->x.dim[0], f, &h) || __builtin_mul_overflow(c->x.dim[1], f, &w))
+        h = w = INT64_MAX; /* too large, and reported so */
+    zn_shape y = checked(c->s, c->t->at, image(h, w, c->x.dim[2]));
+    if (!y.bad)
+        add_simple(c, ZN_OP_UPSAMPLE, y);
+    return y;
+}
+
 static zn_shape layer(layer_call *c, bool has_norm) {
     const zn_sig *sig = c->t->sig;
     c->v = zn_new_n(c->s->arena, zn_val, sig->n);
@@ -376,6 +412,10 @@ static zn_shape layer(layer_call *c, bool has_norm) {
     case ZN_SIG_LAYER_BN:
     case ZN_SIG_LAYER_BATCHNORM:
         return layer_bn(c);
+    case ZN_SIG_LAYER_LAYERNORM:
+        return layer_layernorm(c);
+    case ZN_SIG_LAYER_UPSAMPLE:
+        return layer_upsample(c);
     case ZN_SIG_LAYER_DROPOUT:
         return value(c, "p")->f == 0 && !c->x.bad ? c->x : layer_simple(c);
     default:

@@ -42,6 +42,7 @@ typedef enum zn_node_kind {
     ZN_NODE_CONV,
     ZN_NODE_LINEAR,
     ZN_NODE_BN,
+    ZN_NODE_LAYERNORM,
     ZN_NODE_SIMPLE,       /* one operation, whose attributes are the options of the same name */
     ZN_NODE_SUBSAMPLE,    /* of a shortcut */
     ZN_NODE_PAD_CHANNELS, /* of a shortcut */
@@ -58,8 +59,9 @@ struct zn_node {
     const char *path;
     zn_shape in, out;
     int64_t k, stride, pad[4]; /* windows; pad is top, left, bottom, right */
+    int64_t groups;            /* CONV */
     bool bias, bias_auto;      /* weighted layers */
-    double eps, momentum;      /* BN */
+    double eps, momentum;      /* BN; eps of LAYERNORM too */
     zn_op op;                  /* SIMPLE */
     const zn_sig *sig;         /* SIMPLE: and its options */
     const zn_val *option;

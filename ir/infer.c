@@ -136,14 +136,24 @@ static bool windows(int64_t size, int64_t before, int64_t after, int64_t k, int6
     return true;
 }
 
+/* [h, w, c] and [h', w', o] in groups: channels of x that an output of each meets; 0 if they cannot be cut so. */
+static int64_t group_channels(int64_t c, int64_t o, int64_t groups) {
+    return groups >= 1 && c % groups == 0 && o % groups == 0 ? c / groups : 0;
+}
+
 static bool infer_conv(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     const zn_type *x = in(v, 0), *w = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV, stride), *pad = zn_attr_of(v, CONV, pad);
     if (!is_f32(x, 4) || !is_f32(w, 4) || stride->n != 2 || pad->n != 4)
-        return fail(d, v, "needs x [n,h,w,c], weights [kh,kw,c,o], stride of 2 and pad of 4 numbers");
-    if (x->dim[3] != w->dim[2])
-        return fail(d, v, "x has %lld channels, the weights take %lld", (long long)x->dim[3], (long long)w->dim[2]);
+        return fail(d, v, "needs x [n,h,w,c], weights [kh,kw,c/groups,o], stride of 2 and pad of 4 numbers");
+    int64_t groups = zn_attr_of(v, CONV, groups)->i, each = group_channels(x->dim[3], w->dim[3], groups);
+    if (!each)
+        return fail(d, v, "%lld channels to %lld are not %lld groups", (long long)x->dim[3], (long long)w->dim[3],
+                    (long long)groups);
+    if (each != w->dim[2])
+        return fail(d, v, "x has %lld channels in a group, the weights take %lld", (long long)each,
+                    (long long)w->dim[2]);
     *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {x->dim[0], 0, 0, w->dim[3]}};
     if (!windows(x->dim[1], pad->v[0], pad->v[2], w->dim[0], stride->v[0], &out->dim[1]) ||
         !windows(x->dim[2], pad->v[1], pad->v[3], w->dim[1], stride->v[1], &out->dim[2]))
@@ -156,13 +166,14 @@ static bool infer_conv_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_
     const zn_type *dy = in(v, 0), *w = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV_GRAD_X, stride), *pad = zn_attr_of(v, CONV_GRAD_X, pad),
                   *size = zn_attr_of(v, CONV_GRAD_X, size);
-    int64_t oh, ow;
+    int64_t oh, ow, groups = zn_attr_of(v, CONV_GRAD_X, groups)->i, c;
     if (!is_f32(dy, 4) || !is_f32(w, 4) || stride->n != 2 || pad->n != 4 || size->n != 2 || dy->dim[3] != w->dim[3] ||
+        groups < 1 || dy->dim[3] % groups || __builtin_mul_overflow(w->dim[2], groups, &c) ||
         !windows(size->v[0], pad->v[0], pad->v[2], w->dim[0], stride->v[0], &oh) ||
         !windows(size->v[1], pad->v[1], pad->v[3], w->dim[1], stride->v[1], &ow) || oh != dy->dim[1] ||
         ow != dy->dim[2])
         return fail(d, v, "dy, weights and attributes do not fit");
-    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {dy->dim[0], size->v[0], size->v[1], w->dim[2]}};
+    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {dy->dim[0], size->v[0], size->v[1], c}};
     return true;
 }
 
@@ -171,14 +182,17 @@ static bool infer_conv_grad_w(zn_module *m, const zn_value *v, zn_type *out, zn_
     const zn_type *x = in(v, 0), *dy = in(v, 1);
     const zn_attr *stride = zn_attr_of(v, CONV_GRAD_W, stride), *pad = zn_attr_of(v, CONV_GRAD_W, pad),
                   *k = zn_attr_of(v, CONV_GRAD_W, k);
-    int64_t oh, ow, shards = zn_attr_of(v, CONV_GRAD_W, shards)->i;
+    int64_t oh, ow, shards = zn_attr_of(v, CONV_GRAD_W, shards)->i, each;
     if (!is_f32(x, 4) || !is_f32(dy, 4) || stride->n != 2 || pad->n != 4 || k->n != 2 || dy->dim[0] != x->dim[0] ||
         !windows(x->dim[1], pad->v[0], pad->v[2], k->v[0], stride->v[0], &oh) ||
         !windows(x->dim[2], pad->v[1], pad->v[3], k->v[1], stride->v[1], &ow) || oh != dy->dim[1] || ow != dy->dim[2])
         return fail(d, v, "x, dy and attributes do not fit");
+    each = group_channels(x->dim[3], dy->dim[3], zn_attr_of(v, CONV_GRAD_W, groups)->i);
+    if (!each)
+        return fail(d, v, "channels are no such number of groups");
     if (shards < 1 || shards > x->dim[0] || shards > ZN_MAX_SHARDS)
         return fail(d, v, "shards must be between 1 and the batch, at most %d", ZN_MAX_SHARDS);
-    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {k->v[0], k->v[1], x->dim[3], dy->dim[3]}};
+    *out = (zn_type){.dtype = ZN_F32, .rank = 4, .dim = {k->v[0], k->v[1], each, dy->dim[3]}};
     return true;
 }
 
@@ -303,21 +317,60 @@ static bool infer_dropout(zn_module *m, const zn_value *v, zn_type *out, zn_diag
 
 static bool infer_pad_channels(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
-    int64_t c = zn_attr_of(v, PAD_CHANNELS, channels)->i;
+    int64_t c = zn_attr_of(v, PAD_CHANNELS, channels)->i, first = zn_attr_of(v, PAD_CHANNELS, first)->i;
     *out = *in(v, 0);
-    if (out->dtype != ZN_F32 || out->rank < 2 || c < zn_type_channels(out))
-        return fail(d, v, "cannot pad to %lld channels", (long long)c);
+    if (out->dtype != ZN_F32 || out->rank < 2 || first < 0 || first > c || c - first < zn_type_channels(out) ||
+        (first && zn_attr_of(v, PAD_CHANNELS, spanning)->i))
+        return fail(d, v, "cannot pad to %lld channels, from channel %lld", (long long)c, (long long)first);
     out->dim[out->rank - 1] = c;
     return true;
 }
 
 static bool infer_slice_channels(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
-    int64_t c = zn_attr_of(v, SLICE_CHANNELS, channels)->i;
+    int64_t c = zn_attr_of(v, SLICE_CHANNELS, channels)->i, first = zn_attr_of(v, SLICE_CHANNELS, first)->i;
     *out = *in(v, 0);
-    if (out->dtype != ZN_F32 || out->rank < 2 || c < 1 || c > zn_type_channels(out))
-        return fail(d, v, "cannot keep %lld channels", (long long)c);
+    if (out->dtype != ZN_F32 || out->rank < 2 || c < 1 || first < 0 || first > zn_type_channels(out) ||
+        c > zn_type_channels(out) - first || (first && zn_attr_of(v, SLICE_CHANNELS, spanning)->i))
+        return fail(d, v, "cannot keep %lld channels, from channel %lld", (long long)c, (long long)first);
     out->dim[out->rank - 1] = c;
+    return true;
+}
+
+static bool infer_concat(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    *out = *in(v, 0);
+    if (out->dtype != ZN_F32 || out->rank < 2)
+        return fail(d, v, "needs f32 with channels");
+    out->dim[out->rank - 1] = zn_type_channels(in(v, 1));
+    if (!zn_type_equal(out, in(v, 1)))
+        return fail(d, v, "operands differ in more than their channels");
+    if (__builtin_add_overflow(zn_type_channels(in(v, 0)), zn_type_channels(in(v, 1)), &out->dim[out->rank - 1]))
+        return fail(d, v, "the result is too large");
+    return true;
+}
+
+enum { MAX_FACTOR = 1 << 20 };
+
+static bool infer_upsample(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t f = zn_attr_of(v, UPSAMPLE, factor)->i;
+    *out = *in(v, 0);
+    if (!is_f32(out, 4) || f < 1 || f > MAX_FACTOR)
+        return fail(d, v, "needs an image and a factor from 1 to %d", MAX_FACTOR);
+    if (__builtin_mul_overflow(out->dim[1], f, &out->dim[1]) || __builtin_mul_overflow(out->dim[2], f, &out->dim[2]))
+        return fail(d, v, "the result is too large");
+    return true;
+}
+
+static bool infer_upsample_grad(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t f = zn_attr_of(v, UPSAMPLE_GRAD, factor)->i;
+    *out = *in(v, 0);
+    if (!is_f32(out, 4) || f < 1 || out->dim[1] % f || out->dim[2] % f)
+        return fail(d, v, "needs an image whose height and width the factor divides");
+    out->dim[1] /= f;
+    out->dim[2] /= f;
     return true;
 }
 
@@ -435,6 +488,27 @@ static bool infer_bn_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_di
         !is_rows(in(v, 3), 2, c) || !is_vector(in(v, 4), c))
         return fail(d, v, "needs dy, x, statistics [3,c], sums [2,c], scale [c]");
     *out = *dy;
+    return true;
+}
+
+static bool infer_ln_grad_x(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    const zn_type *dy = in(v, 0);
+    if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)) ||
+        !is_vector(in(v, 2), zn_type_channels(dy)))
+        return fail(d, v, "needs dy, x, scale [c]");
+    *out = *dy;
+    return true;
+}
+
+static bool infer_ln_grad_sums(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    const zn_type *dy = in(v, 0);
+    if (dy->dtype != ZN_F32 || dy->rank < 2 || !zn_type_equal(dy, in(v, 1)))
+        return fail(d, v, "needs dy and x");
+    if (!shards_fit(v, dy, zn_attr_of(v, LN_GRAD_SUMS, shards)->i, d))
+        return false;
+    *out = (zn_type){.dtype = ZN_F32, .rank = 2, .dim = {2, zn_type_channels(dy)}};
     return true;
 }
 

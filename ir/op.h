@@ -27,7 +27,7 @@ enum {
     ZN_T_MAP = 4, /* elementwise: result i depends on element i of operand 0's shape, on its channel and on scalars */
     ZN_T_OF_PARAM = 16, /* its attribute `name` is that of a parameter, which stands as operand in text: @name */
     ZN_T_COMMUTES = 8,  /* f(a, b) == f(b, a), bit for bit but for NaN payloads */
-    ZN_T_ACTIVATION = 16,
+    ZN_T_ACTIVATION = 32,
 };
 
 /* Numbers of a step: ir/hypers.def. */

@@ -285,8 +285,18 @@ static bool read_formula(reader *r, zn_formula *f) {
     next(r);
     if (f->kind == ZN_FORMULA_IDENTITY) {
         f->a = 1;
-        f->spanning = is(r, "(");
-        return !f->spanning || (expect(r, "(") && expect(r, "spanning") && expect(r, ")"));
+        int64_t groups;
+        if (!take(r, "("))
+            return true;
+        f->spanning = take(r, "spanning");
+        if (f->spanning)
+            return expect(r, ")");
+        if (!read_int(r, &groups) || !expect(r, "groups") || !expect(r, ")"))
+            return false;
+        if (groups < 1 || groups > 1 << 24)
+            return fail(r, "groups must be between 1 and 2^24");
+        f->a = (float)groups;
+        return true;
     }
     double a;
     if (!expect(r, "(") || !read_float(r, &a))

@@ -34,7 +34,8 @@ int64_t zn_plan_scratch(const zn_plan *p) {
 }
 
 bool zn_is_channel_sum(const zn_value *v) {
-    return v->op == ZN_OP_BN_STATS || v->op == ZN_OP_BN_GRAD_SUMS || v->op == ZN_OP_SUM_ROWS;
+    return v->op == ZN_OP_BN_STATS || v->op == ZN_OP_BN_GRAD_SUMS || v->op == ZN_OP_LN_GRAD_SUMS ||
+           v->op == ZN_OP_SUM_ROWS;
 }
 
 int64_t zn_value_shards(const zn_value *v) {
@@ -43,6 +44,8 @@ int64_t zn_value_shards(const zn_value *v) {
         return zn_attr_of(v, BN_STATS, shards)->i;
     case ZN_OP_BN_GRAD_SUMS:
         return zn_attr_of(v, BN_GRAD_SUMS, shards)->i;
+    case ZN_OP_LN_GRAD_SUMS:
+        return zn_attr_of(v, LN_GRAD_SUMS, shards)->i;
     case ZN_OP_SUM_ROWS:
         return zn_attr_of(v, SUM_ROWS, shards)->i;
     case ZN_OP_CONV_GRAD_W:
@@ -97,6 +100,49 @@ const char *zn_conv_algorithm(const zn_value *v) {
            : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, algo)->s
            : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, algo)->s
                                         : NULL;
+}
+
+int64_t zn_conv_groups(const zn_value *v) {
+    return v->op == ZN_OP_CONV          ? zn_attr_of(v, CONV, groups)->i
+           : v->op == ZN_OP_CONV_GRAD_X ? zn_attr_of(v, CONV_GRAD_X, groups)->i
+           : v->op == ZN_OP_CONV_GRAD_W ? zn_attr_of(v, CONV_GRAD_W, groups)->i
+                                        : 1;
+}
+
+int64_t zn_conv_narrow_groups(const zn_value *v) {
+    int64_t groups = zn_conv_groups(v);
+    if (groups == 1)
+        return 0;
+    const zn_type *w = v->op == ZN_OP_CONV_GRAD_W ? &v->type : &v->operand[1]->type;
+    int64_t c = w->dim[2];
+    return w->dim[3] / groups == c && (c == 1 || c == 2 || c == 4) ? c : 0;
+}
+
+/* From so many outputs and rows of weights, and positions for which they are copied once. */
+enum { PANEL_OUTPUTS = 128, PANEL_ROWS = 64, PANEL_POSITIONS = 512 };
+
+bool zn_conv_has_panels(const zn_value *v) {
+    if ((v->op != ZN_OP_CONV && v->op != ZN_OP_CONV_GRAD_X) || zn_conv_groups(v) > 1 ||
+        !strcmp(zn_conv_algorithm(v), "winograd"))
+        return false;
+    const zn_type *w = &v->operand[1]->type;
+    int64_t outputs = zn_type_channels(&v->type), rows = zn_type_count(w) / outputs;
+    return outputs % ZN_CONV_PANEL == 0 && outputs >= PANEL_OUTPUTS && rows >= PANEL_ROWS &&
+           zn_type_count(&v->type) / outputs >= PANEL_POSITIONS;
+}
+
+enum { PACKED_OUTPUTS = 128, PACKED_ROWS = 32 };
+
+bool zn_grad_w_packs(const zn_value *v) {
+    return v->op == ZN_OP_CONV_GRAD_W && zn_conv_groups(v) == 1 && v->type.dim[3] >= PACKED_OUTPUTS &&
+           v->type.dim[1] * v->type.dim[2] >= PACKED_ROWS;
+}
+
+int64_t zn_grad_w_chunk(const zn_value *v, int64_t chunk) {
+    const zn_type *dy = &v->operand[1]->type;
+    int64_t area = dy->dim[1] * dy->dim[2], parts = (area + chunk - 1) / chunk,
+            rows = (dy->dim[1] + parts - 1) / parts * dy->dim[2];
+    return rows > chunk ? rows : chunk;
 }
 
 int64_t zn_hadamard_scratch(int64_t c) {

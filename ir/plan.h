@@ -32,7 +32,7 @@ typedef enum zn_access {
     ZN_ACCESS_CHANNEL, /* one number per channel, or rows of them */
     ZN_ACCESS_SCALAR,
 } zn_access;
-/* bn_stats, bn_grad_sums, sum_rows: sums over all but channels, of operand 0. */
+/* bn_stats, bn_grad_sums, ln_grad_sums, sum_rows: sums over all but channels, of operand 0. */
 bool zn_is_channel_sum(const zn_value *v);
 /* Shards of a reduction as its attribute says; 0 for other values. */
 int64_t zn_value_shards(const zn_value *v);
@@ -57,6 +57,17 @@ const zn_value *zn_group_loaded(const zn_group *g);
  * for other operations. */
 const char *zn_conv_algorithm(const zn_value *v);
 
+/* Its groups, 1 for other operations. */
+int64_t zn_conv_groups(const zn_value *v);
+/* Channels of a group where they are as many in x and y, and 1, 2 or 4: then kernels have their lanes over channels of
+ * all groups. Else 0. */
+int64_t zn_conv_narrow_groups(const zn_value *v);
+
+/* Whether a direct convolution or its gradient by data has its weights copied into panels of so many outputs, each
+ * [kh kw c][ZN_CONV_PANEL]: where they lie they are far apart, often by a power of two. */
+enum { ZN_CONV_PANEL = 32 };
+bool zn_conv_has_panels(const zn_value *v);
+
 /* Whether a direct convolution or gradient by data works on one position of several images at a time, which leaves out
  * the taps that meet no position: for small maps, where those are many. */
 bool zn_conv_by_images(const zn_value *v);
@@ -68,6 +79,18 @@ enum { ZN_WINOGRAD_PANEL = 32 }; /* outputs in a panel of the weight-major sched
 /* Scratch memory of gradients by weights that join their shards on the spot: floats of a register tile, at most, and
  * positions that packed rows have room for behind the last. */
 enum { ZN_JOINED_SLOT = 512, ZN_JOINED_SLACK = 16 };
+/* Whether a gradient by weights that goes by chunks of `chunk` positions copies its operands of a chunk into scratch
+ * memory, where a register tile's elements lie side by side. The positions of a chunk, at most; the floats that such
+ * copies take, of so many positions and rows of a unit: x, then a block of dy. */
+bool zn_grad_w_packs(const zn_value *v);
+int64_t zn_grad_w_chunk(const zn_value *v, int64_t chunk);
+enum { ZN_PACKED_OUTPUTS = 48 }; /* of a block of dy, at most */
+static inline int64_t zn_grad_w_packed_x(int64_t positions, int64_t rows) {
+    return rows * (positions + ZN_JOINED_SLACK);
+}
+static inline int64_t zn_grad_w_packed(int64_t positions, int64_t rows) {
+    return zn_grad_w_packed_x(positions, rows) + positions * ZN_PACKED_OUTPUTS;
+}
 
 /* The Winograd algorithm of a convolution or one of its gradients, by shape (ir/winograd.c). A tile is tile x tile
  * positions of y (or dy). Where tiles do not divide a map, its last rows (columns) of tiles are one row (column)
@@ -167,6 +190,15 @@ const zn_program_plan *zn_plan_program(const zn_plan *p, const char *name);
 int64_t zn_plan_arena(const zn_plan *p);
 int64_t zn_plan_scratch(const zn_plan *p);
 void zn_plan_print(const zn_plan *p, zn_buf *out);
+
+/* Scratch memory of ln_grad_sums, in floats: mean and 1 / deviation of the positions of a row; then four chains of both
+ * sums. */
+static inline int64_t zn_ln_row(int64_t width) {
+    return (2 * width + 15) / 16 * 16;
+}
+static inline int64_t zn_ln_chains(int64_t channels) {
+    return 8 * channels;
+}
 
 /* Bytes of scratch memory of a Hadamard transform over c channels: 0 where it is done in registers. */
 int64_t zn_hadamard_scratch(int64_t c);

@@ -81,7 +81,10 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
             zn_buf_printf(out, "const(%s)", num);
         break;
     case ZN_FORMULA_IDENTITY:
-        zn_buf_puts(out, f->spanning ? "identity(spanning)" : "identity");
+        if (f->a != 1)
+            zn_buf_printf(out, "identity(%lld groups)", (long long)f->a);
+        else
+            zn_buf_puts(out, f->spanning ? "identity(spanning)" : "identity");
         break;
     case ZN_FORMULA_HADAMARD:
         zn_buf_printf(out, "hadamard(%s%s)", num, f->spanning ? ", spanning" : "");

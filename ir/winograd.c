@@ -134,8 +134,8 @@ zn_winograd zn_winograd_of(const zn_value *v) {
     shape s = shape_of(v);
     int64_t rows = s.y->dim[1], cols = s.y->dim[2], taps = s.w->dim[0], stride = s.stride[0];
     zn_winograd w = {.stride = stride, .taps = taps, .by_data = v->op == ZN_OP_CONV_GRAD_X};
-    if (s.w->dim[1] != taps || s.stride[1] != stride || s.pad[0] != taps / 2 || s.pad[1] != taps / 2 ||
-        ceil_div(s.x->dim[1], stride) != rows || ceil_div(s.x->dim[2], stride) != cols)
+    if (zn_conv_groups(v) > 1 || s.w->dim[1] != taps || s.stride[1] != stride || s.pad[0] != taps / 2 ||
+        s.pad[1] != taps / 2 || ceil_div(s.x->dim[1], stride) != rows || ceil_div(s.x->dim[2], stride) != cols)
         return w;
     w.images = s.y->dim[0];
     w.rows = rows;
@@ -192,6 +192,10 @@ void zn_conv_explain(const zn_value *v, zn_buf *out) {
     double gain = zn_winograd_gain(v);
     bool winograd = !strcmp(zn_conv_algorithm(v), "winograd");
     zn_buf_puts(out, winograd ? "winograd " : "direct: ");
+    if (!w.tile && zn_conv_groups(v) > 1) {
+        zn_buf_printf(out, "%lld groups", (long long)zn_conv_groups(v));
+        return;
+    }
     if (!w.tile) {
         shape s = shape_of(v);
         zn_buf_printf(out, "no Winograd form for %lldx%lld kernels, stride %lld, on maps of %lldx%lld",

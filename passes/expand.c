@@ -27,12 +27,12 @@ static zn_value *times(const expansion *e, zn_value *x, double k) {
     zn_attr_of(v, MUL_CONST, value)->f = k;
     return typed(e, v);
 }
-static zn_value *plus(const expansion *e, zn_value *x, double k) {
+__attribute__((unused)) static zn_value *plus(const expansion *e, zn_value *x, double k) {
     zn_value *v = make(e, ZN_OP_ADD_CONST, x, NULL);
     zn_attr_of(v, ADD_CONST, value)->f = k;
     return typed(e, v);
 }
-static zn_value *unary(const expansion *e, zn_op op, zn_value *x) {
+__attribute__((unused)) static zn_value *unary(const expansion *e, zn_op op, zn_value *x) {
     return typed(e, make(e, op, x, NULL));
 }
 static zn_value *binary(const expansion *e, zn_op op, zn_value *a, zn_value *b) {
@@ -41,19 +41,12 @@ static zn_value *binary(const expansion *e, zn_op op, zn_value *a, zn_value *b) 
 
 typedef zn_value *expand_fn(const expansion *e, zn_value *x);
 
-/* x (1 + erf(x / sqrt(2))) / 2 */
-static zn_value *gelu(const expansion *e, zn_value *x) {
-    zn_value *share = times(e, plus(e, unary(e, ZN_OP_ERF, times(e, x, sqrt(0.5))), 1), 0.5);
-    return binary(e, ZN_OP_MUL, x, share);
-}
-
 /* x > 0 ? x : slope x, of a slope below 1 */
 static zn_value *leaky_relu(const expansion *e, zn_value *x) {
     return binary(e, ZN_OP_MAX, x, times(e, x, zn_attr_of(e->layer, LEAKY_RELU, slope)->f));
 }
 
 static expand_fn *const expansions[ZN_OP_COUNT] = {
-    [ZN_OP_GELU] = gelu,
     [ZN_OP_LEAKY_RELU] = leaky_relu,
 };
 

@@ -44,10 +44,10 @@ static void new_group(fuse_ctx *c, zn_value *v) {
     zn_kernel_family k = zn_op_table[v->op].kernel;
     bool openblas = v->op == ZN_OP_MATMUL && !strcmp(zn_attr_of(v, MATMUL, algo)->s, "openblas");
     g.map = (k == ZN_KERNEL_MAP || k == ZN_KERNEL_CONV || k == ZN_KERNEL_CONV_GRAD_X || k == ZN_KERNEL_CONV_GRAD_W ||
-             k == ZN_KERNEL_MATMUL) &&
+             k == ZN_KERNEL_MATMUL || k == ZN_KERNEL_LN_NORM || k == ZN_KERNEL_LN_GRAD_X) &&
             !openblas;
     g.sums = (k == ZN_KERNEL_MAP && v->type.rank >= 2 && v->type.dim[0] > 1) || k == ZN_KERNEL_CONV ||
-             k == ZN_KERNEL_CONV_GRAD_X;
+             k == ZN_KERNEL_CONV_GRAD_X || k == ZN_KERNEL_LN_NORM || k == ZN_KERNEL_LN_GRAD_X;
     zn_vec_push(&c->arena, &g.values, v);
     v->group = (int)c->groups.n;
     zn_vec_push(&c->arena, &c->groups, g);
@@ -200,13 +200,30 @@ static void place_map(fuse_ctx *c, zn_value *v) {
     new_group(c, v);
 }
 
+/* The kernel that a channel sum may join, -1 for none: that of its operand. Sums of layer normalisation need what its
+ * gradient by data computes of each position. */
+static int kernel_of_sum(const zn_value *v) {
+    if (v->op != ZN_OP_LN_GRAD_SUMS)
+        return v->operand[0]->group;
+    for (const zn_use *u = v->operand[0]->first_use; u; u = u->next)
+        if (u->user->op == ZN_OP_LN_GRAD_X && u->index == 0 && u->user->operand[1] == v->operand[1] &&
+            zn_attr_of(u->user, LN_GRAD_X, eps)->f == zn_attr_of(v, LN_GRAD_SUMS, eps)->f && u->user->id < v->id)
+            return u->user->group;
+    return -1;
+}
+
+/* Units of these kernels may be shards that differ by an image. */
+static bool takes_unequal(const zn_value *anchor) {
+    return (zn_op_table[anchor->op].traits & ZN_T_MAP) || anchor->op == ZN_OP_LN_NORM || anchor->op == ZN_OP_LN_GRAD_X;
+}
+
 static void place_sum(fuse_ctx *c, zn_value *v) {
-    int k = v->operand[0]->group;
+    int k = kernel_of_sum(v);
     if (k >= 0) {
         fusion *g = &c->groups.at[k];
         bool equal = v->operand[0]->type.dim[0] % zn_value_shards(v) == 0;
         /* operand 1 of bn_grad_sums may be of the same kernel too; units of convolutions are shards of one size */
-        if (g->sums && (equal || (zn_op_table[g->anchor->op].traits & ZN_T_MAP)) && g->nsums < MAX_SUMS &&
+        if (g->sums && (equal || takes_unequal(g->anchor)) && g->nsums < MAX_SUMS &&
             (!g->shards || g->shards == zn_value_shards(v)) && !zn_is_channel_sum(v->operand[0]) &&
             zn_type_equal(&g->anchor->type, &v->operand[0]->type) && legal(c, v, k, 3)) {
             join(c, v, k);

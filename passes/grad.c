@@ -101,6 +101,7 @@ static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
         *zn_attr_of(g, CONV_GRAD_W, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_W, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_W, k) = (zn_attr){.n = 2, .v = {w->type.dim[0], w->type.dim[1]}};
+        *zn_attr_of(g, CONV_GRAD_W, groups) = *zn_attr_of(v, CONV, groups);
         zn_attr_of(g, CONV_GRAD_W, shards)->i = weight_shards(x->type.dim[0], zn_type_count(&w->type));
         accumulate(c, w, typed(c, g));
     }
@@ -109,6 +110,7 @@ static void grad_conv(grad_ctx *c, zn_value *v, zn_value *dy) {
         *zn_attr_of(g, CONV_GRAD_X, stride) = *zn_attr_of(v, CONV, stride);
         *zn_attr_of(g, CONV_GRAD_X, pad) = *zn_attr_of(v, CONV, pad);
         *zn_attr_of(g, CONV_GRAD_X, size) = hw(x);
+        *zn_attr_of(g, CONV_GRAD_X, groups) = *zn_attr_of(v, CONV, groups);
         accumulate(c, x, typed(c, g));
     }
 }
@@ -186,17 +188,41 @@ static void grad_hadamard(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], make(c, v, ZN_OP_HADAMARD, 1, &dy)); /* H is symmetric */
 }
 
+/* `channels` channels of x, from `first` on. */
+static zn_value *slice_of(grad_ctx *c, const zn_value *v, zn_value *x, int64_t channels, int64_t first, bool spanning) {
+    zn_value *g = add_op(c, v, ZN_OP_SLICE_CHANNELS, 1, &x);
+    zn_attr_of(g, SLICE_CHANNELS, channels)->i = channels;
+    zn_attr_of(g, SLICE_CHANNELS, first)->i = first;
+    zn_attr_of(g, SLICE_CHANNELS, spanning)->i = spanning;
+    return typed(c, g);
+}
+
 static void grad_pad_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
-    zn_value *g = add_op(c, v, ZN_OP_SLICE_CHANNELS, 1, &dy);
-    zn_attr_of(g, SLICE_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
-    zn_attr_of(g, SLICE_CHANNELS, spanning)->i = zn_attr_of(v, PAD_CHANNELS, spanning)->i;
-    accumulate(c, v->operand[0], typed(c, g));
+    accumulate(c, v->operand[0],
+               slice_of(c, v, dy, zn_type_channels(&v->operand[0]->type), zn_attr_of(v, PAD_CHANNELS, first)->i,
+                        zn_attr_of(v, PAD_CHANNELS, spanning)->i));
 }
 
 static void grad_slice_channels(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *g = add_op(c, v, ZN_OP_PAD_CHANNELS, 1, &dy);
     zn_attr_of(g, PAD_CHANNELS, channels)->i = zn_type_channels(&v->operand[0]->type);
+    zn_attr_of(g, PAD_CHANNELS, first)->i = zn_attr_of(v, SLICE_CHANNELS, first)->i;
     zn_attr_of(g, PAD_CHANNELS, spanning)->i = zn_attr_of(v, SLICE_CHANNELS, spanning)->i;
+    accumulate(c, v->operand[0], typed(c, g));
+}
+
+static void grad_concat(grad_ctx *c, zn_value *v, zn_value *dy) {
+    for (int64_t i = 0, first = 0; i < 2; i++) {
+        int64_t channels = zn_type_channels(&v->operand[i]->type);
+        if (needs(c, v->operand[i]))
+            accumulate(c, v->operand[i], slice_of(c, v, dy, channels, first, false));
+        first += channels;
+    }
+}
+
+static void grad_upsample(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *g = add_op(c, v, ZN_OP_UPSAMPLE_GRAD, 1, &dy);
+    zn_attr_of(g, UPSAMPLE_GRAD, factor)->i = zn_attr_of(v, UPSAMPLE, factor)->i;
     accumulate(c, v->operand[0], typed(c, g));
 }
 
@@ -300,6 +326,10 @@ static void grad_erf(grad_ctx *c, zn_value *v, zn_value *dy) { /* 2 / sqrt(pi) e
     accumulate(c, x, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, g)));
 }
 
+static void grad_gelu(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], make(c, v, ZN_OP_GELU_GRAD, 2, OPERANDS(dy, v->operand[0])));
+}
+
 static void grad_add_const(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], dy);
 }
@@ -344,6 +374,25 @@ static void grad_bn_norm(grad_ctx *c, zn_value *v, zn_value *dy) {
         accumulate(c, scale, row_of(c, v, sums, 1));
     if (needs(c, v->operand[3]))
         accumulate(c, v->operand[3], row_of(c, v, sums, 0));
+}
+
+static void grad_ln_norm(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *scale = v->operand[1];
+    if (needs(c, x)) {
+        zn_value *g = add_op(c, v, ZN_OP_LN_GRAD_X, 3, OPERANDS(dy, x, scale));
+        *zn_attr_of(g, LN_GRAD_X, eps) = *zn_attr_of(v, LN_NORM, eps);
+        accumulate(c, x, typed(c, g));
+    }
+    if (!needs(c, scale) && !needs(c, v->operand[2]))
+        return;
+    zn_value *sums = add_op(c, v, ZN_OP_LN_GRAD_SUMS, 2, OPERANDS(dy, x));
+    *zn_attr_of(sums, LN_GRAD_SUMS, eps) = *zn_attr_of(v, LN_NORM, eps);
+    zn_attr_of(sums, LN_GRAD_SUMS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
+    sums = typed(c, sums);
+    if (needs(c, scale))
+        accumulate(c, scale, row_of(c, v, sums, 1));
+    if (needs(c, v->operand[2]))
+        accumulate(c, v->operand[2], row_of(c, v, sums, 0));
 }
 
 static void grad_dropout_mask(grad_ctx *c, zn_value *v, zn_value *dy) {
@@ -396,6 +445,10 @@ static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const 
             zn_value *of[4] = {operand[0], stats, operand[1], operand[2]};
             r = zn_value_new(m, f, NULL, ZN_OP_BN_NORM, 4, of, v->span, v->path);
         }
+        break;
+    case ZN_OP_LAYERNORM:
+        r = zn_value_new(m, f, NULL, ZN_OP_LN_NORM, 3, operand, v->span, v->path);
+        *zn_attr_of(r, LN_NORM, eps) = *zn_attr_of(v, LAYERNORM, eps);
         break;
     default:
         r = zn_expand(m, f, v, operand);

@@ -4,18 +4,27 @@
 #include "passes/planner.h"
 
 /* Rows of the kernel matrix (kw, c) in one unit of a gradient by weights; positions that all its tiles meet before the
- * next ones. */
-enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256 };
+ * next ones: fewer where copies of them, or narrow groups of channels far apart, have to stay in the first cache. */
+enum { GRAD_W_ROWS = 96, GRAD_W_CHUNK = 256, PACKED_CHUNK = 96, GROUPS_CHUNK = 32, NARROW_GROUP = 16 };
+
+/* Kernels of gradients by weights that leave one partial result per shard. */
+typedef struct sharded_job {
+    zn_kernel_family family;
+    int64_t outer, unit, block, flops;
+} sharded_job;
 
 /* Partial results per shard, then their join with what is fused behind. */
-static void plan_sharded(zn_planner *p, const zn_group *g, int64_t outer, int64_t unit, int64_t flops) {
+static void plan_sharded(zn_planner *p, const zn_group *g, const sharded_job *job) {
     const zn_value *v = g->anchor;
     int64_t shards = zn_value_shards(v), n = zn_pl_count(v);
-    zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_CONV_GRAD_W, unit);
-    zn_phase_plan ph = {.outer = outer, .flops = flops, .grain = zn_pl_grain(flops / outer, ZN_PL_MIN_FLOPS)};
+    zn_kernel_plan *k = zn_pl_kernel(p, g, job->family, job->unit);
+    zn_phase_plan ph = {.outer = job->outer, .flops = job->flops};
+    ph.grain = zn_pl_grain(job->flops / job->outer, ZN_PL_MIN_FLOPS);
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[0]);
     zn_pl_bind(p, k, &ph, ZN_BIND_IN, v->operand[1]);
-    k->block = GRAD_W_CHUNK;
+    k->block = job->block;
+    if (job->family == ZN_KERNEL_CONV_GRAD_W && zn_grad_w_packs(v))
+        ph.scratch = 4 * zn_grad_w_packed(zn_grad_w_chunk(v, k->block), k->unit);
     int partial = zn_pl_temp(p, zn_pl_partial_type(shards, 1, n), "partial weights");
     zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial);
     zn_pl_add_phase(p, k, &ph);
@@ -119,20 +128,40 @@ static void plan_winograd(zn_planner *p, const zn_group *g, int turned, int64_t 
                                                                   : 32});
 }
 
+/* Weights in panels; a unit is a panel. */
+static int plan_panels(zn_planner *p, const zn_group *g) {
+    const zn_value *w = g->anchor->operand[1];
+    int64_t outer = w->type.dim[3] / ZN_CONV_PANEL;
+    zn_kernel_plan *k = zn_pl_kernel(p, g, ZN_KERNEL_PANELS, 1);
+    zn_phase_plan ph = {.outer = outer, .grain = zn_pl_grain(zn_pl_count(w) * 4 / outer, ZN_PL_MIN_BYTES)};
+    int temp = zn_pl_temp(p, w->type, "weights in panels");
+    zn_pl_bind(p, k, &ph, ZN_BIND_IN, w);
+    zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "panels", temp);
+    zn_pl_add_phase(p, k, &ph);
+    return temp;
+}
+
 void zn_plan_conv(zn_planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     const zn_type *w = &v->operand[1]->type;
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * zn_pl_count(v) / v->type.dim[0];
     if (is_winograd(v))
         plan_winograd(p, g, -1, flops);
+    else if (zn_conv_has_panels(v))
+        zn_pl_images(
+            p, g,
+            &(zn_pl_image_job){
+                .family = ZN_KERNEL_CONV, .weights = "panels", .weights_buffer = plan_panels(p, g), .flops = flops});
     else
-        zn_pl_images(p, g, &(zn_pl_image_job){.family = ZN_KERNEL_CONV, .flops = flops});
+        zn_pl_images(p, g,
+                     &(zn_pl_image_job){.family = zn_conv_narrow_groups(v) ? ZN_KERNEL_DEPTHWISE : ZN_KERNEL_CONV,
+                                        .flops = flops});
 }
 
 void zn_plan_conv_grad_x(zn_planner *p, const zn_group *g) {
     const zn_value *v = g->anchor;
     const zn_type *w = &v->operand[1]->type;
-    int64_t dim[4] = {w->dim[0], w->dim[1], w->dim[3], w->dim[2]};
+    int64_t groups = zn_conv_groups(v), dim[4] = {w->dim[0], w->dim[1], w->dim[3] / groups, w->dim[2] * groups};
     int turned = plan_turn(p, g, zn_type_make(ZN_F32, 4, dim));
     int64_t flops = 2 * w->dim[0] * w->dim[1] * w->dim[2] * zn_pl_count(v->operand[0]) / v->type.dim[0];
     if (is_winograd(v))
@@ -140,8 +169,10 @@ void zn_plan_conv_grad_x(zn_planner *p, const zn_group *g) {
     else
         zn_pl_images(
             p, g,
-            &(zn_pl_image_job){
-                .family = ZN_KERNEL_CONV_GRAD_X, .weights = "turned", .weights_buffer = turned, .flops = flops});
+            &(zn_pl_image_job){.family = zn_conv_narrow_groups(v) ? ZN_KERNEL_DEPTHWISE : ZN_KERNEL_CONV_GRAD_X,
+                               .weights = "turned",
+                               .weights_buffer = turned,
+                               .flops = flops});
 }
 
 /* Positions of an image, and weights, from which partial sums are kept in memory, a shard a task. */
@@ -233,12 +264,31 @@ static void plan_grad_w_joined(zn_planner *p, const zn_group *g, int64_t kernel_
     ph.scratch = 4 * shards * (chunks ? unit * outputs : ZN_JOINED_SLOT);
     if (chunks) {
         k->block = GRAD_W_CHUNK;
+        if (zn_grad_w_packs(g->anchor))
+            ph.scratch += 4 * zn_grad_w_packed(zn_grad_w_chunk(g->anchor, k->block), unit);
     } else if (positions <= 8192 && outputs >= 64) {
         k->block = positions;
-        ph.scratch += 4 * unit * (positions + ZN_JOINED_SLACK);
+        ph.scratch += 4 * zn_grad_w_packed(positions, unit);
     }
     zn_pl_bind_group(p, k, &ph, g, false);
     zn_pl_add_phase(p, k, &ph);
+}
+
+/* Bytes of x and dy that a chunk of rows goes over, so that all its taps find them near; units for all processors. */
+enum { CHUNK_BYTES = 16 * 1024, DEPTHWISE_UNITS = 8 };
+
+static void plan_depthwise_grad_w(zn_planner *p, const zn_group *g, int64_t flops) {
+    const zn_value *v = g->anchor;
+    const zn_type *x = &v->operand[0]->type, *dy = &v->operand[1]->type;
+    int64_t c = x->dim[3], shards = zn_value_shards(v), blocks = zn_pl_ceil_div(DEPTHWISE_UNITS, shards);
+    int64_t vectors = zn_pl_ceil_div(c, 16),
+            row = 4 * c * (x->dim[2] * zn_attr_of(v, CONV_GRAD_W, stride)->v[0] + dy->dim[2]);
+    blocks = blocks < vectors ? blocks : vectors;
+    sharded_job job = {
+        .family = ZN_KERNEL_DEPTHWISE_GRAD_W, .unit = zn_pl_ceil_div(vectors, blocks) * 16, .flops = flops};
+    job.outer = shards * zn_pl_ceil_div(c, job.unit);
+    job.block = CHUNK_BYTES / row > 1 ? CHUNK_BYTES / row : 1;
+    plan_sharded(p, g, &job);
 }
 
 void zn_plan_conv_grad_w(zn_planner *p, const zn_group *g) {
@@ -251,10 +301,21 @@ void zn_plan_conv_grad_w(zn_planner *p, const zn_group *g) {
     }
     int64_t flops = 2 * v->type.dim[0] * kwc * zn_pl_count(v->operand[1]),
             area = v->operand[1]->type.dim[1] * v->operand[1]->type.dim[2];
-    if (area < SMALL_MAP && zn_pl_count(v) >= SMALL_WEIGHTS)
+    sharded_job job = {ZN_KERNEL_CONV_GRAD_W, outer, GRAD_W_ROWS, zn_grad_w_packs(v) ? PACKED_CHUNK : GRAD_W_CHUNK,
+                       flops};
+    if (zn_conv_groups(v) > 1) { /* a group has part of each line of memory: a unit goes over all */
+        job.outer = zn_value_shards(v) * v->type.dim[0];
+        job.unit = kwc;
+        job.block = v->type.dim[2] <= NARROW_GROUP ? GROUPS_CHUNK : GRAD_W_CHUNK;
+    }
+    if (zn_conv_narrow_groups(v))
+        plan_depthwise_grad_w(p, g, flops);
+    else if (zn_conv_groups(v) > 1)
+        plan_sharded(p, g, &job);
+    else if (area < SMALL_MAP && zn_pl_count(v) >= SMALL_WEIGHTS)
         plan_grad_w_joined(p, g, v->type.dim[0], kwc, flops);
     else
-        plan_sharded(p, g, outer, GRAD_W_ROWS, flops);
+        plan_sharded(p, g, &job);
 }
 
 void zn_plan_matmul(zn_planner *p, const zn_group *g) {

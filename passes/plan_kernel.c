@@ -65,11 +65,13 @@ static bool relevant(const zn_kernel_plan *k, const zn_value *v) {
     switch (k->family) {
     case ZN_KERNEL_WINO_WEIGHTS:
         return false;
+    case ZN_KERNEL_PANELS:
     case ZN_KERNEL_TURN:
         return v == k->group->anchor;
     case ZN_KERNEL_WINO_DY:
         return v == k->group->anchor;
     case ZN_KERNEL_CONV_GRAD_W:
+    case ZN_KERNEL_DEPTHWISE_GRAD_W:
     case ZN_KERNEL_WINO_GRAD_W:
     case ZN_KERNEL_WINO_INPUT:
         return v == k->group->anchor || zn_group_loads_through(k->group, v);
@@ -255,6 +257,13 @@ static int64_t unit_of_images(const zn_pl_image_job *job, const zn_value *anchor
     return unit < batch ? unit : batch;
 }
 
+static int64_t sums_scratch(const zn_value *r) {
+    const zn_type *t = &r->operand[0]->type;
+    return r->op == ZN_OP_LN_GRAD_SUMS
+               ? 4 * (zn_ln_row(t->rank == 4 ? t->dim[2] : 1) + zn_ln_chains(zn_type_channels(t)))
+               : 0;
+}
+
 void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job) {
     const zn_type *t = &g->anchor->type;
     const zn_value *lone = zn_is_channel_sum(g->anchor) ? g->anchor : NULL; /* a channel sum alone */
@@ -284,6 +293,10 @@ void zn_pl_images(zn_planner *p, const zn_group *g, const zn_pl_image_job *job) 
         partial[i] = zn_pl_temp(p, zn_pl_partial_type(zn_value_shards(r), rows_of_reduce(r), zn_type_channels(t)),
                                 "partial sums");
         zn_pl_bind_temp(p, k, &ph, ZN_BIND_TEMP, "partial", partial[i]);
+    }
+    for (size_t i = 0; i < nreduce; i++) {
+        int64_t table = sums_scratch(lone ? lone : g->reduces.at[i]);
+        ph.scratch = table > ph.scratch ? table : ph.scratch;
     }
     ph.grain = job->flops > 16 * each ? zn_pl_grain(job->flops * unit, ZN_PL_MIN_FLOPS)
                                       : zn_pl_grain(each * unit * 4, ZN_PL_MIN_BYTES);
@@ -325,6 +338,10 @@ void zn_plan_map(zn_planner *p, const zn_group *g) {
 }
 
 void zn_plan_sum(zn_planner *p, const zn_group *g) {
+    zn_pl_images(p, g, &(zn_pl_image_job){.family = g->family});
+}
+
+void zn_plan_layer_norm(zn_planner *p, const zn_group *g) {
     zn_pl_images(p, g, &(zn_pl_image_job){.family = g->family});
 }
 

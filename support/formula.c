@@ -43,8 +43,8 @@ static void fill_tap(const zn_formula *f, int64_t in, int64_t out, float *w) {
     for (int64_t i = 0; i < in; i++) {
         int64_t j = f->spanning ? zn_spanning_index(i, m) : i;
         if (f->kind == ZN_FORMULA_IDENTITY) {
-            if (j < out)
-                w[i * out + j] = 1.0f;
+            for (int64_t each = out / (int64_t)f->a, first = 0; j < each && first < out; first += each)
+                w[i * out + first + j] = 1.0f;
             continue;
         }
         for (int64_t o = 0; o < out; o++)

@@ -2,7 +2,8 @@
  *
  * Weights of a convolution are [kh, kw, in, out], of a linear layer [in, out] (as kh = kw = 1).
  * identity and hadamard fill the centre tap only: ZerO, algorithms 1 and 2 (arXiv 2110.12661 v3);
- *   identity  W[c][c, o] = 1 where c == o                                   (partial identity I*)
+ *   identity  W[c][i, o] = 1 where i == o                                   (partial identity I*); of a convolution in
+ *             a groups of outputs where i is o's number in its group
  *   hadamard  W[c][i, o] = a (-1)^popcount(o & J_i), J_i = i, or the spanning order if spanning is set
  *             (1, 2, 4, ..., 2^(m-1), then the other numbers ascending; m = ceil(log2 out))
  *   spanning identity: input i goes to output J_i

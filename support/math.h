@@ -46,6 +46,10 @@ float zn_logf(float x);
 #define ZN_TANH_T4 (-3.33332819422e-1f)
 float zn_tanhf(float x);
 
+/* Of gelu: sqrt(1 / 2), 1 / sqrt(2 pi). */
+#define ZN_SQRT_HALF 0.70710678f
+#define ZN_NORMAL_DENSITY 0.39894228f
+
 /* Error function, minimax polynomials (N. Juffa): t = |x|, s = x x; above BOUND r = B0 .. B6 in t, the first four taken
  * as (B0 t + B1) s + (B2 t + B3), then 1 - exp(fma(r, t, -t)) with the sign of x; else y = fma(A0 .. A5 in s, x, x). */
 #define ZN_ERF_BOUND 0.927734375f

@@ -13,8 +13,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 
-def conv(i, o, k=3, stride=1):
-    return nn.Conv2d(i, o, k, stride, k // 2, bias=False)
+def conv(i, o, k=3, stride=1, groups=1, bias=False):
+    return nn.Conv2d(i, o, k, stride, k // 2, bias=bias, groups=groups)
 
 
 def norm(c):
@@ -81,7 +81,41 @@ def wide_resnet(widen=4):
     return layers + norm(i) + [nn.AdaptiveAvgPool2d(1)] + head(i), (3, 32, 32)
 
 
-NETS = {f.__name__: f for f in (two_convs, vgg, record, resnet18, wide_resnet)}
+def groups(side, channels, outputs, kernel, stride, groups):
+    return [conv(channels, channels, kernel, groups=groups)] + norm(channels) + \
+        [conv(channels, outputs, kernel, stride, groups)] + norm(outputs) + [nn.AdaptiveAvgPool2d(1)] + head(outputs), \
+        (channels, side, side)
+
+
+def mobile(side):
+    layers, i = [conv(3, 32, 3, 2 if side > 64 else 1)] + norm(32), 32
+    for o, stride in (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1):
+        layers += [conv(i, i, 3, stride, i)] + norm(i) + [conv(i, o, 1)] + norm(o)
+        i = o
+    return layers + [nn.AdaptiveAvgPool2d(1)] + head(i), (3, side, side)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Of images: channels_last images are layers of channels already."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def convnext(side, width):
+    layers, i = [conv(3, width, bias=True), ChannelNorm(width)], width
+    for k in range(3):
+        if k:
+            layers += [ChannelNorm(i), conv(i, 2 * i, 3, 2, bias=True)]
+            i *= 2
+        for _ in range(2):
+            branch = [conv(i, i, 7, 1, i, True), ChannelNorm(i), conv(i, 4 * i, 1, bias=True), nn.GELU(),
+                      conv(4 * i, i, 1, bias=True)]
+            layers.append(Residual(branch, i, i, 1, False))
+    return layers + [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(i)] + head(i), (3, side, side)
+
+
+NETS = {f.__name__: f for f in (two_convs, groups, vgg, record, resnet18, wide_resnet, mobile, convnext)}
 
 
 class Training:

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/plan.h"
 #include "passes/init/init.h"
 #include "passes/util.h"
 #include "support/ice.h"
@@ -39,7 +40,7 @@ static bool is_activation(const zn_value *v) {
     return zn_op_table[v->op].traits & ZN_T_ACTIVATION;
 }
 static bool is_norm_or_activation(const zn_value *v) {
-    return v->op == ZN_OP_BN || is_activation(v);
+    return v->op == ZN_OP_BN || v->op == ZN_OP_LAYERNORM || is_activation(v);
 }
 
 static int64_t width_in(const zn_value *v) {
@@ -49,8 +50,22 @@ static int64_t width_out(const zn_value *v) {
     return zn_type_channels(&v->type);
 }
 
+/* An identity in every group of a convolution: the inputs of a group go to the first of its outputs. */
+static zn_formula in_groups(init_ctx *c, const zn_value *layer, const zn_param *w) {
+    int64_t groups = zn_conv_groups(layer), in = w->type.dim[2], out = w->type.dim[3] / groups;
+    if (out > in) {
+        zn_diag_add(c->pass->diags, ZN_DIAG_INIT_GROUPS, layer->span,
+                    "`zero` has no rule for groups that widen, here from %lld channels to %lld", (long long)in,
+                    (long long)out);
+        c->init->failed = true;
+    }
+    return (zn_formula){ZN_FORMULA_IDENTITY, (float)groups, false};
+}
+
 static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
     zn_param *w = zn_init_param(c->init, layer);
+    if (zn_conv_groups(layer) > 1 && f.kind != ZN_FORMULA_CONST)
+        f = in_groups(c, layer, w);
     if (w->type.rank == 4 && f.kind != ZN_FORMULA_CONST && (w->type.dim[0] % 2 == 0 || w->type.dim[1] % 2 == 0)) {
         zn_diag_add(c->pass->diags, ZN_DIAG_INIT_EVEN_KERNEL, layer->span,
                     "`zero` puts an identity into the centre of a kernel, and a %lldx%lld kernel has none",
