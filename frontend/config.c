@@ -79,7 +79,8 @@ static void set_option(zn_sema *s, const char *text) {
     zn_section *sec = s->file->section[k];
     if (!sec) {
         if (k != ZN_SECTION_INIT) {
-            set_error(s, zn_arena_printf(s->arena, "the file has no `%s`", zn_section_names[k]));
+            if (!zn_is_lost(s->file, zn_section_names[k]))
+                set_error(s, zn_arena_printf(s->arena, "the file has no `%s`", zn_section_names[k]));
             return;
         }
         sec = s->file->section[k] = zn_new(s->arena, zn_section);
@@ -169,7 +170,8 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
         }
     }
     s->option = NULL;
-    check_missing(s, k, given);
+    if (!sec->damaged)
+        check_missing(s, k, given);
 }
 
 /* The value of a key, with s->option set to where it came from. NULL: not given, or reported. */
@@ -188,7 +190,7 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
 /* A call by name from a group, with or without parentheses. NULL after reporting. */
 static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
-    if (e->kind == ZN_E_BAD)
+    if (e->kind == ZN_E_BAD || (!sig && e->s && zn_is_lost(s->file, e->s)))
         return NULL;
     if (!sig) {
         const char *names[ZN_SIG_COUNT];
@@ -516,9 +518,10 @@ void zn_config(zn_sema *s) {
     for (zn_section_kind k = 0; k < ZN_SECTION_COUNT; k++)
         if (s->file->section[k])
             check_entries(s, k);
-    if (train && !data)
+    bool hole = s->file->hole;
+    if (train && !data && !hole && !zn_is_lost(s->file, "data"))
         zn_sema_error(s, ZN_DIAG_SECTION_MISSING, train->at, "there is `train` but no `data`: nothing to learn from");
-    if (data && !train)
+    if (data && !train && !hole && !zn_is_lost(s->file, "train"))
         zn_sema_error(s, ZN_DIAG_SECTION_MISSING, data->at,
                       "there is `data` but no `train`: nothing says how to learn from it");
     s->sample.bad = true;

@@ -182,12 +182,24 @@ static bool *used_flag(const zn_sema *s, const char *name, const zn_local *local
     return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
 }
 
+/* Once for a name: it is the declaration that is missing, or misspelt. */
+static bool said_unknown(zn_sema *s, const char *name) {
+    void **seen = zn_table_at(s->arena, &s->unknown, name);
+    bool said = *seen != NULL;
+    *seen = s;
+    return said;
+}
+
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
+    if (zn_is_lost(s->file, e->s) || s->file->nameless_value)
+        return;
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
         return;
     }
+    if (said_unknown(s, e->s))
+        return;
     size_t n = s->decls.n, k = 0;
     for (const zn_local *l = locals; l; l = l->up)
         n++;
@@ -201,6 +213,8 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
     if (zn_is_word(e->s))
         zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "to pass a word on, write it as a string: \"%s\"", e->s);
+    if (!near && !s->no_value)
+        s->no_value = x;
     bool *used = near ? used_flag(s, near, locals) : NULL;
     if (used)
         *used = true; /* that it is not used is the same mistake */
@@ -344,6 +358,8 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         d->used = true;
         return;
     }
+    if (zn_is_lost(s->file, t->name) || s->file->nameless_block || said_unknown(s, t->name))
+        return;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
     size_t max = ZN_SIG_COUNT + s->decls.n, n = 0;
     if (!may_compare(s, max))
@@ -357,6 +373,8 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
     zn_decl *meant = near ? zn_decl_find(s, near) : NULL;
     if (meant)
         meant->used = true; /* that it is not used is the same mistake */
+    if (!near && !s->no_block)
+        s->no_block = x;
 }
 
 /* A new name must be new: nothing that is visible may be hidden. */
@@ -376,6 +394,8 @@ static void check_new(zn_sema *s, const char *name, zn_span at, const zn_local *
 }
 
 static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
+    if (t->bad)
+        return; /* lost to a syntax error */
     if (t->as)
         zn_sema_error(s, ZN_DIAG_NOT_YET, t->as_at, "naming a value with `as` is not supported yet");
     switch (t->kind) {
@@ -398,7 +418,7 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         if (t->name)
             check_new(s, t->name, t->var_at, locals);
         resolve_body(s, t->body, t->name ? &l : locals);
-        if (t->name && !t->used)
+        if (t->name && !t->used && !zn_is_lost(s->file, t->name))
             zn_sema_error(s, ZN_DIAG_UNUSED, t->var_at, "the loop variable `%s` is never used", t->name);
         if (t->kind == ZN_TERM_FOR) {
             t->bad = true;
@@ -578,7 +598,7 @@ static void resolve_block(zn_sema *s, zn_decl *d) {
     }
     resolve_body(s, d->body, locals);
     for (const zn_formal *f = d->formals; f; f = f->next)
-        if (!f->used)
+        if (!f->used && !zn_is_lost(s->file, f->name))
             zn_sema_error(s, ZN_DIAG_UNUSED, f->at, "the parameter `%s` of `%s` is never used", f->name, d->name);
 }
 
@@ -608,7 +628,15 @@ void zn_resolve_file(zn_sema *s) {
 
 void zn_report_unused(zn_sema *s) {
     static const char *const kinds[] = {"param", "let", "block"};
-    for (const zn_decl *d = s->file->decls; d; d = d->next)
-        if (!d->used)
+    if (!s->file->model)
+        return; /* it would use them */
+    for (const zn_decl *d = s->file->decls; d; d = d->next) {
+        zn_diag *unknown = d->kind == ZN_DECL_BLOCK ? s->no_block : s->no_value;
+        if (d->used || zn_is_lost(s->file, d->name))
+            continue;
+        if (unknown) /* the same mistake, if the declaration is misspelt */
+            zn_sema_note(s, unknown, ZN_NOTE_LABEL, d->at, "this %s is never used", kinds[d->kind]);
+        else
             zn_sema_error(s, ZN_DIAG_UNUSED, d->at, "the %s `%s` is never used", kinds[d->kind], d->name);
+    }
 }

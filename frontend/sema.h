@@ -80,6 +80,8 @@ typedef struct zn_sema {
     zn_table decls;    /* name to the first declaration of it */
     zn_table reported; /* code and place of every error */
     size_t compared;   /* names looked at for corrections of others */
+    zn_table unknown;  /* names that were reported as unknown: once each */
+    zn_diag *no_value, *no_block; /* the first of them that are near to nothing */
     size_t steps;      /* of evaluation */
     const zn_sig *sigs[ZN_SIG_COUNT];
     /* results of config.c that shapes depend on */
