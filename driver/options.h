@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "support/arena.h"
+#include "support/diag.h"
 
 typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK, ZN_VERB_BENCH } zn_verb;
 
@@ -42,7 +43,8 @@ typedef struct zn_options {
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;
     zn_words define, set;
-    int argc; /* what stands after -- */
+    bool werror, off[ZN_DIAG_COUNT]; /* of warnings */
+    int argc;                        /* what stands after -- */
     char **argv;
 } zn_options;
 

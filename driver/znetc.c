@@ -521,6 +521,8 @@ static int compile(driver *d) {
     snprintf(copy, sizeof copy, "%s", strcmp(o->file, "-") ? o->file : ".");
     snprintf(d->dir, sizeof d->dir, "%s", strcmp(o->file, "-") ? dirname(copy) : ".");
     d->diags = (zn_diags){.path = o->file, .source = zn_buf_str(&d->source), .source_len = d->source.n};
+    d->diags.werror = o->werror;
+    memcpy(d->diags.off, o->off, sizeof o->off);
     hash_source(d);
     describe(d);
     if (o->verb == ZN_VERB_CHECK)

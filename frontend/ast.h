@@ -166,7 +166,7 @@ typedef struct zn_file {
     zn_section *section[ZN_SECTION_COUNT];
     /* after syntax errors: words of the items that hold them, which may be declared or used there */
     zn_table lost;
-    bool hole; /* whole items may be missing */
+    bool hole;                           /* whole items may be missing */
     bool nameless_value, nameless_block; /* declared, but the name could not be read */
 } zn_file;
 

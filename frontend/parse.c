@@ -172,6 +172,7 @@ static bool mend(zn_parse *p, zn_token *t) {
     }
     if (!silent)
         report_missing(p, t, r->open);
+    p->mended = t->loc.off;
     p->held = *t;
     p->holding = true;
     p->made = p->recovering;
@@ -254,6 +255,7 @@ int zn_yylex(ZN_YYSTYPE *v, zn_loc *loc, zn_parse *p) {
         t = deliver(p);
     }
     p->before = p->now.kind;
+    p->before_bad = p->now.v.bad;
     p->now = t;
     v->tok = t.v;
     *loc = t.loc;
@@ -332,7 +334,7 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
     p->file->nameless_block |= p->before == K_BLOCK;
     if (p->making_up || p->stop)
         return;
-    bool silent = p->quiet || p->lenient || t->after_bad;
+    bool silent = p->quiet || p->lenient || t->after_bad || p->before_bad || (p->mended && p->mended == t->loc.off);
     p->lenient = false;
     int open = braces(p);
     zn_item *item = p->outline ? zn_outline_item(p->outline, at.off) : NULL;

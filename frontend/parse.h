@@ -85,8 +85,10 @@ typedef struct zn_parse {
     zn_loc closed;       /* the last brace that ended an item's body */
     uint32_t wrong;      /* where the token stands that had the last syntax error */
     uint32_t wrong_line;
-    int before;     /* the kind of the token before `now` */
-    zn_body *ended; /* of the last block or model */
+    uint32_t mended; /* where the last `}` was made up */
+    bool before_bad; /* the token before `now` was reported */
+    int before;      /* the kind of the token before `now` */
+    zn_body *ended;  /* of the last block or model */
     uint32_t ended_off;
 } zn_parse;
 
