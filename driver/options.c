@@ -76,6 +76,7 @@ static const struct {
     {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
     {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built",
      ZN_VERB_CHECK},
+    {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -86,7 +87,8 @@ const char *zn_options_help(void) {
     zn_buf_puts(&b, "usage: znetc FILE.znet -o OUT [options]\n"
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
-                    "       znetc bench FILE.znet [options]\n\n");
+                    "       znetc bench FILE.znet [options]\n"
+                    "       znetc explain [CODE]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
@@ -150,7 +152,7 @@ static bool find_code(zn_options *o, const char *code, zn_diag_id *id, const cha
             return true;
     }
     const char *near = zn_nearest_name(code, codes, ZN_DIAG_COUNT);
-    return usage(error, zn_arena_printf(&o->arena, "there is no diagnostic `%s`%s%s%s; `znetc explain` lists them",
+    return usage(error, zn_arena_printf(&o->arena, "there is no diagnostic `%s`%s%s%s (`znetc explain` lists them)",
                                         code, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
 }
 
@@ -342,6 +344,10 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
     }
     if (o->help || o->version || o->list_ops || o->list_passes || o->list_language)
         return true;
+    if (o->verb == ZN_VERB_EXPLAIN) {
+        o->explain = ZN_DIAG_COUNT;
+        return !o->file || find_code(o, o->file, &o->explain, error);
+    }
     if (!o->file)
         return usage(error, "no input file");
     const char *wrong = contradiction(o);

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "driver/bench.h"
 #include "driver/check.h"
+#include "driver/explain.h"
 #include "driver/files.h"
 #include "driver/options.h"
 #include "driver/pipeline.h"
@@ -489,6 +490,8 @@ static int lists(const zn_options *o) {
         zn_buf_printf(&b, "znetc %s (LLVM %s)\n", ZN_VERSION, zn_backend_llvm_version());
     else if (o->help)
         zn_buf_puts(&b, zn_options_help());
+    else if (o->verb == ZN_VERB_EXPLAIN)
+        zn_explain(o->explain, &b);
     else if (o->list_language)
         zn_list_language(&b);
     else if (o->list_passes)
@@ -569,7 +572,8 @@ int main(int argc, char **argv) {
     if (!zn_options_parse(&d.o, argc, argv, &error)) {
         fprintf(stderr, "znetc: error: %s\n(`znetc --help` lists options)\n", error);
         code = 2;
-    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language) {
+    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language ||
+               d.o.verb == ZN_VERB_EXPLAIN) {
         code = lists(&d.o);
     } else {
         code = compile(&d);

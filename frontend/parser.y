@@ -424,7 +424,7 @@ static void lose_terms(zn_parse *p, zn_body *b, zn_loc at) {
     b->last = t;
 }
 
-/* A value that ends in front of a syntax error may be the beginning of another, a body may have been closed too early. */
+/* A value that ends in front of a syntax error may be the beginning of another, a body may have ended too early. */
 static void doubt_item(zn_parse *p) {
     zn_decl *d = p->file->last_decl;
     uint32_t before = p->wrong ? p->wrong - 1 : 0;
