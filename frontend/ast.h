@@ -170,8 +170,9 @@ typedef struct zn_file {
     bool nameless_value, nameless_block; /* declared, but the name could not be read */
 } zn_file;
 
-/* Whether a syntax error hides what the file says of a name. */
+/* Whether a syntax error may hide a use of a name, or its declaration. */
 bool zn_is_lost(const zn_file *f, const char *name);
+bool zn_may_be_declared(const zn_file *f, const char *name);
 
 /* depth is set from the children. */
 zn_expr *zn_expr_new(zn_arena *a, zn_expr_kind kind, zn_span at, zn_expr *x, zn_expr *y, zn_expr *z);

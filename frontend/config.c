@@ -198,7 +198,7 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
 /* A call by name from a group, with or without parentheses. NULL after reporting. */
 static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
-    if (e->kind == ZN_E_BAD || (!sig && e->s && zn_is_lost(s->file, e->s)))
+    if (e->kind == ZN_E_BAD || (!sig && e->s && zn_may_be_declared(s->file, e->s)))
         return NULL;
     if (!sig) {
         const char *names[ZN_SIG_COUNT];

@@ -404,7 +404,7 @@ static void check_define(zn_sema *s, const char *option) {
     }
     const char *name = zn_arena_strndup(s->arena, option, (size_t)(eq - option));
     const zn_decl *d = zn_decl_find(s, name);
-    if ((d && d->kind == ZN_DECL_PARAM) || zn_is_lost(s->file, name))
+    if ((d && d->kind == ZN_DECL_PARAM) || zn_may_be_declared(s->file, name))
         return;
     size_t n = 0;
     for (const zn_decl *x = s->file->decls; x; x = x->next)

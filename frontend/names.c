@@ -193,7 +193,7 @@ static bool said_unknown(zn_sema *s, const char *name) {
 }
 
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
-    if (zn_is_lost(s->file, e->s) || s->file->nameless_value)
+    if (zn_may_be_declared(s->file, e->s) || s->file->nameless_value)
         return;
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
@@ -360,7 +360,7 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         d->used = true;
         return;
     }
-    if (zn_is_lost(s->file, t->name) || s->file->nameless_block || said_unknown(s, t->name))
+    if (zn_may_be_declared(s->file, t->name) || s->file->nameless_block || said_unknown(s, t->name))
         return;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
     size_t max = ZN_SIG_COUNT + s->decls.n, n = 0;

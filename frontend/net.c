@@ -96,6 +96,11 @@ static void take_path(zn_sema *s, const char *path, zn_span at, zn_span via) {
         return;
     }
     const path_user *first = *user;
+    void **twice = zn_table_at(s->arena, &s->twice, path);
+    *twice = s;
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.'))
+        if (zn_table_get(&s->twice, zn_arena_strndup(s->arena, path, (size_t)(dot - path))))
+            return; /* what stands in a scope of the same name has the same name */
     zn_diag *x = zn_sema_error(s, ZN_DIAG_PATH_TWICE, at, "the path `%s` is taken already", path);
     if (first->at.line != at.line || first->at.col != at.col)
         zn_sema_note(s, x, ZN_NOTE_LABEL, first->at, "first here");
@@ -237,7 +242,11 @@ static bool need_image(const layer_call *c) {
                                "`%s` needs an image [h, w, c]; the value here is the vector %s", c->t->name,
                                zn_shape_text(c->s, &c->x));
     if (c->s->vector_at.line)
-        zn_sema_note(c->s, x, ZN_NOTE_LABEL, c->s->vector_at, "made a vector here");
+        zn_sema_note(c->s, x, ZN_NOTE_LABEL, c->s->vector_at, "%s a vector here",
+                     c->s->vector_at.line == c->s->file->model->input_at.line &&
+                             c->s->vector_at.col == c->s->file->model->input_at.col
+                         ? "declared"
+                         : "made");
     return false;
 }
 

@@ -133,6 +133,17 @@ zn_outline *zn_outline_make(zn_arena *a, const zn_parse *p) {
     return o;
 }
 
+uint32_t zn_outline_key_column(const zn_outline *o, const zn_item *item) {
+    uint32_t line = o->tokens.at[item->first].loc.at.line;
+    int kind = o->tokens.at[item->first].kind;
+    if (kind != K_DATA && kind != K_TRAIN)
+        return 0;
+    for (size_t i = item->first; i < item->end; i++)
+        if (o->tokens.at[i].loc.at.line != line)
+            return o->tokens.at[i].loc.at.col;
+    return 0;
+}
+
 /* ---- what was lost ---- */
 
 zn_item *zn_outline_item(zn_outline *o, uint32_t off) {
@@ -169,14 +180,23 @@ void zn_lose_words(zn_arena *a, zn_file *f, const char *s, size_t n) {
 void zn_outline_lose(zn_arena *a, const zn_outline *o, zn_file *f) {
     for (size_t i = 0; i < o->items.n; i++) {
         const zn_item *item = &o->items.at[i];
+        int kind = o->tokens.at[item->first].kind;
+        bool declares = item->hole || (kind != K_MODEL && kind != K_DATA && kind != K_INIT && kind != K_TRAIN);
         for (size_t k = item->first; item->damaged && k < item->end; k++) {
             const zn_token *t = &o->tokens.at[k];
-            if (t->v.s && t->kind != STRING)
-                *zn_table_at(a, &f->lost, t->v.s) = f;
+            if (!t->v.s || t->kind == STRING)
+                continue;
+            void **known = zn_table_at(a, &f->lost, t->v.s);
+            if (declares || !*known)
+                *known = declares ? (void *)f : (void *)&f->lost;
         }
     }
 }
 
 bool zn_is_lost(const zn_file *f, const char *name) {
     return zn_table_get(&f->lost, name) != NULL;
+}
+
+bool zn_may_be_declared(const zn_file *f, const char *name) {
+    return zn_table_get(&f->lost, name) == f;
 }

@@ -100,6 +100,8 @@ static zn_token scan(zn_parse *p) {
     t.kind = zn_scan(&t, p->scanner);
     if (t.kind == 0)
         t.loc = (zn_loc){{p->line, p->col, 0}, p->off};
+    t.first = t.loc.at.line != p->last_line;
+    p->last_line = t.loc.at.line;
     t.after_bad = p->dropped;
     p->dropped = false;
     return t;
@@ -204,6 +206,12 @@ static zn_token nothing(int kind, zn_loc at) {
     return (zn_token){.kind = kind, .loc = {{at.at.line, at.at.col, 0}, at.off}};
 }
 
+/* While skipping in a section: whether t begins the next entry. */
+static bool begins_key(zn_parse *p, const zn_token *t) {
+    return p->key_col && t->first && t->loc.at.col == p->key_col && (t->kind == NAME || t->kind == K_DECAY) &&
+           braces(p) == p->level && next_is_assignment(p);
+}
+
 /* The next token that the parser is to see. */
 static zn_token deliver(zn_parse *p) {
     for (;;) {
@@ -232,6 +240,11 @@ static zn_token deliver(zn_parse *p) {
                 p->making_up = false;
         }
         match(p, &t);
+        if (p->recovering && begins_key(p, &t)) {
+            while (p->open[p->nopen - 1].kind != '{')
+                p->nopen--;
+            p->recovering = false;
+        }
         if (p->recovering && t.kind != 0) {
             if (t.kind == '}' && p->level > 0 && braces(p) == p->level - 1)
                 p->recovering = false;
@@ -274,14 +287,14 @@ static void help(zn_parse *p, zn_diag *x, const zn_token *t, const char *expecte
     const char *text = NULL;
     if (t->kind == STARSTAR)
         text = "there is no operator `**`; multiply instead";
+    else if (top && t->kind == NAME && next_is_assignment(p))
+        text = "a name gets its value by `let name = ...` or `param name = ...`; keys stand in `data { ... }` and "
+               "`train { ... }`";
     else if (top && p->file->model && p->closed.at.line && t->kind != '}' && braces(p) == 0) {
         zn_diag_note(p->d, x, ZN_NOTE_LABEL, zn_parse_span(p, p->closed), "this brace ended what stands before it");
     } else if (top && (t->kind == K_INPUT || t->kind == K_RESIDUAL || t->kind == K_REPEAT ||
                        (t->kind == NAME && is_layer(t->v.s))))
         text = "the input and layers stand in a model: `model name { input image[h, w, c] ... }`";
-    else if (top && t->kind == NAME && next_is_assignment(p))
-        text = "a name gets its value by `let name = ...` or `param name = ...`; keys stand in `data { ... }` and "
-               "`train { ... }`";
     else if (t->kind == ',' && strstr(expected, "a layer"))
         text = "layers stand next to each other, without commas";
     else if (t->kind == ',' && strstr(expected, "a key"))
@@ -339,8 +352,14 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
     int open = braces(p);
     zn_item *item = p->outline ? zn_outline_item(p->outline, at.off) : NULL;
     p->said = item;
-    if (open - (t->kind == '{') == 0)
+    p->key_col = item && open == 1 ? zn_outline_key_column(p->outline, item) : 0;
+    if (open - (t->kind == '{') == 0) {
         p->file->hole = true;
+        if (item)
+            item->hole = true;
+        if (item && item != p->outline->items.at && p->outline->tokens.at[item->first].loc.off == at.off)
+            item[-1].hole = true;
+    }
     if (!silent)
         report(p, at, found, expected);
     if (t->kind == 0)

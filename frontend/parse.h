@@ -24,6 +24,7 @@ typedef struct zn_token {
     int kind; /* of parser.y; 0 at the end */
     zn_loc loc;
     zn_lexeme v;
+    bool first;     /* in its line */
     bool after_bad; /* something in front of it was reported and dropped */
 } zn_token;
 
@@ -32,6 +33,7 @@ typedef struct zn_item {
     size_t first, end;
     int missing, extra; /* `}` */
     bool damaged;       /* by a syntax error */
+    bool hole;          /* behind its end: other items may be hidden there */
 } zn_item;
 
 /* A `}` to put in front of a token, or to drop. */
@@ -57,6 +59,7 @@ typedef struct zn_parse {
     zn_expr *expr; /* the result where an option was parsed */
     void *scanner;
     uint32_t line, col, off; /* of the scanner */
+    uint32_t last_line;      /* of the last token */
     bool dropped;            /* since the last token */
     int start;               /* token that is handed out first, or 0 */
     zn_token now, peeked;
@@ -85,10 +88,11 @@ typedef struct zn_parse {
     zn_loc closed;       /* the last brace that ended an item's body */
     uint32_t wrong;      /* where the token stands that had the last syntax error */
     uint32_t wrong_line;
-    uint32_t mended; /* where the last `}` was made up */
-    bool before_bad; /* the token before `now` was reported */
-    int before;      /* the kind of the token before `now` */
-    zn_body *ended;  /* of the last block or model */
+    uint32_t mended;  /* where the last `}` was made up */
+    uint32_t key_col; /* while skipping in a section: where its keys stand, or 0 */
+    bool before_bad;  /* the token before `now` was reported */
+    int before;       /* the kind of the token before `now` */
+    zn_body *ended;   /* of the last block or model */
     uint32_t ended_off;
 } zn_parse;
 
@@ -107,6 +111,8 @@ bool zn_starts_section(int kind);
 zn_outline *zn_outline_make(zn_arena *a, const zn_parse *p);
 /* The item that holds a place. */
 zn_item *zn_outline_item(zn_outline *o, uint32_t off);
+/* Where keys stand in a section whose lines are indented; 0 elsewhere. */
+uint32_t zn_outline_key_column(const zn_outline *o, const zn_item *item);
 /* There is a syntax error at a place. */
 void zn_outline_damage(zn_outline *o, uint32_t off);
 /* Words of damaged items, or of a text that was not parsed. */

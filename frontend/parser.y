@@ -30,6 +30,7 @@ static zn_expr *binary(zn_parse *p, zn_bop op, zn_loc at, zn_loc op_at, zn_expr 
 static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, zn_loc at);
 static void section(zn_parse *p, zn_section_kind k, zn_loc at, zn_section *s);
 static void lose_terms(zn_parse *p, zn_body *b, zn_loc at);
+static void lose_entries(zn_parse *p, zn_section *s);
 static void doubt_item(zn_parse *p);
 static bool is_empty(const zn_file *f);
 static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at);
@@ -251,19 +252,21 @@ opt_else: %empty                    { $$ = NULL; }
     ;
 
 /* ---- sections ---- */
-closed_entries: entries '}'         { $$ = $1; $$->damaged = @2.at.len == 0; }
-    | entries error '}'             {
-            $$ = $1;
-            $$->damaged = true;
-            if ($$->last && $$->last->value && $$->last->at.line == p->wrong_line) $$->last->value->kind = ZN_E_BAD;
-            yyerrok;
-        }
+closed_entries: entries '}'         { $$ = $1; if (@2.at.len == 0) $$->damaged = true; }
+    | entries error '}'             { $$ = $1; lose_entries(p, $$); yyerrok; }
     ;
 entries: %empty                     { $$ = zn_new(p->arena, zn_section); }
     | entries entry                 {
             $$ = $1;
             if ($$->last) $$->last->next = $2; else $$->first = $2;
             $$->last = $2;
+        }
+    | entries error entry           {
+            $$ = $1;
+            lose_entries(p, $$);
+            if ($$->last) $$->last->next = $3; else $$->first = $3;
+            $$->last = $3;
+            yyerrok;
         }
     ;
 entry: key '=' expr                 {
@@ -422,6 +425,11 @@ static void lose_terms(zn_parse *p, zn_body *b, zn_loc at) {
     else
         b->first = t;
     b->last = t;
+}
+
+static void lose_entries(zn_parse *p, zn_section *s) {
+    s->damaged = true;
+    if (s->last && s->last->value && s->last->at.line == p->wrong_line) s->last->value->kind = ZN_E_BAD;
 }
 
 /* A value that ends in front of a syntax error may be the beginning of another, a body may have ended too early. */

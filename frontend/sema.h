@@ -95,9 +95,9 @@ typedef struct zn_sema {
     zn_span source_at;
     /* unrolling */
     size_t nops, nterms;
-    bool stop; /* too large: unwinds */
-    zn_table paths;
-    zn_span vector_at; /* what made the current value a vector last */
+    bool stop;             /* too large: unwinds */
+    zn_table paths, twice; /* twice: those that were reported */
+    zn_span vector_at;     /* what made the current value a vector last */
     zn_nodes net;
     zn_shape input, output;
 } zn_sema;

@@ -158,6 +158,8 @@ static void list_args(zn_sema *s, zn_diag *x, const zn_sig *sig) {
     }
     if (any)
         zn_sema_note(s, x, ZN_NOTE_NOTE, (zn_span){0}, "there is %s(%s)", sig->name, zn_buf_str(&b));
+    else
+        zn_sema_note(s, x, ZN_NOTE_NOTE, (zn_span){0}, "`%s` takes no arguments", sig->name);
     zn_buf_free(&b);
 }
 
