@@ -84,7 +84,7 @@ static zn_val type_error(zn_sema *s, const zn_expr *e, const char *what, const z
 
 static zn_val divide(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val *b) {
     if (as_float(b) == 0) {
-        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides by zero");
+        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides %s by zero", zn_val_text(s, a));
         return bad_val;
     }
     if (a->kind == ZN_V_FLOAT || b->kind == ZN_V_FLOAT)
@@ -104,7 +104,7 @@ static zn_val divide(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val
 
 static zn_val modulo(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val *b) {
     if (as_float(b) == 0) {
-        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides by zero");
+        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "there is no remainder of %s by zero", zn_val_text(s, a));
         return bad_val;
     }
     if (a->kind == ZN_V_FLOAT || b->kind == ZN_V_FLOAT) {

@@ -20,7 +20,10 @@ static void check_file(zn_file *f, zn_diags *d) {
                         "there is no version %" PRId64 " of the language; the first is 1", f->version->i);
     }
     if (!f->model && !f->hole && !zn_is_lost(f, "model"))
-        zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has no model");
+        zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has %sno model",
+                    f->decls                       ? "declarations but "
+                    : f->section[ZN_SECTION_TRAIN] ? "a section `train` but "
+                                                   : "");
 }
 
 static void analyse(zn_sema *s) {

@@ -5,6 +5,7 @@
  * that is too many is dropped. A section keyword inside braces (that is no argument name) closes them all. */
 #include "frontend/parse.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -384,6 +385,8 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
 
 /* Nothing after the first byte that is not text can be trusted: the text ends there. */
 static void end_text(zn_parse *p, size_t at) {
+    while (at > 0 && (p->text[at - 1] == '_' || isalnum((unsigned char)p->text[at - 1])))
+        at--; /* half a word is none */
     zn_lose_words(p->arena, p->file, p->text + at, p->n - at);
     p->file->hole = true;
     p->quiet = true;
@@ -406,7 +409,7 @@ static bool check_bytes(zn_parse *p) {
             return true;
         }
         if (*s == 0) {
-            zn_parse_error(p, ZN_DIAG_NUL_BYTE, at, "this is a NUL byte; the file is not text");
+            zn_parse_error(p, ZN_DIAG_NUL_BYTE, at, "byte %zu of the file is NUL: it is not text", i + 1);
             end_text(p, i);
             return true;
         }
