@@ -465,7 +465,8 @@ static void config_augment(zn_sema *s, zn_expr *e) {
     if (!e->args.n)
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list augments nothing; leave `augment` out");
     for (zn_arg *a = e->args.first; a; a = a->next) {
-        call c = {.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot)};
+        call c = {0};
+        c.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot);
         if (!c.sig)
             continue;
         bool *seen = c.sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
