@@ -157,6 +157,7 @@ typedef struct zn_model {
     zn_span at, name_at, input_at; /* keyword; name; the input declaration */
     zn_args dims;
     zn_body *body;
+    bool damaged; /* the input was lost to a syntax error */
 } zn_model;
 
 typedef struct zn_file {

@@ -683,6 +683,8 @@ static zn_shape unroll(zn_sema *s, const zn_body *b, place p, zn_shape x, zn_nod
 static zn_shape input_shape(zn_sema *s, const zn_model *m) {
     zn_shape x = {.rank = (int)m->dims.n};
     int i = 0;
+    if (m->damaged)
+        return poison;
     if (m->dims.n != 1 && m->dims.n != 3) {
         zn_sema_error(s, ZN_DIAG_INPUT_DIMS, m->input_at,
                       "the input has %zu dimension%s; it is an image [height, width, channels] or a vector [features]",

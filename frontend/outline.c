@@ -133,13 +133,11 @@ zn_outline *zn_outline_make(zn_arena *a, const zn_parse *p) {
     return o;
 }
 
-uint32_t zn_outline_key_column(const zn_outline *o, const zn_item *item) {
-    uint32_t line = o->tokens.at[item->first].loc.at.line;
+uint32_t zn_outline_column(const zn_outline *o, const zn_item *item, zn_loc brace, bool *keys) {
     int kind = o->tokens.at[item->first].kind;
-    if (kind != K_DATA && kind != K_TRAIN)
-        return 0;
+    *keys = kind == K_DATA || kind == K_TRAIN;
     for (size_t i = item->first; i < item->end; i++)
-        if (o->tokens.at[i].loc.at.line != line)
+        if (o->tokens.at[i].loc.off > brace.off && o->tokens.at[i].loc.at.line != brace.at.line)
             return o->tokens.at[i].loc.at.col;
     return 0;
 }
@@ -177,15 +175,19 @@ void zn_lose_words(zn_arena *a, zn_file *f, const char *s, size_t n) {
     }
 }
 
+/* Whether a keyword stands in front of a name that it declares. */
+static bool names(int kind) {
+    return kind == K_PARAM || kind == K_LET || kind == K_BLOCK || kind == K_AS || kind == K_FOR;
+}
+
 void zn_outline_lose(zn_arena *a, const zn_outline *o, zn_file *f) {
     for (size_t i = 0; i < o->items.n; i++) {
         const zn_item *item = &o->items.at[i];
-        int kind = o->tokens.at[item->first].kind;
-        bool declares = item->hole || (kind != K_MODEL && kind != K_DATA && kind != K_INIT && kind != K_TRAIN);
         for (size_t k = item->first; item->damaged && k < item->end; k++) {
             const zn_token *t = &o->tokens.at[k];
             if (!t->v.s || t->kind == STRING)
                 continue;
+            bool declares = item->hole || (k && names(o->tokens.at[k - 1].kind));
             void **known = zn_table_at(a, &f->lost, t->v.s);
             if (declares || !*known)
                 *known = declares ? (void *)f : (void *)&f->lost;

@@ -123,6 +123,10 @@ static bool next_is_assignment(zn_parse *p) {
     return p->peeked.kind == '=';
 }
 
+static zn_token nothing(int kind, zn_loc at) {
+    return (zn_token){.kind = kind, .loc = {{at.at.line, at.at.col, 0}, at.off}};
+}
+
 /* ---- repairs ---- */
 
 static const char *token_text(zn_parse *p, const zn_token *t) {
@@ -203,14 +207,46 @@ static void close_before_section(zn_parse *p, zn_token *t) {
     p->holding = true;
 }
 
-static zn_token nothing(int kind, zn_loc at) {
-    return (zn_token){.kind = kind, .loc = {{at.at.line, at.at.col, 0}, at.off}};
+/* While skipping: whether t begins the next entry of the section, or term of the body, in a line of its own. */
+static bool resumes(zn_parse *p, const zn_token *t) {
+    if (!p->resume_col || !t->first || t->loc.at.col != p->resume_col || braces(p) != p->level)
+        return false;
+    switch (t->kind) {
+    case NAME:
+        break;
+    case K_DECAY:
+        return p->resume_keys && next_is_assignment(p);
+    case K_RESIDUAL:
+    case K_REPEAT:
+    case K_FOR:
+    case K_IF:
+    case K_FROM:
+        return !p->resume_keys && !next_is_assignment(p);
+    default:
+        return false;
+    }
+    bool assigns = next_is_assignment(p);
+    return p->resume_keys ? assigns : !assigns && p->peeked.kind != ',' && p->peeked.kind != ')';
 }
 
-/* While skipping in a section: whether t begins the next entry. */
-static bool begins_key(zn_parse *p, const zn_token *t) {
-    return p->key_col && t->first && t->loc.at.col == p->key_col && (t->kind == NAME || t->kind == K_DECAY) &&
-           braces(p) == p->level && next_is_assignment(p);
+/* Ends the skipping: a token that says so, and t behind it. */
+static zn_token resume(zn_parse *p, const zn_token *t) {
+    while (p->open[p->nopen - 1].kind != '{')
+        p->nopen--;
+    p->recovering = false;
+    p->held = *t;
+    p->holding = true;
+    return nothing(RESUME, t->loc);
+}
+
+/* The brace in which the parser waits after an error. */
+static void prepare_resume(zn_parse *p, const zn_item *item) {
+    int n = 0, i = 0;
+    for (; i < p->nopen && n < p->level; i++)
+        n += p->open[i].kind == '{';
+    p->resume_col = item && i && n == p->level && p->level > 0
+                        ? zn_outline_column(p->outline, item, p->open[i - 1].loc, &p->resume_keys)
+                        : 0;
 }
 
 /* The next token that the parser is to see. */
@@ -221,6 +257,10 @@ static zn_token deliver(zn_parse *p) {
         if (p->closing) {
             p->closing--;
             return nothing(p->nopen > 0 ? closer(p->open[--p->nopen].kind) : '}', p->held.loc);
+        }
+        if (p->resuming) {
+            p->resuming = false;
+            return nothing(RESUME, p->held.loc);
         }
         zn_token t;
         bool held = p->holding && !p->made;
@@ -241,11 +281,8 @@ static zn_token deliver(zn_parse *p) {
                 p->making_up = false;
         }
         match(p, &t);
-        if (p->recovering && begins_key(p, &t)) {
-            while (p->open[p->nopen - 1].kind != '{')
-                p->nopen--;
-            p->recovering = false;
-        }
+        if (p->recovering && resumes(p, &t))
+            return resume(p, &t);
         if (p->recovering && t.kind != 0) {
             if (t.kind == '}' && p->level > 0 && braces(p) == p->level - 1)
                 p->recovering = false;
@@ -353,7 +390,6 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
     int open = braces(p);
     zn_item *item = p->outline ? zn_outline_item(p->outline, at.off) : NULL;
     p->said = item;
-    p->key_col = item && open == 1 ? zn_outline_key_column(p->outline, item) : 0;
     if (open - (t->kind == '{') == 0) {
         p->file->hole = true;
         if (item)
@@ -378,7 +414,12 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
         if (item && t->kind != '{')
             open_missing(p, item, expected);
     }
+    prepare_resume(p, item);
     p->recovering = true;
+    if (strcmp(expected, "`input`") != 0 && resumes(p, t)) { /* else it may be the input's name */
+        (void)resume(p, t);
+        p->resuming = true;
+    }
 }
 
 /* ---- bytes ---- */

@@ -88,11 +88,13 @@ typedef struct zn_parse {
     zn_loc closed;       /* the last brace that ended an item's body */
     uint32_t wrong;      /* where the token stands that had the last syntax error */
     uint32_t wrong_line;
-    uint32_t mended;  /* where the last `}` was made up */
-    uint32_t key_col; /* while skipping in a section: where its keys stand, or 0 */
-    bool before_bad;  /* the token before `now` was reported */
-    int before;       /* the kind of the token before `now` */
-    zn_body *ended;   /* of the last block or model */
+    uint32_t mended;     /* where the last `}` was made up */
+    uint32_t resume_col; /* while skipping: where the next entry or term of the brace would begin, or 0 */
+    bool resume_keys;    /* an entry */
+    bool resuming;       /* with the token that is held */
+    bool before_bad;     /* the token before `now` was reported */
+    int before;          /* the kind of the token before `now` */
+    zn_body *ended;      /* of the last block or model */
     uint32_t ended_off;
 } zn_parse;
 
@@ -111,8 +113,8 @@ bool zn_starts_section(int kind);
 zn_outline *zn_outline_make(zn_arena *a, const zn_parse *p);
 /* The item that holds a place. */
 zn_item *zn_outline_item(zn_outline *o, uint32_t off);
-/* Where keys stand in a section whose lines are indented; 0 elsewhere. */
-uint32_t zn_outline_key_column(const zn_outline *o, const zn_item *item);
+/* The column of what stands in a brace, in lines of its own; 0 if there are none. keys: of a section, not of a body. */
+uint32_t zn_outline_column(const zn_outline *o, const zn_item *item, zn_loc brace, bool *keys);
 /* There is a syntax error at a place. */
 void zn_outline_damage(zn_outline *o, uint32_t off);
 /* Words of damaged items, or of a text that was not parsed. */

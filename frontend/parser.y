@@ -59,6 +59,7 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
     bool flag;
 }
 %token YYEOF 0 "the end of the file"
+%token RESUME "the next line"
 %token START_FILE "start of a file" START_EXPR "start of an option"
 %token <tok> NAME "a name" INT "an integer" FLOAT "a float" STRING "a string" SEGMENT "a selector"
 %token <tok> K_ZNET "`znet`" K_IMPORT "`import`" K_PARAM "`param`" K_LET "`let`" K_BLOCK "`block`" K_MODEL "`model`"
@@ -74,7 +75,7 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
 %type <arg> arg
 %type <args> args arg_list opt_args list elements
 %type <term> term simple opt_else
-%type <body> body terms closed_terms
+%type <body> body terms lost_terms closed_terms
 %type <formal> formal
 %type <formals> formals formal_list opt_formals
 %type <entry> entry
@@ -133,6 +134,16 @@ item: K_ZNET INT                    {
             }
         }
     | K_MODEL NAME '{' error '}'    { yyerrok; }
+    | K_MODEL NAME '{' error RESUME closed_terms {
+            yyerrok;
+            if (!p->file->model) {
+                p->file->model = zn_new(p->arena, zn_model);
+                *p->file->model = (zn_model){.name = $2.s, .input = "", .at = SPAN(@1), .name_at = SPAN(@2),
+                                             .input_at = SPAN(@4), .body = $6, .damaged = true};
+                p->ended = $6;
+                p->ended_off = @1.off;
+            }
+        }
     | K_DATA '{' closed_entries     { section(p, ZN_SECTION_DATA, @1, $3); }
     | K_TRAIN '{' closed_entries    { section(p, ZN_SECTION_TRAIN, @1, $3); }
     | K_INIT expr                   {
@@ -176,6 +187,16 @@ closed_terms: terms '}'             { $$ = $1; if (@2.at.len == 0) lose_terms(p,
     ;
 terms: term                         { $$ = zn_new(p->arena, zn_body); $$->first = $$->last = $1; }
     | terms term                    { $$ = $1; $$->last->next = $2; $$->last = $2; }
+    | terms lost_terms              {
+            $$ = $1;
+            lose_terms(p, $$, @2);
+            $$->last->next = $2->first;
+            $$->last = $2->last;
+        }
+    | lost_terms                    { $$ = zn_new(p->arena, zn_body); lose_terms(p, $$, @1);
+                                      $$->last->next = $1->first; $$->last = $1->last; }
+    ;
+lost_terms: error RESUME term       { $$ = zn_new(p->arena, zn_body); $$->first = $$->last = $3; yyerrok; }
     ;
 term: simple
     | NAME ':' simple               { $$ = $3; $$->label = $1.s; $$->label_at = SPAN(@1); }
@@ -261,11 +282,11 @@ entries: %empty                     { $$ = zn_new(p->arena, zn_section); }
             if ($$->last) $$->last->next = $2; else $$->first = $2;
             $$->last = $2;
         }
-    | entries error entry           {
+    | entries error RESUME entry    {
             $$ = $1;
             lose_entries(p, $$);
-            if ($$->last) $$->last->next = $3; else $$->first = $3;
-            $$->last = $3;
+            if ($$->last) $$->last->next = $4; else $$->first = $4;
+            $$->last = $4;
             yyerrok;
         }
     ;
