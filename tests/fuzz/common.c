@@ -9,7 +9,7 @@
 #include "driver/render.h"
 #include "passes/plan.h"
 
-enum { MAX_VALUES = 1000, MAX_VERIFIED = 200 }; /* larger modules take long and show nothing new */
+enum { MAX_VALUES = 150, MAX_VERIFIED = 60 }; /* larger modules take long and show nothing new */
 
 _Noreturn void fz_broken(const char *law, const char *file, int line) {
     fprintf(stderr, "broken: %s at %s:%d\n", law, file, line);
