@@ -385,6 +385,13 @@ void zn_parse_syntax_error(zn_parse *p, zn_loc at, const char *found, const char
     p->file->nameless_block |= p->before == K_BLOCK;
     if (p->making_up || p->stop)
         return;
+    if (t->kind == RESUME) { /* the parser waits elsewhere: on to the next section, without the token that was held */
+        p->holding = false;
+        p->nopen = p->level = 0;
+        p->resume_col = 0;
+        p->recovering = true;
+        return;
+    }
     bool silent = p->quiet || p->lenient || t->after_bad || p->before_bad || (p->mended && p->mended == t->loc.off);
     p->lenient = false;
     int open = braces(p);
