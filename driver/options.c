@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "runtime/options.h"
 #include "support/buf.h"
 #include "support/diag.h"
 
-typedef enum { FLAG, VALUE, CHOICE, LIST_DEFINE, LIST_SET, INIT, EMIT, LEVEL } kind;
+typedef enum { FLAG, VALUE, CHOICE, LIST_DEFINE, LIST_SET, INIT, EMIT, LEVEL, NO_WARNING } kind;
 
 typedef struct option {
     const char *name; /* with its dashes; values follow as =VALUE, or as the next argument */
@@ -50,6 +51,8 @@ static const option table[] = {
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
+    {"-Werror", FLAG, F(werror), NULL, "warnings are errors"},
+    {"-Wno-", NO_WARNING, 0, "CODE", "no warnings of this code: -Wno-ZN0402"},
     {"--color", CHOICE, F(color), "auto|always|never", "colour in messages"},
     {"--diagnostics", CHOICE, F(diagnostics), "text|json",
      "form of messages about the source (of the command line and files: always text)"},
@@ -73,6 +76,7 @@ static const struct {
     {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
     {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built",
      ZN_VERB_CHECK},
+    {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -83,13 +87,16 @@ const char *zn_options_help(void) {
     zn_buf_puts(&b, "usage: znetc FILE.znet -o OUT [options]\n"
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
-                    "       znetc bench FILE.znet [options]\n\n");
+                    "       znetc bench FILE.znet [options]\n"
+                    "       znetc explain [CODE]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
     for (int i = 0; i < COUNT; i++) {
         zn_buf left = {0};
-        const char *glue = table[i].name[1] == '-' ? "=" : table[i].kind == LEVEL ? "" : " ";
+        const char *glue = table[i].name[1] == '-'                                 ? "="
+                           : table[i].kind == LEVEL || table[i].kind == NO_WARNING ? ""
+                                                                                   : " ";
         zn_buf_printf(&left, "%s%s%s", table[i].name, table[i].arg ? glue : "", table[i].arg ? table[i].arg : "");
         zn_buf_printf(&b, "  %-28s %s\n", zn_buf_str(&left), table[i].help);
         zn_buf_free(&left);
@@ -136,6 +143,29 @@ static bool set_emit(zn_options *o, const char *value, const char **error) {
                                         near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
 }
 
+/* The diagnostic with a code; false after reporting. */
+static bool find_code(zn_options *o, const char *code, zn_diag_id *id, const char **error) {
+    const char *codes[ZN_DIAG_COUNT];
+    for (*id = 0; *id < ZN_DIAG_COUNT; (*id)++) {
+        codes[*id] = zn_diag_table[*id].code;
+        if (!strcasecmp(codes[*id], code))
+            return true;
+    }
+    const char *near = zn_nearest_name(code, codes, ZN_DIAG_COUNT);
+    return usage(error, zn_arena_printf(&o->arena, "there is no diagnostic `%s`%s%s%s (`znetc explain` lists them)",
+                                        code, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : ""));
+}
+
+static bool no_warning(zn_options *o, const char *code, const char **error) {
+    zn_diag_id id;
+    if (!find_code(o, code, &id, error))
+        return false;
+    if (zn_diag_table[id].sev == ZN_SEV_ERROR)
+        return usage(error, zn_arena_printf(&o->arena, "-Wno-%s: %s is an error, not a warning", code, code));
+    o->off[id] = true;
+    return true;
+}
+
 /* Appends key=value; the same key twice would silently lose one. */
 static bool push(zn_options *o, zn_words *list, const char *name, const char *value, const char **error) {
     size_t n = strcspn(value, "=");
@@ -172,6 +202,8 @@ static bool apply(zn_options *o, const option *t, const char *value, const char 
             return usage(error, zn_arena_printf(&o->arena, "%s takes %s, not `%s`", t->name, t->arg, value));
         return t->kind == LIST_DEFINE ? push(o, &o->define, "-D", value, error)
                                       : push(o, &o->set, "--set", value, error);
+    case NO_WARNING:
+        return no_warning(o, value, error);
     case INIT:
         return push(o, &o->set, "--init or --set", zn_arena_printf(&o->arena, "init=%s", value), error);
     case EMIT:
@@ -312,6 +344,10 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
     }
     if (o->help || o->version || o->list_ops || o->list_passes || o->list_language)
         return true;
+    if (o->verb == ZN_VERB_EXPLAIN) {
+        o->explain = ZN_DIAG_COUNT;
+        return !o->file || find_code(o, o->file, &o->explain, error);
+    }
     if (!o->file)
         return usage(error, "no input file");
     const char *wrong = contradiction(o);

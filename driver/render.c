@@ -129,15 +129,33 @@ static bool same_place(zn_span a, zn_span b) {
     return a.line == b.line && a.col == b.col;
 }
 
+/* The labels of lines from `from` on and before `to`, in the order of lines, but for the one that stands at the carets.
+ */
+static void labels(const zn_diags *d, const zn_diag *x, const zn_note *own, uint32_t from, uint32_t to, int width,
+                   const style *st, zn_buf *out) {
+    for (uint32_t line = from; line < to;) {
+        uint32_t next = to;
+        for (const zn_note *n = x->notes; n; n = n->next) {
+            if (n == own || n->kind != ZN_NOTE_LABEL)
+                continue;
+            if (n->at.line == line)
+                snippet(d, n->at, n->text, '-', width, st, st->gutter, out);
+            else if (n->at.line > line && n->at.line < next)
+                next = n->at.line;
+        }
+        line = next;
+    }
+}
+
 static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf *out) {
     const zn_diag_info *info = &zn_diag_table[x->id];
-    const char *color = info->sev == ZN_SEV_ERROR ? st->error : st->warning;
+    const char *color = zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? st->error : st->warning;
     int width = digits(x->at.line);
     for (const zn_note *n = x->notes; n; n = n->next)
         if (n->kind == ZN_NOTE_LABEL && digits(n->at.line) > width)
             width = digits(n->at.line);
-    zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, info->sev == ZN_SEV_ERROR ? "error" : "warning", info->code,
-                  st->off, st->bold, x->msg, st->off);
+    zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? "error" : "warning",
+                  info->code, st->off, st->bold, x->msg, st->off);
     const zn_note *own = NULL;
     for (const zn_note *n = x->notes; n && !own; n = n->next)
         if (n->kind == ZN_NOTE_LABEL && same_place(n->at, x->at))
@@ -146,14 +164,13 @@ static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf 
         zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off,
                       d->path ? d->path : "-", x->at.line, x->at.col);
         zn_buf_printf(out, "%s%*s |%s\n", st->gutter, width, "", st->off);
+        labels(d, x, own, 0, x->at.line, width, st, out);
         snippet(d, x->at, own ? own->text : NULL, '^', width, st, color, out);
     }
+    labels(d, x, own, x->at.line, UINT32_MAX, width, st, out);
     for (const zn_note *n = x->notes; n; n = n->next) {
-        if (n == own)
-            continue;
         switch (n->kind) {
         case ZN_NOTE_LABEL:
-            snippet(d, n->at, n->text, '-', width, st, st->gutter, out);
             break;
         case ZN_NOTE_NOTE:
             zn_buf_printf(out, "%s%*s =%s ", st->gutter, width, "", st->off);
@@ -199,7 +216,7 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
         if (++count[x->id] > SHOWN)
             continue;
         zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
-                      info->sev == ZN_SEV_ERROR ? "error" : "warning");
+                      zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? "error" : "warning");
         zn_buf_json(out, d->path ? d->path : "");
         zn_buf_putc(out, ',');
         place(x->at, out);
@@ -218,5 +235,5 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
     for (zn_diag_id id = 0; id < ZN_DIAG_COUNT; id++)
         if (count[id] > SHOWN)
             zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"not_shown\":%zu}\n", zn_diag_table[id].code,
-                          zn_diag_table[id].sev == ZN_SEV_ERROR ? "error" : "warning", count[id] - SHOWN);
+                          zn_diag_severity(d, id) == ZN_SEV_ERROR ? "error" : "warning", count[id] - SHOWN);
 }

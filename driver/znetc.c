@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "driver/bench.h"
 #include "driver/check.h"
+#include "driver/explain.h"
 #include "driver/files.h"
 #include "driver/options.h"
 #include "driver/pipeline.h"
@@ -489,6 +490,8 @@ static int lists(const zn_options *o) {
         zn_buf_printf(&b, "znetc %s (LLVM %s)\n", ZN_VERSION, zn_backend_llvm_version());
     else if (o->help)
         zn_buf_puts(&b, zn_options_help());
+    else if (o->verb == ZN_VERB_EXPLAIN)
+        zn_explain(o->explain, &b);
     else if (o->list_language)
         zn_list_language(&b);
     else if (o->list_passes)
@@ -521,6 +524,8 @@ static int compile(driver *d) {
     snprintf(copy, sizeof copy, "%s", strcmp(o->file, "-") ? o->file : ".");
     snprintf(d->dir, sizeof d->dir, "%s", strcmp(o->file, "-") ? dirname(copy) : ".");
     d->diags = (zn_diags){.path = o->file, .source = zn_buf_str(&d->source), .source_len = d->source.n};
+    d->diags.werror = o->werror;
+    memcpy(d->diags.off, o->off, sizeof o->off);
     hash_source(d);
     describe(d);
     if (o->verb == ZN_VERB_CHECK)
@@ -567,7 +572,8 @@ int main(int argc, char **argv) {
     if (!zn_options_parse(&d.o, argc, argv, &error)) {
         fprintf(stderr, "znetc: error: %s\n(`znetc --help` lists options)\n", error);
         code = 2;
-    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language) {
+    } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language ||
+               d.o.verb == ZN_VERB_EXPLAIN) {
         code = lists(&d.o);
     } else {
         code = compile(&d);

@@ -8,6 +8,7 @@
 #include "support/arena.h"
 #include "support/buf.h"
 #include "support/diag.h"
+#include "support/table.h"
 
 enum { ZN_MAX_NESTING = 256 };
 
@@ -120,7 +121,8 @@ struct zn_val;
 typedef struct zn_decl {
     zn_decl_kind kind;
     const char *name;
-    zn_span at; /* of the name */
+    zn_span at;   /* of the name */
+    uint32_t off; /* the same, in bytes from the start of the text */
     zn_expr *value;
     zn_formal *formals, *last_formal;
     size_t nformal;
@@ -146,6 +148,7 @@ typedef enum zn_section_kind { ZN_SECTION_DATA, ZN_SECTION_INIT, ZN_SECTION_TRAI
 extern const char *const zn_section_names[ZN_SECTION_COUNT];
 typedef struct zn_section {
     zn_span at;             /* of the keyword */
+    bool damaged;           /* entries were lost to a syntax error */
     zn_entry *first, *last; /* init: one entry, whose key is "init" */
 } zn_section;
 
@@ -154,6 +157,7 @@ typedef struct zn_model {
     zn_span at, name_at, input_at; /* keyword; name; the input declaration */
     zn_args dims;
     zn_body *body;
+    bool damaged; /* the input was lost to a syntax error */
 } zn_model;
 
 typedef struct zn_file {
@@ -161,7 +165,15 @@ typedef struct zn_file {
     zn_decl *decls, *last_decl;
     zn_model *model;
     zn_section *section[ZN_SECTION_COUNT];
+    /* after syntax errors: words of the items that hold them, which may be declared or used there */
+    zn_table lost;
+    bool hole;                           /* whole items may be missing */
+    bool nameless_value, nameless_block; /* declared, but the name could not be read */
 } zn_file;
+
+/* Whether a syntax error may hide a use of a name, or its declaration. */
+bool zn_is_lost(const zn_file *f, const char *name);
+bool zn_may_be_declared(const zn_file *f, const char *name);
 
 /* depth is set from the children. */
 zn_expr *zn_expr_new(zn_arena *a, zn_expr_kind kind, zn_span at, zn_expr *x, zn_expr *y, zn_expr *z);

@@ -79,7 +79,8 @@ static void set_option(zn_sema *s, const char *text) {
     zn_section *sec = s->file->section[k];
     if (!sec) {
         if (k != ZN_SECTION_INIT) {
-            set_error(s, zn_arena_printf(s->arena, "the file has no `%s`", zn_section_names[k]));
+            if (!zn_is_lost(s->file, zn_section_names[k]))
+                set_error(s, zn_arena_printf(s->arena, "the file has no `%s`", zn_section_names[k]));
             return;
         }
         sec = s->file->section[k] = zn_new(s->arena, zn_section);
@@ -115,7 +116,8 @@ void zn_config_options(zn_sema *s) {
 
 /* ---- entries ---- */
 
-static void check_missing(zn_sema *s, zn_section_kind k, const bool *given) {
+/* unknown: the report of a key that is none, which may be one of those, misspelt; or NULL. */
+static void check_missing(zn_sema *s, zn_section_kind k, const bool *given, zn_diag *unknown) {
     const zn_sig *keys = keys_of(s, k);
     size_t missing = 0, said = 0;
     for (size_t i = 0; i < keys->n; i++)
@@ -128,8 +130,12 @@ static void check_missing(zn_sema *s, zn_section_kind k, const bool *given) {
             said++;
             zn_buf_printf(&list, "%s`%s`", said == 1 ? "" : said < missing ? ", " : " and ", keys->arg[i].name);
         }
-    zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k],
-                  missing > 1 ? "s" : "", zn_buf_str(&list));
+    if (unknown)
+        zn_sema_note(s, unknown, ZN_NOTE_NOTE, (zn_span){0}, "`%s` needs the key%s %s, which %s not given",
+                     zn_section_names[k], missing > 1 ? "s" : "", zn_buf_str(&list), missing > 1 ? "are" : "is");
+    else
+        zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->file->section[k]->at, "`%s` needs the key%s %s", zn_section_names[k],
+                      missing > 1 ? "s" : "", zn_buf_str(&list));
     zn_buf_free(&list);
 }
 
@@ -138,6 +144,7 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
     const zn_sig *keys = keys_of(s, k);
     const zn_entry *first[MAX_KEYS] = {0};
     bool given[MAX_KEYS] = {0};
+    zn_diag *unknown = NULL;
     for (zn_entry *e = sec->first; e; e = e->next) {
         s->option = e->option;
         size_t key = zn_sig_arg_index(keys, e->key);
@@ -147,6 +154,8 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
             const char *near = suggest_key(s, x, keys, e->key);
             if (near)
                 given[zn_sig_arg_index(keys, near)] = true;
+            else
+                unknown = x ? x : unknown;
             if (e->value)
                 mark_used(s, e->value);
             continue;
@@ -169,7 +178,8 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
         }
     }
     s->option = NULL;
-    check_missing(s, k, given);
+    if (!sec->damaged)
+        check_missing(s, k, given, unknown);
 }
 
 /* The value of a key, with s->option set to where it came from. NULL: not given, or reported. */
@@ -188,7 +198,7 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
 /* A call by name from a group, with or without parentheses. NULL after reporting. */
 static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
-    if (e->kind == ZN_E_BAD)
+    if (e->kind == ZN_E_BAD || (!sig && e->s && zn_may_be_declared(s->file, e->s)))
         return NULL;
     if (!sig) {
         const char *names[ZN_SIG_COUNT];
@@ -203,7 +213,9 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
             zn_sema_nearest(s, x, e->s, names, n);
             mark_used(s, e);
         } else {
-            zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be a value; it is %s", what, zn_buf_str(&list));
+            x = zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be a value; it is %s", what, zn_buf_str(&list));
+            if (e->kind == ZN_E_STR && zn_sig_find(s, g, e->s))
+                zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "write `%s` without quotes", e->s);
             zn_resolve_expr(s, e, NULL, false);
         }
         zn_buf_free(&list);
@@ -285,7 +297,10 @@ static const char *number(zn_sema *s, double x) {
 /* A number is the schedule `constant`. */
 static call take_schedule(zn_sema *s, zn_expr *e) {
     const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_TRAIN_lr];
-    bool is_call = e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s));
+    const char *names[ZN_SIG_COUNT];
+    size_t n = zn_sig_names(ZN_GROUP_SCHEDULE, true, names, ZN_SIG_COUNT);
+    bool is_call =
+        e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s) && zn_nearest_name(e->s, names, n));
     if (is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s))
         return take_call(s, key, e);
     call c = {.sig = zn_sig_of(s, ZN_SIG_SCHEDULE_CONSTANT)};
@@ -309,6 +324,7 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
             zn_sema_error(s, ZN_DIAG_RANGE, c.slot[ZN_ARG_AT(SCHEDULE, STEP, factor)]->at,
                           "`factor` makes the learning rate larger than a 32-bit float can be");
     }
+    zn_lint_schedule(s, c.sig, c.slot, c.v, epochs);
     const zn_expr *at = c.slot[zn_sig_arg_index(c.sig, "warmup")];
     double warmup = option(&c, "warmup");
     if (!at || !epochs)
@@ -446,8 +462,11 @@ static void config_augment(zn_sema *s, zn_expr *e) {
         return;
     }
     bool crop = false, flip = false;
+    if (!e->args.n)
+        zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list augments nothing; leave `augment` out");
     for (zn_arg *a = e->args.first; a; a = a->next) {
-        call c = {.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot)};
+        call c = {0};
+        c.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot);
         if (!c.sig)
             continue;
         bool *seen = c.sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
@@ -516,9 +535,10 @@ void zn_config(zn_sema *s) {
     for (zn_section_kind k = 0; k < ZN_SECTION_COUNT; k++)
         if (s->file->section[k])
             check_entries(s, k);
-    if (train && !data)
+    bool hole = s->file->hole;
+    if (train && !data && !hole && !zn_is_lost(s->file, "data"))
         zn_sema_error(s, ZN_DIAG_SECTION_MISSING, train->at, "there is `train` but no `data`: nothing to learn from");
-    if (data && !train)
+    if (data && !train && !hole && !zn_is_lost(s->file, "train"))
         zn_sema_error(s, ZN_DIAG_SECTION_MISSING, data->at,
                       "there is `data` but no `train`: nothing says how to learn from it");
     s->sample.bad = true;

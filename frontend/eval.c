@@ -84,7 +84,7 @@ static zn_val type_error(zn_sema *s, const zn_expr *e, const char *what, const z
 
 static zn_val divide(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val *b) {
     if (as_float(b) == 0) {
-        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides by zero");
+        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides %s by zero", zn_val_text(s, a));
         return bad_val;
     }
     if (a->kind == ZN_V_FLOAT || b->kind == ZN_V_FLOAT)
@@ -104,7 +104,7 @@ static zn_val divide(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val
 
 static zn_val modulo(zn_sema *s, const zn_expr *e, const zn_val *a, const zn_val *b) {
     if (as_float(b) == 0) {
-        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "this divides by zero");
+        zn_sema_error(s, ZN_DIAG_DIV_ZERO, e->at, "there is no remainder of %s by zero", zn_val_text(s, a));
         return bad_val;
     }
     if (a->kind == ZN_V_FLOAT || b->kind == ZN_V_FLOAT) {
@@ -287,8 +287,10 @@ static zn_val current_value(zn_sema *s, const zn_expr *e) {
         return bad_val;
     bool vector = !strcmp(e->s, "features");
     if (vector != (x->rank == 1)) {
-        zn_sema_error(s, ZN_DIAG_LAYER_INPUT, e->at, "`in.%s` needs %s; the value here is the %s %s", e->s,
-                      vector ? "a vector" : "an image", vector ? "image" : "vector", zn_shape_text(s, x));
+        zn_diag *d = zn_sema_error(s, ZN_DIAG_LAYER_INPUT, e->at, "`in.%s` needs %s; the value here is the %s %s", e->s,
+                                   vector ? "a vector" : "an image", vector ? "image" : "vector", zn_shape_text(s, x));
+        if (!vector && s->vector_at.line)
+            zn_sema_note(s, d, ZN_NOTE_LABEL, s->vector_at, "made a vector here");
         return bad_val;
     }
     return int_val(vector ? x->dim[0] : x->dim[!strcmp(e->s, "height") ? 0 : !strcmp(e->s, "width") ? 1 : 2]);
@@ -402,7 +404,7 @@ static void check_define(zn_sema *s, const char *option) {
     }
     const char *name = zn_arena_strndup(s->arena, option, (size_t)(eq - option));
     const zn_decl *d = zn_decl_find(s, name);
-    if (d && d->kind == ZN_DECL_PARAM)
+    if ((d && d->kind == ZN_DECL_PARAM) || zn_may_be_declared(s->file, name))
         return;
     size_t n = 0;
     for (const zn_decl *x = s->file->decls; x; x = x->next)
@@ -509,8 +511,14 @@ static bool wrong_type(zn_sema *s, const zn_expr *e, const char *what, const cha
     if (v->kind == ZN_V_FLOAT || v->kind == ZN_V_INT || v->kind == ZN_V_BOOL)
         zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs %s; this is %s, %s", what, need, zn_val_kind_text(v),
                       zn_val_text(s, v));
-    else
-        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs %s; this is %s", what, need, zn_val_kind_text(v));
+    else {
+        zn_diag *x =
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs %s; this is %s", what, need, zn_val_kind_text(v));
+        double number;
+        if (v->kind == ZN_V_STR && e->kind == ZN_E_STR && strcmp(need, "a string") != 0 &&
+            (zn_f64_parse(v->s, strlen(v->s), &number) || !strcmp(v->s, "true") || !strcmp(v->s, "false")))
+            zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "write %s without quotes", v->s);
+    }
     return false;
 }
 

@@ -19,12 +19,14 @@ static void check_file(zn_file *f, zn_diags *d) {
             zn_diag_add(d, ZN_DIAG_VERSION, f->version->at,
                         "there is no version %" PRId64 " of the language; the first is 1", f->version->i);
     }
-    if (!f->model)
-        zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has no model");
+    if (!f->model && !f->hole && !zn_is_lost(f, "model"))
+        zn_diag_add(d, ZN_DIAG_MODEL_MISSING, (zn_span){1, 1, 0}, "the file has %sno model",
+                    f->decls                       ? "declarations but "
+                    : f->section[ZN_SECTION_TRAIN] ? "a section `train` but "
+                                                   : "");
 }
 
 static void analyse(zn_sema *s) {
-    size_t errors = s->d->errors;
     zn_resolve_file(s);
     if (s->stop)
         return;
@@ -35,9 +37,7 @@ static void analyse(zn_sema *s) {
     zn_report_unused(s);
     if (s->file->model)
         zn_net(s);
-    if (s->d->errors == errors && s->file->model && !s->output.bad)
-        return;
-    ZN_ASSERT(s->d->errors != 0); /* poison without a report would lose the model */
+    ZN_ASSERT(s->d->errors != 0 || (s->file->model && !s->output.bad)); /* poison without a report would lose it */
 }
 
 zn_module *zn_frontend_compile(const char *text, size_t n, const zn_frontend_options *o, zn_diags *d) {
@@ -45,19 +45,18 @@ zn_module *zn_frontend_compile(const char *text, size_t n, const zn_frontend_opt
     zn_file file = {0};
     zn_module *m = NULL;
     size_t errors = d->errors;
-    if (zn_parse_file(&a, text, n, d, &file)) {
-        zn_sema *s = zn_new(&a, zn_sema);
-        check_file(&file, d);
-        s->arena = &a;
-        s->d = d;
-        s->file = &file;
-        s->options = o;
-        s->module = m = zn_module_new(file.model ? file.model->name : "");
-        analyse(s);
-        if (d->errors != errors || !zn_lower(s)) {
-            zn_module_free(m);
-            m = NULL;
-        }
+    zn_parse_file(&a, text, n, d, &file);
+    zn_sema *s = zn_new(&a, zn_sema);
+    check_file(&file, d);
+    s->arena = &a;
+    s->d = d;
+    s->file = &file;
+    s->options = o;
+    s->module = m = zn_module_new(file.model ? file.model->name : "");
+    analyse(s);
+    if (d->errors != errors || !zn_lower(s)) {
+        zn_module_free(m);
+        m = NULL;
     }
     zn_arena_free(&a);
     return m;

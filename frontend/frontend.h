@@ -1,8 +1,9 @@
 /* The front end: text of a .znet file to IR.
  *
- * Errors are reported to d, in no order (zn_diags_sort): after a syntax error lexical and syntax errors only; else
- * those of names, options and sections, and the first of shapes, which leaves nothing to check the rest with. Nothing
- * is printed and no file is opened: paths in data sections are only made absolute. */
+ * Errors are reported to d, in no order (zn_diags_sort). After a syntax error the rest is analysed all the same: only
+ * what the damaged declaration or section may say of a name is left open. After an error of shape the value is unknown
+ * until a layer gives a shape that does not depend on it. Nothing is printed and no file is opened: paths in data
+ * sections are only made absolute. */
 #ifndef ZN_FRONTEND_FRONTEND_H
 #define ZN_FRONTEND_FRONTEND_H
 

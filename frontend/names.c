@@ -53,7 +53,8 @@ const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char
     if (!may_compare(s, n))
         return NULL;
     s->compared += n;
-    const char *near = zn_nearest_name(name, names, n);
+    const char *near = zn_foreign_name(name, names, n);
+    near = near ? near : zn_nearest_name(name, names, n);
     if (near)
         zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
     return near;
@@ -103,6 +104,7 @@ static void suggest_arg(zn_sema *s, zn_diag *x, const zn_sig *sig, const char *n
     const char **names = zn_new_n(s->arena, const char *, sig->n);
     for (size_t i = 0; i < sig->n; i++)
         names[i] = sig->arg[i].name;
+    zn_explain_arg(s, x, sig, name);
     zn_sema_nearest(s, x, name, names, sig->n);
 }
 
@@ -182,12 +184,24 @@ static bool *used_flag(const zn_sema *s, const char *name, const zn_local *local
     return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
 }
 
+/* Once for a name: it is the declaration that is missing, or misspelt. */
+static bool said_unknown(zn_sema *s, const char *name) {
+    void **seen = zn_table_at(s->arena, &s->unknown, name);
+    bool said = *seen != NULL;
+    *seen = s;
+    return said;
+}
+
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
+    if (zn_may_be_declared(s->file, e->s) || s->file->nameless_value)
+        return;
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
         return;
     }
+    if (said_unknown(s, e->s))
+        return;
     size_t n = s->decls.n, k = 0;
     for (const zn_local *l = locals; l; l = l->up)
         n++;
@@ -201,6 +215,8 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
     const char *near = zn_sema_nearest(s, x, e->s, names, k);
     if (zn_is_word(e->s))
         zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0}, "to pass a word on, write it as a string: \"%s\"", e->s);
+    if (!near && x)
+        s->no_value = x;
     bool *used = near ? used_flag(s, near, locals) : NULL;
     if (used)
         *used = true; /* that it is not used is the same mistake */
@@ -344,6 +360,8 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         d->used = true;
         return;
     }
+    if (zn_may_be_declared(s->file, t->name) || s->file->nameless_block || said_unknown(s, t->name))
+        return;
     zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, t->name_at, "there is no layer or block `%s`", t->name);
     size_t max = ZN_SIG_COUNT + s->decls.n, n = 0;
     if (!may_compare(s, max))
@@ -354,9 +372,13 @@ static void resolve_call_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         if (b->kind == ZN_DECL_BLOCK && n < max)
             all[n++] = b->name;
     const char *near = zn_sema_nearest(s, x, t->name, all, n);
+    if (near)
+        t->sig = zn_sig_find(s, ZN_GROUP_LAYER, near);
     zn_decl *meant = near ? zn_decl_find(s, near) : NULL;
     if (meant)
         meant->used = true; /* that it is not used is the same mistake */
+    if (!near && x)
+        s->no_block = x;
 }
 
 /* A new name must be new: nothing that is visible may be hidden. */
@@ -376,6 +398,8 @@ static void check_new(zn_sema *s, const char *name, zn_span at, const zn_local *
 }
 
 static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
+    if (t->bad)
+        return; /* lost to a syntax error */
     if (t->as)
         zn_sema_error(s, ZN_DIAG_NOT_YET, t->as_at, "naming a value with `as` is not supported yet");
     switch (t->kind) {
@@ -397,8 +421,12 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         zn_local l = {t->name, t->var_at, &t->used, locals};
         if (t->name)
             check_new(s, t->name, t->var_at, locals);
+        const zn_diag *before = s->no_value;
         resolve_body(s, t->body, t->name ? &l : locals);
-        if (t->name && !t->used)
+        if (!t->name || t->used || zn_is_lost(s->file, t->name)) {
+        } else if (s->no_value != before) /* the same mistake */
+            zn_sema_note(s, s->no_value, ZN_NOTE_LABEL, t->var_at, "this variable is never used");
+        else
             zn_sema_error(s, ZN_DIAG_UNUSED, t->var_at, "the loop variable `%s` is never used", t->name);
         if (t->kind == ZN_TERM_FOR) {
             t->bad = true;
@@ -578,8 +606,9 @@ static void resolve_block(zn_sema *s, zn_decl *d) {
     }
     resolve_body(s, d->body, locals);
     for (const zn_formal *f = d->formals; f; f = f->next)
-        if (!f->used)
-            zn_sema_error(s, ZN_DIAG_UNUSED, f->at, "the parameter `%s` of `%s` is never used", f->name, d->name);
+        if (!f->used && !zn_is_lost(s->file, f->name))
+            zn_sema_error(s, ZN_DIAG_PARAMETER_UNUSED, f->at, "the parameter `%s` of `%s` is never used", f->name,
+                          d->name);
 }
 
 void zn_resolve_file(zn_sema *s) {
@@ -608,7 +637,19 @@ void zn_resolve_file(zn_sema *s) {
 
 void zn_report_unused(zn_sema *s) {
     static const char *const kinds[] = {"param", "let", "block"};
+    if (!s->file->model)
+        return; /* it would use them */
+    size_t unused[2] = {0, 0};
     for (const zn_decl *d = s->file->decls; d; d = d->next)
-        if (!d->used)
+        unused[d->kind == ZN_DECL_BLOCK] += !d->used;
+    for (const zn_decl *d = s->file->decls; d; d = d->next) {
+        bool block = d->kind == ZN_DECL_BLOCK;
+        zn_diag *unknown = block ? s->no_block : s->no_value;
+        if (d->used || zn_is_lost(s->file, d->name))
+            continue;
+        if (unknown && unused[block] == 1) /* the same mistake: the declaration is misspelt */
+            zn_sema_note(s, unknown, ZN_NOTE_LABEL, d->at, "this %s is never used", kinds[d->kind]);
+        else
             zn_sema_error(s, ZN_DIAG_UNUSED, d->at, "the %s `%s` is never used", kinds[d->kind], d->name);
+    }
 }

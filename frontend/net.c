@@ -96,6 +96,11 @@ static void take_path(zn_sema *s, const char *path, zn_span at, zn_span via) {
         return;
     }
     const path_user *first = *user;
+    void **twice = zn_table_at(s->arena, &s->twice, path);
+    *twice = s;
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.'))
+        if (zn_table_get(&s->twice, zn_arena_strndup(s->arena, path, (size_t)(dot - path))))
+            return; /* what stands in a scope of the same name has the same name */
     zn_diag *x = zn_sema_error(s, ZN_DIAG_PATH_TWICE, at, "the path `%s` is taken already", path);
     if (first->at.line != at.line || first->at.col != at.col)
         zn_sema_note(s, x, ZN_NOTE_LABEL, first->at, "first here");
@@ -235,8 +240,15 @@ static bool slide(layer_call *c, int64_t k, int64_t stride, bool same, int64_t o
 static bool need_image(const layer_call *c) {
     if (c->x.rank == 3)
         return true;
-    zn_sema_error(c->s, ZN_DIAG_LAYER_INPUT, c->t->at, "`%s` needs an image [h, w, c]; the value here is the vector %s",
-                  c->t->name, zn_shape_text(c->s, &c->x));
+    zn_diag *x = zn_sema_error(c->s, ZN_DIAG_LAYER_INPUT, c->t->at,
+                               "`%s` needs an image [h, w, c]; the value here is the vector %s", c->t->name,
+                               zn_shape_text(c->s, &c->x));
+    if (c->s->vector_at.line)
+        zn_sema_note(c->s, x, ZN_NOTE_LABEL, c->s->vector_at, "%s a vector here",
+                     c->s->vector_at.line == c->s->file->model->input_at.line &&
+                             c->s->vector_at.col == c->s->file->model->input_at.col
+                         ? "declared"
+                         : "made");
     return false;
 }
 
@@ -285,14 +297,14 @@ static zn_shape layer_linear(layer_call *c, bool has_norm) {
     zn_sema *s = c->s;
     int64_t out = value(c, "out")->i;
     if (c->x.bad)
-        return poison;
+        return checked(s, c->t->at, vector(out)); /* whatever it gets, it gives a vector */
     if (c->x.rank != 1) {
         zn_diag *x = zn_sema_error(s, ZN_DIAG_LAYER_INPUT, c->t->at,
                                    "`linear` needs a vector; the value here is the image %s", zn_shape_text(s, &c->x));
         zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0},
                      "put `flatten` before it (%" PRId64 " features) or `avgpool` (%" PRId64 ")",
                      c->x.dim[0] * c->x.dim[1] * c->x.dim[2], c->x.dim[2]);
-        return poison;
+        return checked(s, c->t->at, vector(out));
     }
     int64_t weights[2] = {c->x.dim[0], out};
     if (!fits(weights, 2, 1)) {
@@ -319,7 +331,7 @@ static bool check_bn(zn_sema *s, zn_span at, const char *what, const zn_shape *x
 
 static zn_shape layer_bn(layer_call *c) {
     if (c->x.bad || !check_bn(c->s, c->t->at, "`bn`", &c->x))
-        return poison;
+        return c->x;
     zn_node *n = add_node(c->s, c->out, ZN_NODE_BN, c->t->at, c->path, &c->x, c->x);
     n->eps = value(c, "eps")->f;
     n->momentum = value(c, "momentum")->f;
@@ -372,7 +384,7 @@ static zn_shape layer_simple(layer_call *c) {
         zn_sema_error(c->s, ZN_DIAG_HADAMARD_WIDTH, c->t->at,
                       "`%s` needs a width that is a power of two; the value here is %s", sig->name,
                       zn_shape_text(c->s, &c->x));
-        return poison;
+        return c->x;
     }
     zn_shape y = sig->flags & ZN_C_FLAT ? vector(c->x.dim[0] * c->x.dim[1] * c->x.dim[2]) : c->x;
     if (sig->op != ZN_OP_COUNT)
@@ -403,7 +415,8 @@ static zn_shape layer(layer_call *c, bool has_norm) {
     const zn_sig *sig = c->t->sig;
     c->v = zn_new_n(c->s->arena, zn_val, sig->n);
     if (planned_form(c) || !zn_eval_options(c->s, c->p.env, sig, c->t->slot, c->v))
-        return poison;
+        return sig->flags & (ZN_C_NORM | ZN_C_TRANSPARENT) ? c->x : poison;
+    zn_lint_layer(c->s, c->t, c->v);
     switch (sig->id) {
     case ZN_SIG_LAYER_CONV:
         return layer_conv(c, has_norm);
@@ -595,6 +608,7 @@ static zn_shape repeat(zn_sema *s, const zn_term *t, place p, zn_shape x, zn_nod
     int64_t n = 0;
     if (!zn_eval_int(s, p.env, t->value, "repeat", 0, INT64_MAX, &n))
         return poison;
+    zn_lint_repeat(s, t->value, n);
     for (int64_t i = 0; i < n && !s->stop; i++) {
         const zn_val v = {.kind = ZN_V_INT, .i = i};
         const zn_env e = {t->name, &v, p.env};
@@ -637,8 +651,9 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
     bool is_layer = t->kind == ZN_TERM_CALL && !t->block;
     scope own = {0};
     const char *path = NULL;
-    if (t->bad)
-        return poison;
+    if (t->bad) /* what keeps the shape of its input keeps it whatever is wrong */
+        return t->sig && t->sig->group == ZN_GROUP_LAYER && (t->sig->flags & (ZN_C_NORM | ZN_C_TRANSPARENT)) ? x
+                                                                                                             : poison;
     if (t->label) {
         path = join(s, p.in, t->label);
         take_path(s, path, t->label_at, p.via);
@@ -660,7 +675,10 @@ static zn_shape unroll_term(zn_sema *s, const zn_term *t, place p, zn_shape x, z
         if (t->block)
             return use_block(s, t, p, x, out);
         layer_call c = {s, t, p, x, out, path, NULL};
-        return layer(&c, has_norm);
+        zn_shape y = layer(&c, has_norm);
+        if (!y.bad && y.rank == 1 && x.rank == 3)
+            s->vector_at = t->at;
+        return y;
     }
     case ZN_TERM_RESIDUAL:
         return residual(s, t, p, x, out);
@@ -705,6 +723,8 @@ static zn_shape unroll(zn_sema *s, const zn_body *b, place p, zn_shape x, zn_nod
 static zn_shape input_shape(zn_sema *s, const zn_model *m) {
     zn_shape x = {.rank = (int)m->dims.n};
     int i = 0;
+    if (m->damaged)
+        return poison;
     if (m->dims.n != 1 && m->dims.n != 3) {
         zn_sema_error(s, ZN_DIAG_INPUT_DIMS, m->input_at,
                       "the input has %zu dimension%s; it is an image [height, width, channels] or a vector [features]",
@@ -765,6 +785,8 @@ void zn_net(zn_sema *s) {
     scope top = {.path = ""};
     zn_shape x = s->input = input_shape(s, m);
     check_sample(s, m, &x);
+    if (!x.bad && x.rank == 1)
+        s->vector_at = m->input_at;
     place p = {.in = &top};
     s->output = unroll(s, m->body, p, x, &s->net);
     if (s->stop)

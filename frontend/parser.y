@@ -29,6 +29,9 @@ static zn_expr *node(zn_parse *p, zn_expr_kind kind, zn_loc at, zn_expr *a, zn_e
 static zn_expr *binary(zn_parse *p, zn_bop op, zn_loc at, zn_loc op_at, zn_expr *a, zn_expr *b);
 static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, zn_loc at);
 static void section(zn_parse *p, zn_section_kind k, zn_loc at, zn_section *s);
+static void lose_terms(zn_parse *p, zn_body *b, zn_loc at);
+static void lose_entries(zn_parse *p, zn_section *s);
+static void doubt_item(zn_parse *p);
 static bool is_empty(const zn_file *f);
 static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at);
 }
@@ -56,6 +59,7 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
     bool flag;
 }
 %token YYEOF 0 "the end of the file"
+%token RESUME "the next line"
 %token START_FILE "start of a file" START_EXPR "start of an option"
 %token <tok> NAME "a name" INT "an integer" FLOAT "a float" STRING "a string" SEGMENT "a selector"
 %token <tok> K_ZNET "`znet`" K_IMPORT "`import`" K_PARAM "`param`" K_LET "`let`" K_BLOCK "`block`" K_MODEL "`model`"
@@ -71,11 +75,11 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
 %type <arg> arg
 %type <args> args arg_list opt_args list elements
 %type <term> term simple opt_else
-%type <body> body terms closed_terms
+%type <body> body terms lost_terms closed_terms
 %type <formal> formal
 %type <formals> formals formal_list opt_formals
 %type <entry> entry
-%type <section> entries
+%type <section> entries closed_entries
 
 %%
 start: START_FILE file
@@ -87,6 +91,7 @@ file: %empty
     | file error                    {
             /* the token in the way goes, or it would be met again for ever */
             if (!zn_parse_can_resume(p)) yyclearin;
+            if (@2.off == p->wrong) doubt_item(p);
             yyerrok;
         }
     ;
@@ -105,6 +110,8 @@ item: K_ZNET INT                    {
             d->formals = $3.first;
             d->nformal = $3.n;
             d->body = $4;
+            p->ended = $4;
+            p->ended_off = @1.off;
         }
     | K_MODEL NAME '{' K_INPUT NAME list closed_terms {
             zn_model *m = zn_new(p->arena, zn_model);
@@ -117,6 +124,8 @@ item: K_ZNET INT                    {
             m->input_at = SPAN(in);
             m->dims = $6;
             m->body = $7;
+            p->ended = $7;
+            p->ended_off = @1.off;
             if (p->file->model) {
                 zn_diag *x = zn_parse_error(p, ZN_DIAG_SECTION_TWICE, @1, "this is the second model; a file has one");
                 zn_diag_note(p->d, x, ZN_NOTE_LABEL, p->file->model->at, "the first is here");
@@ -125,10 +134,18 @@ item: K_ZNET INT                    {
             }
         }
     | K_MODEL NAME '{' error '}'    { yyerrok; }
-    | K_DATA '{' entries '}'        { section(p, ZN_SECTION_DATA, @1, $3); }
-    | K_TRAIN '{' entries '}'       { section(p, ZN_SECTION_TRAIN, @1, $3); }
-    | K_DATA '{' entries error '}'  { yyerrok; section(p, ZN_SECTION_DATA, @1, $3); }
-    | K_TRAIN '{' entries error '}' { yyerrok; section(p, ZN_SECTION_TRAIN, @1, $3); }
+    | K_MODEL NAME '{' error RESUME closed_terms {
+            yyerrok;
+            if (!p->file->model) {
+                p->file->model = zn_new(p->arena, zn_model);
+                *p->file->model = (zn_model){.name = $2.s, .input = "", .at = SPAN(@1), .name_at = SPAN(@2),
+                                             .input_at = SPAN(@4), .body = $6, .damaged = true};
+                p->ended = $6;
+                p->ended_off = @1.off;
+            }
+        }
+    | K_DATA '{' closed_entries     { section(p, ZN_SECTION_DATA, @1, $3); }
+    | K_TRAIN '{' closed_entries    { section(p, ZN_SECTION_TRAIN, @1, $3); }
     | K_INIT expr                   {
             zn_section *s = zn_new(p->arena, zn_section);
             s->first = s->last = zn_new(p->arena, zn_entry);
@@ -164,12 +181,22 @@ opt_default: %empty                 { $$ = NULL; }
 /* ---- bodies ---- */
 body: '{' closed_terms              { $$ = $2; $$->at = SPAN(@1); }
     ;
-closed_terms: terms '}'
-    | terms error '}'               { $$ = $1; yyerrok; }
-    | error '}'                     { $$ = zn_new(p->arena, zn_body); yyerrok; }
+closed_terms: terms '}'             { $$ = $1; if (@2.at.len == 0) lose_terms(p, $$, @2); }
+    | terms error '}'               { $$ = $1; lose_terms(p, $$, @2); yyerrok; }
+    | error '}'                     { $$ = zn_new(p->arena, zn_body); lose_terms(p, $$, @1); yyerrok; }
     ;
 terms: term                         { $$ = zn_new(p->arena, zn_body); $$->first = $$->last = $1; }
     | terms term                    { $$ = $1; $$->last->next = $2; $$->last = $2; }
+    | terms lost_terms              {
+            $$ = $1;
+            lose_terms(p, $$, @2);
+            $$->last->next = $2->first;
+            $$->last = $2->last;
+        }
+    | lost_terms                    { $$ = zn_new(p->arena, zn_body); lose_terms(p, $$, @1);
+                                      $$->last->next = $1->first; $$->last = $1->last; }
+    ;
+lost_terms: error RESUME term       { $$ = zn_new(p->arena, zn_body); $$->first = $$->last = $3; yyerrok; }
     ;
 term: simple
     | NAME ':' simple               { $$ = $3; $$->label = $1.s; $$->label_at = SPAN(@1); }
@@ -246,11 +273,21 @@ opt_else: %empty                    { $$ = NULL; }
     ;
 
 /* ---- sections ---- */
+closed_entries: entries '}'         { $$ = $1; if (@2.at.len == 0) $$->damaged = true; }
+    | entries error '}'             { $$ = $1; lose_entries(p, $$); yyerrok; }
+    ;
 entries: %empty                     { $$ = zn_new(p->arena, zn_section); }
     | entries entry                 {
             $$ = $1;
             if ($$->last) $$->last->next = $2; else $$->first = $2;
             $$->last = $2;
+        }
+    | entries error RESUME entry    {
+            $$ = $1;
+            lose_entries(p, $$);
+            if ($$->last) $$->last->next = $4; else $$->first = $4;
+            $$->last = $4;
+            yyerrok;
         }
     ;
 entry: key '=' expr                 {
@@ -260,6 +297,7 @@ entry: key '=' expr                 {
             $$->value = $3;
         }
     | key '{' rules '}'             { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); }
+    | key '{' error '}'             { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); yyerrok; }
     ;
 key: NAME | K_DECAY | K_SHORTCUT ;
 
@@ -387,12 +425,42 @@ static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, z
     d->kind = kind;
     d->name = name->s;
     d->at = SPAN(at);
+    d->off = at.off;
     if (p->file->last_decl)
         p->file->last_decl->next = d;
     else
         p->file->decls = d;
     p->file->last_decl = d;
     return d;
+}
+
+/* In place of terms that could not be read: gives a value of which nothing is known. */
+static void lose_terms(zn_parse *p, zn_body *b, zn_loc at) {
+    zn_term *t = zn_term_new(p->arena, ZN_TERM_CALL, SPAN(at), SPAN(at));
+    t->bad = true;
+    /* layers in front of a syntax error, in its line, may be the beginning of something else */
+    for (zn_term *x = b->first; x; x = x->next)
+        if (x->kind == ZN_TERM_CALL && x->at.line == p->wrong_line && x->at.line) x->bad = true;
+    if (b->last)
+        b->last->next = t;
+    else
+        b->first = t;
+    b->last = t;
+}
+
+static void lose_entries(zn_parse *p, zn_section *s) {
+    s->damaged = true;
+    if (s->last && s->last->value && s->last->at.line == p->wrong_line) s->last->value->kind = ZN_E_BAD;
+}
+
+/* A value that ends in front of a syntax error may be the beginning of another, a body may have ended too early. */
+static void doubt_item(zn_parse *p) {
+    zn_decl *d = p->file->last_decl;
+    uint32_t before = p->wrong ? p->wrong - 1 : 0;
+    if (!p->outline) return;
+    const zn_item *item = zn_outline_item(p->outline, before);
+    if (d && d->value && zn_outline_item(p->outline, d->off) == item) d->value->kind = ZN_E_BAD;
+    if (p->ended && zn_outline_item(p->outline, p->ended_off) == item) lose_terms(p, p->ended, p->closed);
 }
 
 static bool is_empty(const zn_file *f) {

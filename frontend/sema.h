@@ -79,10 +79,12 @@ typedef struct zn_sema {
     const char *option;  /* what is evaluated comes from this option of the command line, or NULL */
     const zn_shape *cur; /* the current value in a model's body; NULL elsewhere */
     int let_depth;
-    zn_table decls;    /* name to the first declaration of it */
-    zn_table reported; /* code and place of every error */
-    size_t compared;   /* names looked at for corrections of others */
-    size_t steps;      /* of evaluation */
+    zn_table decls;               /* name to the first declaration of it */
+    zn_table reported;            /* code and place of every error */
+    size_t compared;              /* names looked at for corrections of others */
+    zn_table unknown;             /* names that were reported as unknown: once each */
+    zn_diag *no_value, *no_block; /* the last of them that are near to nothing */
+    size_t steps;                 /* of evaluation */
     const zn_sig *sigs[ZN_SIG_COUNT];
     /* results of config.c that shapes depend on */
     bool has_train;
@@ -95,8 +97,9 @@ typedef struct zn_sema {
     zn_span source_at;
     /* unrolling */
     size_t nops, nterms;
-    bool stop; /* too large: unwinds */
-    zn_table paths;
+    bool stop;             /* too large: unwinds */
+    zn_table paths, twice; /* twice: those that were reported */
+    zn_span vector_at;     /* what made the current value a vector last */
     zn_nodes net;
     zn_shape input, output;
 } zn_sema;
@@ -110,6 +113,12 @@ void zn_sema_note(zn_sema *s, zn_diag *x, zn_note_kind kind, zn_span at, const c
 /* "did you mean `...`?", where one of the names is near: that one, or NULL. Only for the first names that are wrong
  * where there are many to choose from, see names.c. */
 const char *zn_sema_nearest(zn_sema *s, zn_diag *x, const char *name, const char *const *names, size_t n);
+
+/* suggest.c */
+/* What is called otherwise elsewhere: one of the names, or NULL. */
+const char *zn_foreign_name(const char *name, const char *const *names, size_t n);
+/* Notes under the report of an argument that a call does not have: those it has. */
+void zn_explain_arg(zn_sema *s, zn_diag *x, const zn_sig *sig, const char *name);
 
 /* names.c */
 const zn_sig *zn_sig_of(zn_sema *s, zn_sig_id id);
@@ -169,6 +178,11 @@ size_t zn_sig_arg_index(const zn_sig *sig, const char *name);
 /* config.c */
 void zn_config_options(zn_sema *s); /* --set into the sections */
 void zn_config(zn_sema *s);
+
+/* lint.c: warnings. epochs: 0 = not known */
+void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, int64_t epochs);
+void zn_lint_layer(zn_sema *s, const zn_term *t, const zn_val *v);
+void zn_lint_repeat(zn_sema *s, const zn_expr *e, int64_t n);
 
 /* net.c */
 void zn_net(zn_sema *s);

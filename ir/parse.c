@@ -307,11 +307,23 @@ static bool read_formula(reader *r, zn_formula *f) {
     return expect(r, ")");
 }
 
+/* Parts between dots begin with a letter, so that a key can be divided into a section and a key at any dot. */
+static bool is_key(const char *key) {
+    for (const char *p = key; p; p = strchr(p, '.')) {
+        p += *p == '.';
+        if (!isalpha((unsigned char)*p) && *p != '_')
+            return false;
+    }
+    return true;
+}
+
 /* key = value, of a section: "" or its name and a dot */
 static bool read_conf(reader *r, const char *section) {
     if (r->kind != T_WORD)
         return fail(r, "expected a key");
     const char *key = zn_arena_printf(&r->m->arena, "%s%s", section, r->str);
+    if (!is_key(key))
+        return fail(r, "`%s` is no key", key);
     next(r);
     if (zn_conf_get(r->m, key))
         return fail(r, "`%s` is set twice", key);

@@ -30,6 +30,17 @@ __attribute__((format(printf, 2, 0))) static const char *format(zn_arena *a, con
     return s;
 }
 
+zn_severity zn_diag_severity(const zn_diags *d, zn_diag_id id) {
+    return d->werror ? ZN_SEV_ERROR : zn_diag_table[id].sev;
+}
+
+static void count(zn_diags *d, zn_diag_id id) {
+    if (zn_diag_severity(d, id) == ZN_SEV_ERROR)
+        d->errors++;
+    else
+        d->warnings++;
+}
+
 zn_diag *zn_diag_add(zn_diags *d, zn_diag_id id, zn_span at, const char *fmt, ...) {
     zn_diag *x = zn_new(&d->arena, zn_diag);
     x->id = id;
@@ -38,15 +49,14 @@ zn_diag *zn_diag_add(zn_diags *d, zn_diag_id id, zn_span at, const char *fmt, ..
     va_start(ap, fmt);
     x->msg = format(&d->arena, fmt, ap);
     va_end(ap);
+    if (d->off[id])
+        return x;
     if (d->last)
         d->last->next = x;
     else
         d->first = x;
     d->last = x;
-    if (zn_diag_table[id].sev == ZN_SEV_ERROR)
-        d->errors++;
-    else
-        d->warnings++;
+    count(d, id);
     return x;
 }
 
@@ -117,14 +127,16 @@ void zn_diags_sort(zn_diags *d) {
         else
             d->first = x;
         d->last = x;
-        if (zn_diag_table[x->id].sev == ZN_SEV_ERROR)
-            d->errors++;
-        else
-            d->warnings++;
+        count(d, x->id);
     }
 }
 
-/* Edit distance with transpositions of neighbours; names longer than the buffer are never near. */
+static char small(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Edit distance with transpositions of neighbours, whatever the case of letters; names longer than the buffer are never
+ * near. */
 enum { NAME_MAX_NEAR = 64 };
 static size_t distance(const char *a, size_t n, const char *b, size_t m) {
     size_t row[3][NAME_MAX_NEAR + 1];
@@ -134,12 +146,13 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m) {
     for (size_t i = 1; i <= n; i++) {
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
+            size_t best = last[j - 1] + (small(a[i - 1]) != small(b[j - 1]));
             if (last[j] + 1 < best)
                 best = last[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && small(a[i - 1]) == small(b[j - 2]) && small(a[i - 2]) == small(b[j - 1]) &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
         }

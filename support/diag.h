@@ -55,10 +55,15 @@ typedef struct zn_diags {
     size_t source_len;
     zn_diag *first, *last;
     size_t errors, warnings;
+    bool werror;             /* warnings are errors */
+    bool off[ZN_DIAG_COUNT]; /* warnings that are not wanted */
 } zn_diags;
 
+/* What a diagnostic is in this compilation. */
+zn_severity zn_diag_severity(const zn_diags *d, zn_diag_id id);
+
 void zn_diags_free(zn_diags *d);
-/* Never returns NULL. */
+/* Never returns NULL; what is off is not in the list. */
 zn_diag *zn_diag_add(zn_diags *d, zn_diag_id id, zn_span at, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void zn_diag_note(zn_diags *d, zn_diag *to, zn_note_kind kind, zn_span at, const char *fmt, ...)

@@ -5,6 +5,8 @@
 #   BIN     directory of znetc and znopt       GOLDEN  tests/golden
 #   KIND    error      error/NAME.znet         znetc check, with the options of NAME.args if that is there (separated by
 #                                              space): its exit code is 1 and its messages are NAME.out
+#                      error/NAME.zir          znopt does so
+#           warning    warning/NAME.znet       znetc check says NAME.out on standard error and ends with 0
 #           ast        ast/NAME.znet           --emit=ast is NAME.out
 #           stage      ir/net_NAME.znet        --emit=ir, init, grad, opt are net_NAME.STAGE.zir, --emit=plan is net_NAME.plan.out
 #           pass       pass/PASS/NAME.zir      znopt --passes=PASS is NAME.out. First lines of NAME.zir: "# idempotent":
@@ -46,15 +48,25 @@ expect_code() { # name expected actual
 
 case $kind in
 error)
-    for src in "$golden"/error/*"$filter"*.znet; do
+    for src in "$golden"/error/*"$filter"*.znet "$golden"/error/*"$filter"*.zir; do
+        [ -e "$src" ] || continue
+        name=$(basename "$src") stored=${src%.*}.out
+        args=
+        [ ! -e "${src%.*}.args" ] || args=$(cat "${src%.*}.args")
+        case $name in *.zir) tool=znopt ;; *) tool="znetc check" ;; esac
+        # shellcheck disable=SC2086 # lists of words
+        (cd "$golden/error" && "$bin"/$tool "$name" $args >"$tmp/out" 2>&1)
+        expect_code "error/$name" 1 $?
+        compare "error/$name" "$stored" "$tmp/out"
+    done
+    ;;
+warning)
+    for src in "$golden"/warning/*"$filter"*.znet; do
         [ -e "$src" ] || continue
         name=$(basename "$src" .znet)
-        args=
-        [ ! -e "${src%.znet}.args" ] || args=$(cat "${src%.znet}.args")
-        # shellcheck disable=SC2086 # a list of words
-        (cd "$golden/error" && "$bin/znetc" check "$name.znet" $args >"$tmp/out" 2>&1)
-        expect_code "error/$name" 1 $?
-        compare "error/$name" "${src%.znet}.out" "$tmp/out"
+        (cd "$golden/warning" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
+        expect_code "warning/$name" 0 $?
+        compare "warning/$name" "${src%.znet}.out" "$tmp/out"
     done
     ;;
 ast)
@@ -93,7 +105,7 @@ pass)
     done
     ;;
 roundtrip)
-    find "$golden" -name "*$filter*.zir" | sort >"$tmp/list"
+    find "$golden" -name "*$filter*.zir" -not -path "*/error/*" | sort >"$tmp/list"
     while read -r src; do
         grep -v '^#' "$src" >"$tmp/in.zir"
         "$bin/znopt" "$tmp/in.zir" >"$tmp/out" 2>&1

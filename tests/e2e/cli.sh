@@ -60,7 +60,19 @@ expect "a level beside --passes" 2 "has no use" "$znetc" net.znet -O1 --passes=i
 expect "a processor without code" 2 "no code is made" "$znetc" net.znet --march=x86-64-v3 --emit=ir
 expect "a value for a flag" 2 "a value that it does not take" "$znetc" --list-passes=all
 expect "-O3" 2 "takes 0, 1 or 2" "$znetc" check net.znet -O3
-expect "-Werror is not promised" 2 "unknown option" "$znetc" check net.znet -Werror
+cat >warned.znet <<'END'
+block unused(a, b) { conv(a, 3) }
+model m { input image[8, 8, 1] unused(4, 2) avgpool linear(10) }
+END
+expect "a warning" 0 "^warning.ZN0402.: the parameter .b. of .unused. is never used" "$znetc" check warned.znet
+expect "a warning as JSON" 0 '"code":"ZN0402","severity":"warning"' "$znetc" check warned.znet --diagnostics=json
+expect "-Werror" 1 "^error.ZN0402." "$znetc" check warned.znet -Werror
+expect "-Wno-CODE" 0 "^layer" "$znetc" check warned.znet -Werror -Wno-ZN0402
+expect "-Wno- of an error" 2 "is an error, not a warning" "$znetc" check warned.znet -Wno-ZN0201
+expect "-Wno- of no code" 2 "there is no diagnostic .ZN0492.; did you mean .ZN0402." "$znetc" check warned.znet -Wno-ZN0492
+expect "explain" 0 "^ZN0207, error: " "$znetc" explain ZN0207
+expect "explain of all" 0 "^ZN0402  warning " "$znetc" explain
+expect "explain of no code" 2 "there is no diagnostic .ZN9999." "$znetc" explain ZN9999
 expect "check: what the columns are" 0 "^layer .*kernel .*output .*parameters .*FLOPs/image .*MB/batch .*init" "$znetc" check net.znet
 expect "check: the sum of a stage" 0 "^= stage  *[0-9]" "$znetc" check net.znet
 expect "check --json" 0 '^{"model": "net", "layers": \[.*"peak": [0-9]*' "$znetc" check net.znet --json

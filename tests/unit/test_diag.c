@@ -96,8 +96,8 @@ static void notes(void) {
     zn_diag_note(&d, x, ZN_NOTE_NOTE, at(0, 0, 0), "a\nb");
     zn_diag_note(&d, x, ZN_NOTE_HELP, at(0, 0, 0), "c\nd");
     zn_render_text(&d, false, &b);
-    CU_ASSERT_STRING_EQUAL(zn_buf_str(&b), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n2 | two\n  | ^^^ own\n1 | one\n  | "
-                                           "--- other\n  = a\n    b\nhelp: c\n      d\n");
+    CU_ASSERT_STRING_EQUAL(zn_buf_str(&b), "error[ZN0209]: m\n --> f.znet:2:1\n  |\n1 | one\n  | --- other\n2 | "
+                                           "two\n  | ^^^ own\n  = a\n    b\nhelp: c\n      d\n");
     zn_buf_free(&b);
     zn_diags_free(&d);
 }

@@ -410,7 +410,7 @@ static void modules_verify(void) {
 static void one_mistake_one_error(void) {
     CU_ASSERT_STRING_EQUAL(
         only_error(
-            "model m { input x[8, 8, 1] conv(0, 3) bn residual { conv(9, 3) } linear(3) conv(4, 99, pad = valid) }",
+            "model m { input x[8, 8, 1] conv(0, 3) bn residual { conv(9, 3) } conv(4, 99, pad = valid) linear(3) }",
             &none),
         "ZN0213");
     CU_ASSERT_STRING_EQUAL(only_error("let a = b let c = a model m { input x[8] linear(c) linear(a) }", &none),
