@@ -14,7 +14,8 @@
 /* What the module says of itself. Strings are borrowed. */
 typedef struct zn_build_info {
     const char *source_path, *source, *source_sha256;
-    size_t source_len;
+    size_t source_len, nfiles;
+    const zn_source_file *files;      /* of the source; none: all of it is source_path */
     const char *overrides, *versions; /* JSON objects */
     zn_target target;
     const char *cache_dir; /* of objects; NULL = no cache */

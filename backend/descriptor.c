@@ -65,22 +65,27 @@ SHAPE(zn_tensor_desc, AT(zn_tensor_desc, name), AT(zn_tensor_desc, role), AT(zn_
 SHAPE(zn_source_option, AT(zn_source_option, name), AT(zn_source_option, text), AT(zn_source_option, number))
 SHAPE(zn_data_desc, AT(zn_data_desc, source), AT(zn_data_desc, noption), AT(zn_data_desc, option),
       AT(zn_data_desc, normalize), AT(zn_data_desc, nchannels), AT(zn_data_desc, mean), AT(zn_data_desc, deviation),
-      AT(zn_data_desc, crop), AT(zn_data_desc, flip))
+      AT(zn_data_desc, crop), AT(zn_data_desc, reflect), AT(zn_data_desc, flip), AT(zn_data_desc, cutout),
+      AT(zn_data_desc, shift), AT(zn_data_desc, mirrored))
 SHAPE(zn_input_desc, AT(zn_input_desc, batch), AT(zn_input_desc, height), AT(zn_input_desc, width),
       AT(zn_input_desc, channels), AT(zn_input_desc, classes), AT(zn_input_desc, rank), AT(zn_input_desc, image),
       AT(zn_input_desc, first), AT(zn_input_desc, image_pitch), AT(zn_input_desc, pitch), AT(zn_input_desc, labels),
       AT(zn_input_desc, size))
 SHAPE(zn_train_desc, AT(zn_train_desc, lr_kind), AT(zn_train_desc, lr), AT(zn_train_desc, warmup),
-      AT(zn_train_desc, end), AT(zn_train_desc, factor), AT(zn_train_desc, nat), AT(zn_train_desc, at),
-      AT(zn_train_desc, batch), AT(zn_train_desc, epochs), AT(zn_train_desc, seed), AT(zn_train_desc, beta1),
-      AT(zn_train_desc, beta2))
+      AT(zn_train_desc, start), AT(zn_train_desc, end), AT(zn_train_desc, factor), AT(zn_train_desc, nat),
+      AT(zn_train_desc, at), AT(zn_train_desc, by_epochs), AT(zn_train_desc, batch), AT(zn_train_desc, epochs),
+      AT(zn_train_desc, seed), AT(zn_train_desc, beta1), AT(zn_train_desc, beta2), AT(zn_train_desc, nfreeze),
+      AT(zn_train_desc, freeze), AT(zn_train_desc, average), AT(zn_train_desc, average_decay),
+      AT(zn_train_desc, average_every), AT(zn_train_desc, average_ramp))
+SHAPE(zn_source_part, AT(zn_source_part, path), AT(zn_source_part, first_line))
 SHAPE(zn_module_desc, AT(zn_module_desc, abi_version), AT(zn_module_desc, name), AT(zn_module_desc, source_path),
-      AT(zn_module_desc, source), AT(zn_module_desc, source_len), AT(zn_module_desc, source_sha256),
-      AT(zn_module_desc, overrides), AT(zn_module_desc, versions), AT(zn_module_desc, init), AT(zn_module_desc, conv),
-      AT(zn_module_desc, gemm), AT(zn_module_desc, cpu), AT(zn_module_desc, features), AT(zn_module_desc, ntensor),
-      AT(zn_module_desc, tensor), AT(zn_module_desc, param_size), AT(zn_module_desc, input), AT(zn_module_desc, data),
-      AT(zn_module_desc, train), AT(zn_module_desc, nprogram), AT(zn_module_desc, program),
-      AT(zn_module_desc, blas_version), AT(zn_module_desc, blas_start))
+      AT(zn_module_desc, source), AT(zn_module_desc, source_len), AT(zn_module_desc, nfile), AT(zn_module_desc, file),
+      AT(zn_module_desc, source_sha256), AT(zn_module_desc, overrides), AT(zn_module_desc, versions),
+      AT(zn_module_desc, init), AT(zn_module_desc, conv), AT(zn_module_desc, gemm), AT(zn_module_desc, cpu),
+      AT(zn_module_desc, features), AT(zn_module_desc, ntensor), AT(zn_module_desc, tensor),
+      AT(zn_module_desc, param_size), AT(zn_module_desc, input), AT(zn_module_desc, data), AT(zn_module_desc, train),
+      AT(zn_module_desc, nprogram), AT(zn_module_desc, program), AT(zn_module_desc, blas_version),
+      AT(zn_module_desc, blas_start))
 
 static k record(desc *d, const shape *s, k *v, size_t n) {
     k made = LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0);
@@ -253,7 +258,7 @@ static k tensors(desc *d, size_t *n) {
         v[i] = RECORD(d, zn_tensor_desc, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank),
                       dims(d, &p->type), u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind),
                       f32(d, p->init.a), u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)),
-                      u64(d, zn_role_trained(p->role)), u64(d, p->span.line));
+                      u64(d, zn_param_trained(p)), u64(d, p->span.line));
     return array(d, v, *n);
 }
 
@@ -264,7 +269,7 @@ static k input(desc *d) {
     const zn_type *logits = NULL;
     for (size_t i = 0; i < p->programs.n && !logits; i++)
         for (const zn_value *v = p->programs.at[i]->func->first; v; v = v->next)
-            if (v->op == ZN_OP_CROSS_ENTROPY)
+            if (v->op == ZN_OP_CORRECT)
                 logits = &v->operand[0]->type;
     int64_t h = image ? t->dim[1] : 1, w = image ? t->dim[2] : 1, c = image ? t->dim[3] : t->dim[1];
     return RECORD(
@@ -314,25 +319,51 @@ static k data(desc *d) {
     k options = source_options(d, source, &noption);
     uint64_t normalize =
         WORD(zn_conf_str(m, "data.normalize", "none"), ZN_NORMALIZE_NONE, "none", "per_channel", "given");
+    uint64_t flip = !zn_conf_bool(m, "data.flip", false)               ? ZN_FLIP_NONE
+                    : zn_option_bool(m, ZN_ARG_AUGMENT_FLIP_alternate) ? ZN_FLIP_ALTERNATE
+                                                                       : ZN_FLIP_RANDOM;
     _Static_assert(ZN_NORMALIZE_PER_CHANNEL == 1 && ZN_NORMALIZE_GIVEN == 2, "order of the words above");
     return RECORD(d, zn_data_desc, text(d, source), u64(d, noption), options, u64(d, normalize),
                   u64(d, mean ? mean->n : 0), mean ? doubles(d, mean->v, mean->n) : null(d),
                   dev ? doubles(d, dev->v, dev->n) : null(d), i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CROP_pad)),
-                  u64(d, zn_conf_bool(m, "data.flip", false)));
+                  u64(d, (uint64_t)zn_option_word(m, ZN_ARG_AUGMENT_CROP_fill)), u64(d, flip),
+                  i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CUTOUT_size)), i64(d, zn_option_int(m, ZN_ARG_VIEW_SHIFT_by)),
+                  u64(d, zn_conf_bool(m, "data.views.flip", false)));
 }
 
 static k train(desc *d) {
     const zn_module *m = d->plan->m;
     const zn_conf *at = zn_conf_get(m, "train.lr.at");
-    uint64_t kind = WORD(zn_conf_str(m, "train.lr.kind", "constant"), ZN_LR_CONSTANT, "constant", "step", "cosine");
-    _Static_assert(ZN_LR_CONSTANT == 0 && ZN_LR_STEP == 1 && ZN_LR_COSINE == 2, "order of the words above");
-    return RECORD(d, zn_train_desc, u64(d, kind), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_lr)),
-                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_warmup)),
-                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_COSINE_end)),
-                  f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_STEP_factor)), u64(d, at ? at->n : 0),
-                  at ? doubles(d, at->v, at->n) : null(d), i64(d, zn_conf_int(m, "train.batch", 1)),
-                  i64(d, zn_conf_int(m, "train.epochs", 1)), i64(d, zn_option_int(m, ZN_ARG_SECTION_TRAIN_seed)),
-                  f64(d, zn_conf_float(m, "train.beta1", 0)), f64(d, zn_conf_float(m, "train.beta2", 0)));
+    uint64_t kind =
+        WORD(zn_conf_str(m, "train.lr.kind", "constant"), ZN_LR_CONSTANT, "constant", "step", "cosine", "linear");
+    _Static_assert(ZN_LR_CONSTANT == 0 && ZN_LR_STEP == 1 && ZN_LR_COSINE == 2 && ZN_LR_LINEAR == 3,
+                   "order of the words above");
+    uint64_t average = WORD(zn_conf_str(m, "train.average.kind", ""), ZN_AVERAGE_NONE, "", "ema", "lookahead");
+    _Static_assert(ZN_AVERAGE_EMA == 1 && ZN_AVERAGE_LOOKAHEAD == 2, "order of the words above");
+    double freeze[ZN_MAX_FREEZE];
+    int nfreeze = zn_freeze_epochs(m, freeze);
+    _Static_assert((int)ZN_MAX_FREEZE == (int)ZN_FREEZE_EPOCHS, "one number of epochs");
+    return RECORD(
+        d, zn_train_desc, u64(d, kind), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_lr)),
+        f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_CONSTANT_warmup)),
+        f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_LINEAR_start)),
+        f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_COSINE_end)), f64(d, zn_option_float(m, ZN_ARG_SCHEDULE_STEP_factor)),
+        u64(d, at ? at->n : 0), at ? doubles(d, at->v, at->n) : null(d),
+        u64(d, zn_conf_bool(m, "train.lr.by_epochs", false)), i64(d, zn_conf_int(m, "train.batch", 1)),
+        f64(d, zn_conf_float(m, "train.epochs", 1)), i64(d, zn_option_int(m, ZN_ARG_SECTION_TRAIN_seed)),
+        f64(d, zn_conf_float(m, "train.beta1", 0)), f64(d, zn_conf_float(m, "train.beta2", 0)),
+        u64(d, nfreeze > 0 ? (uint64_t)nfreeze : 0), doubles(d, freeze, nfreeze > 0 ? (size_t)nfreeze : 0),
+        u64(d, average), f64(d, zn_option_float(m, ZN_ARG_AVERAGE_EMA_decay)),
+        i64(d, zn_option_int(m, ZN_ARG_AVERAGE_EMA_every)), i64(d, zn_option_int(m, ZN_ARG_AVERAGE_LOOKAHEAD_ramp)));
+}
+
+/* The files that the source was put together from. */
+static k files(desc *d) {
+    size_t n = d->info->nfiles;
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, n + 1);
+    for (size_t i = 0; i < n; i++)
+        v[i] = RECORD(d, zn_source_part, text(d, d->info->files[i].path), u64(d, d->info->files[i].first_line));
+    return array(d, v, n);
 }
 
 void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *plan, const zn_build_info *info,
@@ -350,12 +381,12 @@ void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *pl
     k blas_version = plan->uses_openblas ? function(&d, "zn_rt_blas_version") : null(&d),
       blas_start = plan->uses_openblas ? function(&d, "zn_rt_blas_start") : null(&d);
     k v = RECORD(&d, zn_module_desc, u64(&d, ZN_ABI_VERSION), text(&d, m->name), text(&d, info->source_path),
-                 text_n(&d, info->source, info->source_len), u64(&d, info->source_len), text(&d, info->source_sha256),
-                 text(&d, info->overrides), text(&d, info->versions), text(&d, zn_conf_str(m, "init.text", "zero")),
-                 text(&d, zn_conf_str(m, "select.conv", "auto")), text(&d, zn_conf_str(m, "select.gemm", "auto")),
-                 text(&d, info->target.cpu), text(&d, info->target.needs), u64(&d, n), list,
-                 u64(&d, (uint64_t)plan->param_size), input(&d), data(&d), train(&d), u64(&d, plan->programs.n),
-                 programs(&d), blas_version, blas_start);
+                 text_n(&d, info->source, info->source_len), u64(&d, info->source_len), u64(&d, info->nfiles),
+                 files(&d), text(&d, info->source_sha256), text(&d, info->overrides), text(&d, info->versions),
+                 text(&d, zn_conf_str(m, "init.text", "zero")), text(&d, zn_conf_str(m, "select.conv", "auto")),
+                 text(&d, zn_conf_str(m, "select.gemm", "auto")), text(&d, info->target.cpu),
+                 text(&d, info->target.needs), u64(&d, n), list, u64(&d, (uint64_t)plan->param_size), input(&d),
+                 data(&d), train(&d), u64(&d, plan->programs.n), programs(&d), blas_version, blas_start);
     k g = LLVMAddGlobal(mod, LLVMTypeOf(v), ZN_MODULE_SYMBOL);
     LLVMSetInitializer(g, v);
     LLVMSetGlobalConstant(g, 1);

@@ -112,6 +112,14 @@ static zn_ll expr_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_
     UNUSED;
     return zn_fmul(e, x[0], inv[0]);
 }
+static zn_ll expr_channel_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fmul(e, x[0], inv[0]);
+}
+static zn_ll expr_shift(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
+    UNUSED;
+    return zn_fadd(e, x[0], inv[0]);
+}
 /* inv: mean, inv * scale, bias */
 static zn_ll expr_bn_norm(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
     UNUSED;
@@ -180,6 +188,7 @@ static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int 
     zn_value **o = v->operand;
     switch (v->op) {
     case ZN_OP_BIAS:
+    case ZN_OP_CHANNEL_SCALE:
         inv[0] = channel_load(e, o[1], 0, c, lanes);
         break;
     case ZN_OP_BN_NORM:
@@ -206,6 +215,7 @@ static void hoist_value(zn_emit *e, const zn_value *v, zn_ll *inv, zn_ll c, int 
         break;
     }
     case ZN_OP_SCALE:
+    case ZN_OP_SHIFT:
         if (o[1]->op == ZN_OP_HYPER) {
             inv[0] = zn_splat(e, zn_arg_f32(e, hyper_offset[zn_hyper_find(zn_attr_of(o[1], HYPER, name)->s)]));
         } else {

@@ -53,8 +53,9 @@ static int operand_binding(const zn_emit *e, int i) {
     return zn_binding_of(e, ZN_BIND_IN, e->k->group->anchor->operand[i]);
 }
 
-static zn_ll label_of(zn_emit *e, zn_ll n) {
-    zn_ll p = LLVMBuildInBoundsGEP2(e->b, e->i32, e->base[operand_binding(e, 1)], &n, 1, "");
+/* The label of sample n, operand `which`. */
+static zn_ll label_of(zn_emit *e, int which, zn_ll n) {
+    zn_ll p = LLVMBuildInBoundsGEP2(e->b, e->i32, e->base[operand_binding(e, which)], &n, 1, "");
     return LLVMBuildSExt(e->b, LLVMBuildLoad2(e->b, e->i32, p, ""), e->i64, "");
 }
 
@@ -72,7 +73,7 @@ void zn_emit_cross_entropy(zn_emit *e) {
     classes c = sample(e, l.i);
     softmax s = softmax_of(e, &c);
     zn_ll lse = zn_fadd(e, zn_log(e, s.sum), s.max);
-    zn_ll loss = zn_fsub(e, lse, zn_load1(e, zn_at(e, c.x, label_of(e, l.i))));
+    zn_ll loss = zn_fsub(e, lse, zn_load1(e, zn_at(e, c.x, label_of(e, 1, l.i))));
     if (smoothing != 0) {
         zn_ll part[ZN_ROW_LANES], from = zn_splat(e, lse);
         zn_fill_lanes(e, part, 0);
@@ -113,7 +114,7 @@ void zn_emit_cross_entropy_grad(zn_emit *e) {
     g.other = zn_vconst(e, (float)(smoothing / (double)c.k));
     g.own = zn_vconst(e, (float)(1 - smoothing + smoothing / (double)c.k));
     g.r = zn_vconst(e, (float)(1 / (double)batch));
-    g.label = zn_splat(e, LLVMBuildTrunc(e->b, label_of(e, l.i), e->i32, ""));
+    g.label = zn_splat(e, LLVMBuildTrunc(e->b, label_of(e, 1, l.i), e->i32, ""));
     g.out = zn_at(e, e->base[out], zn_mul(e, l.i, c.k));
     int64_t whole = c.k / e->lanes * e->lanes;
     if (whole) {
@@ -124,6 +125,20 @@ void zn_emit_cross_entropy_grad(zn_emit *e) {
     }
     if (whole < c.k)
         grad_vector(e, &g, &c, zn_i64(e, whole), (int)(c.k - whole));
+    zn_loop_end(e, &l, NULL);
+}
+
+void zn_emit_one_hot(zn_emit *e) {
+    const zn_value *v = e->k->group->anchor;
+    int out = zn_binding_of(e, ZN_BIND_OUT, v);
+    int64_t k = zn_type_channels(&v->type);
+    zn_loop l, lj;
+    zn_loop_begin(e, &l, e->begin, e->end, 1, 0, NULL);
+    zn_ll label = label_of(e, 0, l.i);
+    zn_loop_begin(e, &lj, zn_i64(e, 0), zn_i64(e, k), 1, 0, NULL);
+    zn_ll hit = LLVMBuildICmp(e->b, LLVMIntEQ, lj.i, label, "");
+    zn_store1(e, zn_at(e, e->base[out], zn_add(e, zn_mul(e, l.i, k), lj.i)), LLVMBuildUIToFP(e->b, hit, e->f32, ""));
+    zn_loop_end(e, &lj, NULL);
     zn_loop_end(e, &l, NULL);
 }
 
@@ -141,7 +156,7 @@ void zn_emit_correct(zn_emit *e) {
         zn_loop_end(e, &lj, next);
         init[1] = lj.v[1];
     }
-    zn_ll hit = LLVMBuildICmp(e->b, LLVMIntEQ, init[1], label_of(e, l.i), "");
+    zn_ll hit = LLVMBuildICmp(e->b, LLVMIntEQ, init[1], label_of(e, 1, l.i), "");
     zn_store1(e, zn_at(e, e->base[out], l.i), LLVMBuildUIToFP(e->b, hit, e->f32, ""));
     zn_loop_end(e, &l, NULL);
 }

@@ -122,7 +122,7 @@ static int table_rows(zn_emit *e, channel_table *t, int64_t c) {
     zn_hoist(e, &t->same, zn_i64(e, 0), (int)chunk_lanes(e, c));
     for (size_t i = 0; i < g->values.n; i++)
         for (int j = 0; j < ZN_MAX_INVARIANTS; j++) {
-            bool row = t->same.v[i][j] && g->values.at[i]->op != ZN_OP_SCALE;
+            bool row = t->same.v[i][j] && zn_map_access(g->values.at[i]->op, 1) != ZN_ACCESS_SCALAR;
             t->row[i][j] = (int8_t)(row ? rows++ : -1);
             if (row)
                 t->same.v[i][j] = NULL;

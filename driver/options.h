@@ -43,7 +43,7 @@ typedef struct zn_options {
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;
     zn_words define, set;
-    zn_diag_id explain; /* ZN_DIAG_COUNT: all */
+    zn_diag_id explain;              /* ZN_DIAG_COUNT: all */
     bool werror, off[ZN_DIAG_COUNT]; /* of warnings */
     int argc;                        /* what stands after -- */
     char **argv;

@@ -56,6 +56,12 @@ static int digits(uint32_t x) {
 }
 
 /* The text of a span's line, and marks under the span with a label after them. */
+static uint32_t own_line(const zn_diags *d, uint32_t line) {
+    uint32_t own;
+    zn_diag_place(d, line, &own);
+    return own;
+}
+
 static void snippet(const zn_diags *d, zn_span at, const char *label, char mark, int width, const style *st,
                     const char *mark_color, zn_buf *out) {
     const char *s;
@@ -77,7 +83,7 @@ static void snippet(const zn_diags *d, zn_span at, const char *label, char mark,
     for (size_t k = 0; k < WINDOW && last < n; k++)
         last += step(s + last, n - last, &valid);
     zn_buf marks = {0};
-    zn_buf_printf(out, "%s%*" PRIu32 " |%s ", st->gutter, width, at.line, st->off);
+    zn_buf_printf(out, "%s%*" PRIu32 " |%s ", st->gutter, width, own_line(d, at.line), st->off);
     if (first) {
         zn_buf_puts(out, "...");
         zn_buf_puts(&marks, "   ");
@@ -129,6 +135,14 @@ static bool same_place(zn_span a, zn_span b) {
     return a.line == b.line && a.col == b.col;
 }
 
+/* Names the file of a label that stands in another one than the diagnostic. */
+static void other_file(const zn_diags *d, zn_span own, zn_span at, int width, const style *st, zn_buf *out) {
+    uint32_t a, b;
+    const char *path = zn_diag_place(d, at.line, &b);
+    if (path != zn_diag_place(d, own.line, &a))
+        zn_buf_printf(out, "%s%*s:::%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off, path, b, at.col);
+}
+
 /* The labels of lines from `from` on and before `to`, in the order of lines, but for the one that stands at the carets.
  */
 static void labels(const zn_diags *d, const zn_diag *x, const zn_note *own, uint32_t from, uint32_t to, int width,
@@ -138,6 +152,8 @@ static void labels(const zn_diags *d, const zn_diag *x, const zn_note *own, uint
         for (const zn_note *n = x->notes; n; n = n->next) {
             if (n == own || n->kind != ZN_NOTE_LABEL)
                 continue;
+            if (n->at.line == line)
+                other_file(d, x->at, n->at, width, st, out);
             if (n->at.line == line)
                 snippet(d, n->at, n->text, '-', width, st, st->gutter, out);
             else if (n->at.line > line && n->at.line < next)
@@ -150,10 +166,10 @@ static void labels(const zn_diags *d, const zn_diag *x, const zn_note *own, uint
 static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf *out) {
     const zn_diag_info *info = &zn_diag_table[x->id];
     const char *color = zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? st->error : st->warning;
-    int width = digits(x->at.line);
+    int width = digits(own_line(d, x->at.line));
     for (const zn_note *n = x->notes; n; n = n->next)
-        if (n->kind == ZN_NOTE_LABEL && digits(n->at.line) > width)
-            width = digits(n->at.line);
+        if (n->kind == ZN_NOTE_LABEL && digits(own_line(d, n->at.line)) > width)
+            width = digits(own_line(d, n->at.line));
     zn_buf_printf(out, "%s%s[%s]%s%s: %s%s\n", color, zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? "error" : "warning",
                   info->code, st->off, st->bold, x->msg, st->off);
     const zn_note *own = NULL;
@@ -161,8 +177,10 @@ static void render(const zn_diags *d, const zn_diag *x, const style *st, zn_buf 
         if (n->kind == ZN_NOTE_LABEL && same_place(n->at, x->at))
             own = n;
     if (x->at.line) {
-        zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off,
-                      d->path ? d->path : "-", x->at.line, x->at.col);
+        uint32_t line;
+        const char *path = zn_diag_place(d, x->at.line, &line);
+        zn_buf_printf(out, "%s%*s-->%s %s:%" PRIu32 ":%" PRIu32 "\n", st->gutter, width, "", st->off, path ? path : "-",
+                      line, x->at.col);
         zn_buf_printf(out, "%s%*s |%s\n", st->gutter, width, "", st->off);
         labels(d, x, own, 0, x->at.line, width, st, out);
         snippet(d, x->at, own ? own->text : NULL, '^', width, st, color, out);
@@ -215,17 +233,25 @@ void zn_render_json(const zn_diags *d, zn_buf *out) {
         const zn_diag_info *info = &zn_diag_table[x->id];
         if (++count[x->id] > SHOWN)
             continue;
+        zn_span at = x->at;
+        const char *path = zn_diag_place(d, x->at.line, &at.line);
         zn_buf_printf(out, "{\"code\":\"%s\",\"severity\":\"%s\",\"path\":", info->code,
                       zn_diag_severity(d, x->id) == ZN_SEV_ERROR ? "error" : "warning");
-        zn_buf_json(out, d->path ? d->path : "");
+        zn_buf_json(out, path ? path : "");
         zn_buf_putc(out, ',');
-        place(x->at, out);
+        place(at, out);
         zn_buf_puts(out, ",\"message\":");
         zn_buf_json(out, x->msg);
         zn_buf_puts(out, ",\"notes\":[");
         for (const zn_note *n = x->notes; n; n = n->next) {
             zn_buf_printf(out, "%s{\"kind\":\"%s\",", n == x->notes ? "" : ",", kinds[n->kind]);
-            place(n->at, out);
+            zn_span there = n->at;
+            const char *in = zn_diag_place(d, n->at.line, &there.line);
+            place(there, out);
+            if (in != path && n->at.line) {
+                zn_buf_puts(out, ",\"path\":");
+                zn_buf_json(out, in);
+            }
             zn_buf_puts(out, ",\"text\":");
             zn_buf_json(out, n->text);
             zn_buf_putc(out, '}');

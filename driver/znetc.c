@@ -20,6 +20,7 @@
 #include "driver/options.h"
 #include "driver/pipeline.h"
 #include "driver/render.h"
+#include "driver/sources.h"
 #include "frontend/frontend.h"
 #include "ir/schema.h"
 #include "passes/plan.h"
@@ -34,7 +35,8 @@
 
 typedef struct driver {
     zn_options o;
-    zn_buf source, log, dumps;
+    zn_sources source;
+    zn_buf log, dumps;
     zn_diags diags;
     zn_module *m;
     zn_plan *plan;
@@ -104,7 +106,7 @@ static void describe(driver *d) {
 static int hash_source(driver *d) {
     zn_rt_error e = {0};
     zn_rt_sha256 h = {0};
-    bool bad = zn_rt_sha256_start(&h, &e) || zn_rt_sha256_add(&h, zn_buf_str(&d->source), d->source.n, &e) ||
+    bool bad = zn_rt_sha256_start(&h, &e) || zn_rt_sha256_add(&h, zn_buf_str(&d->source.text), d->source.text.n, &e) ||
                zn_rt_sha256_end(&h, d->sha256, &e);
     zn_rt_sha256_free(&h);
     if (bad)
@@ -126,7 +128,7 @@ static bool lower(driver *d, const char *stop, bool run_passes) {
                      .log = o->verbose ? &d->log : NULL,
                      .dumps = &d->dumps};
     zn_ice_stage("front end");
-    d->m = zn_frontend_compile(zn_buf_str(&d->source), d->source.n, &f, &d->diags);
+    d->m = zn_frontend_compile(zn_buf_str(&d->source.text), d->source.text.n, &f, &d->diags);
     if (!d->m)
         return false;
     zn_conf_set_str(d->m, "select.conv", o->conv, (zn_span){0});
@@ -162,7 +164,7 @@ static int emit_front(driver *d) {
     zn_emit_kind k = d->o.emit;
     bool ok;
     if (k == ZN_EMIT_AST) {
-        ok = zn_frontend_print_ast(zn_buf_str(&d->source), d->source.n, &d->diags, &text);
+        ok = zn_frontend_print_ast(zn_buf_str(&d->source.text), d->source.text.n, &d->diags, &text);
     } else {
         ok = lower(d, k == ZN_EMIT_INIT ? "init" : k == ZN_EMIT_GRAD ? "grad" : NULL, k != ZN_EMIT_IR);
         if (ok && k == ZN_EMIT_PLAN) {
@@ -238,9 +240,11 @@ static int prepare(driver *d) {
     if (!trains(d))
         return nothing_to_train();
     d->info = (zn_build_info){.source_path = d->o.file,
-                              .source = zn_buf_str(&d->source),
+                              .source = zn_buf_str(&d->source.text),
                               .source_sha256 = d->sha256,
-                              .source_len = d->source.n,
+                              .source_len = d->source.text.n,
+                              .nfiles = d->source.files.n,
+                              .files = d->source.files.at,
                               .overrides = zn_buf_str(&d->overrides),
                               .versions = zn_buf_str(&d->versions),
                               .cache_dir = cache_dir(d),
@@ -519,11 +523,10 @@ static int compile(driver *d) {
         return fail(2, error);
     if (!check_output(o, &error))
         return fail(3, error);
-    if (!zn_file_read(o->file, &d->source, &error))
+    if (!zn_sources_read(&d->source, o->file, true, &d->diags, &error))
         return fail(3, error);
     snprintf(copy, sizeof copy, "%s", strcmp(o->file, "-") ? o->file : ".");
     snprintf(d->dir, sizeof d->dir, "%s", strcmp(o->file, "-") ? dirname(copy) : ".");
-    d->diags = (zn_diags){.path = o->file, .source = zn_buf_str(&d->source), .source_len = d->source.n};
     d->diags.werror = o->werror;
     memcpy(d->diags.off, o->off, sizeof o->off);
     hash_source(d);
@@ -582,7 +585,7 @@ int main(int argc, char **argv) {
     zn_module_free(d.m);
     zn_diags_free(&d.diags);
     zn_target_free(&d.info.target);
-    zn_buf_free(&d.source);
+    zn_sources_free(&d.source);
     zn_buf_free(&d.overrides);
     zn_buf_free(&d.versions);
     zn_arena_free(&d.o.arena);

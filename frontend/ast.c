@@ -45,6 +45,16 @@ void zn_args_add(zn_args *list, zn_arg *x) {
     list->n++;
 }
 
+void zn_rules_add(zn_arena *a, zn_rules *list, const char *selector, zn_span at, zn_expr *value) {
+    zn_rule *r = zn_new(a, zn_rule);
+    *r = (zn_rule){selector, at, value, NULL};
+    if (list->last)
+        list->last->next = r;
+    else
+        list->first = r;
+    list->last = r;
+}
+
 zn_term *zn_term_new(zn_arena *a, zn_term_kind kind, zn_span at, zn_span name_at) {
     zn_term *t = zn_new(a, zn_term);
     t->kind = kind;
@@ -213,6 +223,15 @@ static void print_body(const zn_body *b, int indent, zn_buf *out) {
     }
 }
 
+static void rules_text(const zn_rules *rules, zn_buf *out) {
+    zn_buf_puts(out, "{");
+    for (const zn_rule *r = rules->first; r; r = r->next) {
+        zn_buf_printf(out, " %s = ", r->selector);
+        expr_text(r->value, 0, out);
+    }
+    zn_buf_puts(out, " }");
+}
+
 static void print_section(const zn_section *s, zn_section_kind k, zn_buf *out) {
     open_node(out, 1, zn_section_names[k], s->at);
     for (const zn_entry *e = s->first; e; e = e->next) {
@@ -222,7 +241,7 @@ static void print_section(const zn_section *s, zn_section_kind k, zn_buf *out) {
         if (e->value)
             expr_text(e->value, 0, out);
         else
-            zn_buf_puts(out, "{ }");
+            rules_text(&e->rules, out);
         zn_buf_puts(out, ")");
     }
     zn_buf_puts(out, ")\n");

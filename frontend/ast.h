@@ -106,6 +106,7 @@ struct zn_term {
     struct zn_decl *block;
     zn_expr **slot; /* bound arguments, as many as sig has */
     bool used;      /* the loop variable */
+    bool as_used;
 };
 
 typedef struct zn_formal {
@@ -129,17 +130,30 @@ typedef struct zn_decl {
     zn_body *body;
     struct zn_decl *next;
     /* set by semantic analysis */
-    bool used, bad;
+    bool used, bad, imported;
     int state; /* of a walk over dependencies: 0 new, 1 on the way, 2 done */
     const struct zn_val *val;
     const struct zn_sig *sig; /* BLOCK: its parameters */
 } zn_decl;
 
-/* key = value; or key { rules }, which is parsed and refused later. */
+/* selector = value. The selector is kept as it is written: "stage3.**". */
+typedef struct zn_rule {
+    const char *selector;
+    zn_span at;
+    zn_expr *value;
+    struct zn_rule *next;
+} zn_rule;
+typedef struct zn_rules {
+    zn_rule *first, *last;
+} zn_rules;
+
+/* key = value, or key { rules }. */
 typedef struct zn_entry {
     const char *key;
     zn_span at;
-    zn_expr *value;     /* NULL where rules stand */
+    zn_expr *value; /* NULL where rules stand */
+    bool braces;
+    zn_rules rules;
     const char *option; /* "--set train.lr=1" where it came from, or NULL */
     struct zn_entry *next;
 } zn_entry;
@@ -179,6 +193,7 @@ bool zn_may_be_declared(const zn_file *f, const char *name);
 zn_expr *zn_expr_new(zn_arena *a, zn_expr_kind kind, zn_span at, zn_expr *x, zn_expr *y, zn_expr *z);
 zn_arg *zn_arg_make(zn_arena *a, const char *name, zn_span name_at, zn_expr *value);
 void zn_args_add(zn_args *list, zn_arg *x);
+void zn_rules_add(zn_arena *a, zn_rules *list, const char *selector, zn_span at, zn_expr *value);
 zn_term *zn_term_new(zn_arena *a, zn_term_kind kind, zn_span at, zn_span name_at);
 
 /* The tree as text: one node a line, indented, `(kind@line:col ...)`. */

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "frontend/config.h"
 #include "frontend/parse.h"
-#include "frontend/sema.h"
 #include "support/ice.h"
 #include "support/number.h"
 
@@ -34,20 +34,20 @@ static void set_error(zn_sema *s, const char *text) {
 }
 
 /* What an option takes the place of still counts as used. */
-static void mark_used(zn_sema *s, const zn_expr *e) {
+void zn_config_mark_used(zn_sema *s, const zn_expr *e) {
     if (e->kind == ZN_E_NAME) {
         zn_decl *d = zn_decl_find(s, e->s);
         if (d && d->kind != ZN_DECL_BLOCK)
             d->used = true;
     }
     for (const zn_arg *a = e->args.first; a; a = a->next)
-        mark_used(s, a->value);
+        zn_config_mark_used(s, a->value);
     if (e->a)
-        mark_used(s, e->a);
+        zn_config_mark_used(s, e->a);
     if (e->b)
-        mark_used(s, e->b);
+        zn_config_mark_used(s, e->b);
     if (e->c)
-        mark_used(s, e->c);
+        zn_config_mark_used(s, e->c);
 }
 
 static void set_option(zn_sema *s, const char *text) {
@@ -93,7 +93,7 @@ static void set_option(zn_sema *s, const char *text) {
         e = e->next;
     if (e) {
         if (e->value)
-            mark_used(s, e->value);
+            zn_config_mark_used(s, e->value);
     } else {
         e = zn_new(s->arena, zn_entry);
         e->key = key;
@@ -157,22 +157,23 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
             else
                 unknown = x ? x : unknown;
             if (e->value)
-                mark_used(s, e->value);
+                zn_config_mark_used(s, e->value);
             continue;
         }
         given[key] = true;
-        if (!e->value) {
-            if (!strcmp(e->key, "decay"))
-                zn_sema_error(s, ZN_DIAG_NOT_YET, e->at,
-                              "`decay { ... }`, a decay for each path, is not supported yet; `decay = x` is");
-            else
-                zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes a value: `%s = ...`", e->key, e->key);
+        bool rules_only = !strcmp(e->key, "rate") || !strcmp(e->key, "freeze");
+        if (e->braces && !rules_only && k != ZN_SECTION_INIT && strcmp(e->key, "decay"))
+            zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes a value: `%s = ...`", e->key, e->key);
+        if (!e->braces && rules_only && e->value) {
+            zn_sema_error(s, ZN_DIAG_SYNTAX, e->at, "`%s` takes rules: `%s { stage1.** = %s }`", e->key, e->key,
+                          strcmp(e->key, "rate") ? "always" : "0.1");
+            zn_config_mark_used(s, e->value);
         }
         if (first[key]) {
             zn_diag *x = zn_sema_error(s, ZN_DIAG_KEY_TWICE, e->at, "`%s` is given twice", e->key);
             zn_sema_note(s, x, ZN_NOTE_LABEL, first[key]->at, "first here");
             if (e->value)
-                mark_used(s, e->value);
+                zn_config_mark_used(s, e->value);
         } else {
             first[key] = e;
         }
@@ -180,6 +181,14 @@ static void check_entries(zn_sema *s, zn_section_kind k) {
     s->option = NULL;
     if (!sec->damaged)
         check_missing(s, k, given, unknown);
+}
+
+/* The rules of a key; NULL if it has none. */
+static const zn_entry *rules_of(zn_sema *s, zn_section_kind k, const char *key) {
+    for (const zn_entry *e = s->file->section[k]->first; e; e = e->next)
+        if (!strcmp(e->key, key) && e->braces)
+            return e;
+    return NULL;
 }
 
 /* The value of a key, with s->option set to where it came from. NULL: not given, or reported. */
@@ -196,7 +205,7 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
 }
 
 /* A call by name from a group, with or without parentheses. NULL after reporting. */
-static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
+const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
     if (e->kind == ZN_E_BAD || (!sig && e->s && zn_may_be_declared(s->file, e->s)))
         return NULL;
@@ -211,7 +220,7 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
             x = zn_sema_error(s, ZN_DIAG_CHOICE, e->name_at, "`%s` cannot be `%s`; it is %s", what, e->s,
                               zn_buf_str(&list));
             zn_sema_nearest(s, x, e->s, names, n);
-            mark_used(s, e);
+            zn_config_mark_used(s, e);
         } else {
             x = zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "`%s` cannot be a value; it is %s", what, zn_buf_str(&list));
             if (e->kind == ZN_E_STR && zn_sig_find(s, g, e->s))
@@ -223,15 +232,15 @@ static const zn_sig *head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *wh
     }
     if (sig->flags & ZN_C_PLANNED) {
         zn_sema_error(s, ZN_DIAG_NOT_YET, e->name_at, "`%s = %s` is not supported yet", what, e->s);
-        mark_used(s, e);
+        zn_config_mark_used(s, e);
         return NULL;
     }
     *slot = zn_new_n(s->arena, zn_expr *, sig->n);
     if (!zn_sig_bind(s, sig, &e->args, e->name_at, *slot)) {
-        mark_used(s, e);
+        zn_config_mark_used(s, e);
         return NULL;
     }
-    zn_resolve_slots(s, sig, *slot, NULL, false);
+    zn_resolve_slots(s, sig, *slot, s->locals, false);
     return sig;
 }
 
@@ -244,7 +253,7 @@ typedef struct call {
 
 static bool take_options(zn_sema *s, call *c, const zn_sig_arg *key, zn_span at) {
     c->v = zn_new_n(s->arena, zn_val, c->sig->n);
-    if (!zn_eval_options(s, NULL, c->sig, c->slot, c->v))
+    if (!zn_eval_options(s, s->env, c->sig, c->slot, c->v))
         return false;
     if (*key->key)
         zn_conf_set_str(s->module, key->key, c->sig->name, at);
@@ -254,7 +263,7 @@ static bool take_options(zn_sema *s, call *c, const zn_sig_arg *key, zn_span at)
 
 static call take_call(zn_sema *s, const zn_sig_arg *key, zn_expr *e) {
     call c = {0};
-    c.sig = head(s, key->group, e, key->name, &c.slot);
+    c.sig = zn_config_head(s, key->group, e, key->name, &c.slot);
     if (c.sig && !take_options(s, &c, key, e->at))
         c.sig = NULL;
     return c;
@@ -276,7 +285,7 @@ static bool take_value(zn_sema *s, zn_section_kind k, const char *name, zn_val *
     zn_sig one = *keys;
     one.arg += i;
     one.n = 1;
-    if (!e && one.arg->required)
+    if ((!e && one.arg->required) || (!e && rules_of(s, k, name)))
         return false;
     if (e)
         zn_resolve_expr(s, e, NULL, false);
@@ -299,12 +308,12 @@ static call take_schedule(zn_sema *s, zn_expr *e) {
     const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_TRAIN_lr];
     const char *names[ZN_SIG_COUNT];
     size_t n = zn_sig_names(ZN_GROUP_SCHEDULE, true, names, ZN_SIG_COUNT);
-    bool is_call =
-        e->kind == ZN_E_CALL || (e->kind == ZN_E_NAME && !zn_decl_find(s, e->s) && zn_nearest_name(e->s, names, n));
+    bool is_name = e->kind == ZN_E_NAME && !zn_decl_find(s, e->s) && (!s->locals || strcmp(e->s, s->locals->name));
+    bool is_call = e->kind == ZN_E_CALL || (is_name && zn_nearest_name(e->s, names, n));
     if (is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s))
         return take_call(s, key, e);
     call c = {.sig = zn_sig_of(s, ZN_SIG_SCHEDULE_CONSTANT)};
-    zn_resolve_expr(s, e, NULL, false);
+    zn_resolve_expr(s, e, s->locals, false);
     c.slot = zn_new_n(s->arena, zn_expr *, c.sig->n);
     c.slot[ZN_ARG_AT(SCHEDULE, CONSTANT, lr)] = e;
     if (!take_options(s, &c, key, e->at))
@@ -312,8 +321,25 @@ static call take_schedule(zn_sema *s, zn_expr *e) {
     return c;
 }
 
-static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
+/* The schedule; in its arguments the name `epochs` is the length of the run. */
+static call schedule_of(zn_sema *s, zn_expr *e, double epochs) {
+    bool used = false, whole = epochs == floor(epochs) && epochs < 0x1p53;
+    const zn_val length = {.kind = whole ? ZN_V_INT : ZN_V_FLOAT, .i = whole ? (int64_t)epochs : 0, .f = epochs},
+                 unknown = {.kind = ZN_V_BAD};
+    const zn_local local = {"epochs", {0}, &used, false, NULL};
+    const zn_env env = {"epochs", epochs > 0 ? &length : &unknown, NULL};
+    s->locals = &local;
+    s->env = &env;
     call c = take_schedule(s, e);
+    s->locals = NULL;
+    s->env = NULL;
+    if (used) /* a program that is told another length cannot follow */
+        zn_conf_set_bool(s->module, "train.lr.by_epochs", true, e->at);
+    return c;
+}
+
+static void config_lr(zn_sema *s, zn_expr *e, double epochs, int64_t steps) {
+    call c = schedule_of(s, e, epochs);
     if (!c.sig)
         return;
     if (c.sig->id == ZN_SIG_SCHEDULE_STEP) {
@@ -327,22 +353,27 @@ static void config_lr(zn_sema *s, zn_expr *e, int64_t epochs, int64_t steps) {
     zn_lint_schedule(s, c.sig, c.slot, c.v, epochs);
     const zn_expr *at = c.slot[zn_sig_arg_index(c.sig, "warmup")];
     double warmup = option(&c, "warmup");
-    if (!at || !epochs)
+    if (!at || epochs <= 0)
         return;
-    bool too_long = warmup >= (double)epochs;
-    if (steps && llround(warmup * (double)steps) >= epochs * steps)
+    bool too_long = warmup >= epochs;
+    if (steps && round(warmup * (double)steps) >= ceil(epochs * (double)steps))
         too_long = true;
     if (too_long)
-        zn_sema_error(s, ZN_DIAG_WARMUP, at->at, "the warm-up takes %s epochs; the run has only %" PRId64,
-                      number(s, warmup), epochs);
+        zn_sema_error(s, ZN_DIAG_WARMUP, at->at, "the warm-up takes %s epochs; the run has only %s", number(s, warmup),
+                      number(s, epochs));
 }
 
 static void config_train(zn_sema *s) {
     const zn_section_kind k = ZN_SECTION_TRAIN;
     zn_expr *e;
     zn_val v;
-    if ((e = value_of(s, k, "loss")))
-        take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_loss], e);
+    if ((e = value_of(s, k, "loss"))) {
+        call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_loss], e);
+        s->loss = !c.sig                                ? ZN_LOSS_UNKNOWN
+                  : c.sig->id != ZN_SIG_LOSS_MSE        ? ZN_LOSS_CLASSES
+                  : c.v[ZN_ARG_AT(LOSS, MSE, target)].i ? ZN_LOSS_IMAGE
+                                                        : ZN_LOSS_LABEL;
+    }
     if ((e = value_of(s, k, "optimizer"))) {
         call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_optimizer], e);
         if (c.sig && c.sig->id == ZN_SIG_OPTIMIZER_SGD && c.v[ZN_ARG_AT(OPTIMIZER, SGD, nesterov)].i &&
@@ -357,13 +388,23 @@ static void config_train(zn_sema *s) {
                           "a batch of %" PRId64 " is larger than the data set, which has %" PRId64 " training samples",
                           v.i, s->samples);
     }
-    int64_t epochs = take_value(s, k, "epochs", &v) ? v.i : 0;
+    double epochs = take_value(s, k, "epochs", &v) ? (v.kind == ZN_V_INT ? (double)v.i : v.f) : 0;
     if ((e = value_of(s, k, "lr")))
         config_lr(s, e, epochs, s->samples && s->batch ? s->samples / s->batch : 0);
     if (take_value(s, k, "decay", &v))
         s->decay = v.f;
     take_value(s, k, "seed", &v);
+    if ((e = value_of(s, k, "grad_clip")))
+        take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_grad_clip], e);
+    if ((e = value_of(s, k, "average")))
+        take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_average], e);
     s->option = NULL;
+    static const char *const by_rules[] = {"decay", "rate", "freeze"};
+    for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
+        const zn_entry *rules = rules_of(s, k, by_rules[i]);
+        if (rules)
+            zn_config_number_rules(s, rules, zn_arena_printf(s->arena, "train.%s", by_rules[i]));
+    }
 }
 
 /* ---- data ---- */
@@ -461,22 +502,46 @@ static void config_augment(zn_sema *s, zn_expr *e) {
             zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`augment` needs a list, such as [crop(pad = 4), flip]");
         return;
     }
-    bool crop = false, flip = false;
+    bool seen[ZN_SIG_COUNT] = {false};
     if (!e->args.n)
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list augments nothing; leave `augment` out");
     for (zn_arg *a = e->args.first; a; a = a->next) {
         call c = {0};
-        c.sig = head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot);
+        c.sig = zn_config_head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot);
         if (!c.sig)
             continue;
-        bool *seen = c.sig->id == ZN_SIG_AUGMENT_CROP ? &crop : &flip;
-        if (*seen)
+        if (seen[c.sig->id])
             zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", c.sig->name);
-        *seen = true;
+        seen[c.sig->id] = true;
         take_options(s, &c, &zn_arg_table[ZN_ARG_SECTION_DATA_augment], a->value->at);
         if (c.sig->id == ZN_SIG_AUGMENT_FLIP)
             zn_conf_set_bool(s->module, "data.flip", true, a->value->at);
     }
+}
+
+static void config_views(zn_sema *s, zn_expr *e) {
+    bool seen[ZN_SIG_COUNT] = {false};
+    if (!e)
+        return;
+    if (e->kind != ZN_E_LIST) {
+        if (e->kind != ZN_E_BAD)
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`views` needs a list, such as [flip, shift(1)]");
+        return;
+    }
+    for (zn_arg *a = e->args.first; a; a = a->next) {
+        call c = {0};
+        c.sig = zn_config_head(s, ZN_GROUP_VIEW, a->value, "views", &c.slot);
+        if (!c.sig)
+            continue;
+        if (seen[c.sig->id])
+            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `views`", c.sig->name);
+        seen[c.sig->id] = true;
+        take_options(s, &c, &zn_arg_table[ZN_ARG_SECTION_DATA_views], a->value->at);
+        if (c.sig->id == ZN_SIG_VIEW_FLIP)
+            zn_conf_set_bool(s->module, "data.views.flip", true, a->value->at);
+    }
+    if (e->args.first)
+        s->views_at = e->at;
 }
 
 static void config_data(zn_sema *s) {
@@ -487,25 +552,34 @@ static void config_data(zn_sema *s) {
     if (e || value_of(s, ZN_SECTION_DATA, "source"))
         config_normalize(s, e);
     config_augment(s, value_of(s, ZN_SECTION_DATA, "augment"));
+    config_views(s, value_of(s, ZN_SECTION_DATA, "views"));
     s->option = NULL;
 }
 
 /* ---- init ---- */
 
-/* What `zero` takes for granted depends on its variant. */
-static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
-    bool weights = c->v[ZN_ARG_AT(SCHEME, ZERO, variant)].i;
-    if (c->v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, c->slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
+bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
+    if (sig->id != ZN_SIG_SCHEME_ZERO)
+        return true;
+    if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
+        zn_sema_error(s, ZN_DIAG_NOT_YET, slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
                       "`scalars = true` is not supported yet");
         return false;
     }
-    if (c->v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !weights) {
+    if (v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {
         zn_sema_error(
-            s, ZN_DIAG_INIT_OPTION, c->slot[ZN_ARG_AT(SCHEME, ZERO, scale)]->at,
+            s, ZN_DIAG_INIT_OPTION, slot[ZN_ARG_AT(SCHEME, ZERO, scale)]->at,
             "`scale = paper` is for `zero(variant = weights)`; the inserted Hadamard transforms are orthonormal");
         return false;
     }
+    return true;
+}
+
+/* What `zero` takes for granted depends on its variant. */
+static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
+    bool weights = c->v[ZN_ARG_AT(SCHEME, ZERO, variant)].i;
+    if (!zn_config_check_scheme(s, c->sig, c->slot, c->v))
+        return false;
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, head)])
         zn_conf_set_str(s->module, "init.head", weights ? "identity" : "zero", at);
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, relu_at_zero)])
@@ -517,7 +591,13 @@ static void config_init(zn_sema *s) {
     const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_INIT_init];
     zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, key->name) : NULL;
     zn_span at = e ? e->at : (zn_span){0};
+    const zn_entry *rules = s->file->section[ZN_SECTION_INIT] ? rules_of(s, ZN_SECTION_INIT, key->name) : NULL;
     call c = {0};
+    if (rules && !e) {
+        zn_config_init_rules(s, rules);
+        s->option = NULL;
+        return;
+    }
     if (e) {
         c = take_call(s, key, e);
     } else {

@@ -40,12 +40,30 @@ static void analyse(zn_sema *s) {
     ZN_ASSERT(s->d->errors != 0 || (s->file->model && !s->output.bad)); /* poison without a report would lose it */
 }
 
+/* The first file, and the declarations of the others in front of its own. */
+static void parse_files(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file *file) {
+    zn_parse_file(a, text, d->nfiles ? d->files[0].n : n, 1, d, file);
+    for (size_t i = 1; i < d->nfiles; i++) {
+        zn_file other = {0};
+        zn_parse_file(a, text + d->files[i].offset, d->files[i].n, d->files[i].first_line, d, &other);
+        for (zn_decl *x = other.decls; x; x = x->next)
+            x->imported = true;
+        if (other.last_decl) {
+            other.last_decl->next = file->decls;
+            file->last_decl = file->last_decl ? file->last_decl : other.last_decl;
+            file->decls = other.decls;
+        }
+        file->hole |= other.hole;
+    }
+}
+
 zn_module *zn_frontend_compile(const char *text, size_t n, const zn_frontend_options *o, zn_diags *d) {
     zn_arena a = {0};
     zn_file file = {0};
     zn_module *m = NULL;
     size_t errors = d->errors;
-    zn_parse_file(&a, text, n, d, &file);
+    file.hole = errors > 0; /* an import that could not be read: names of it are missing */
+    parse_files(&a, text, n, d, &file);
     zn_sema *s = zn_new(&a, zn_sema);
     check_file(&file, d);
     s->arena = &a;
@@ -54,7 +72,7 @@ zn_module *zn_frontend_compile(const char *text, size_t n, const zn_frontend_opt
     s->options = o;
     s->module = m = zn_module_new(file.model ? file.model->name : "");
     analyse(s);
-    if (d->errors != errors || !zn_lower(s)) {
+    if (d->errors || !zn_lower(s)) {
         zn_module_free(m);
         m = NULL;
     }
@@ -66,7 +84,7 @@ bool zn_frontend_print_ast(const char *text, size_t n, zn_diags *d, zn_buf *out)
     zn_arena a = {0};
     zn_file file = {0};
     size_t errors = d->errors;
-    if (zn_parse_file(&a, text, n, d, &file) && d->errors == errors)
+    if (zn_parse_file(&a, text, d->nfiles ? d->files[0].n : n, 1, d, &file) && d->errors == errors)
         zn_ast_print(&file, out);
     zn_arena_free(&a);
     return d->errors == errors;

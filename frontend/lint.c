@@ -31,7 +31,7 @@ static const char *number(zn_sema *s, double x) {
     return zn_arena_strdup(s->arena, num);
 }
 
-static void lint_step(zn_sema *s, zn_expr *const *slot, const zn_val *v, int64_t epochs) {
+static void lint_step(zn_sema *s, zn_expr *const *slot, const zn_val *v, double epochs) {
     const zn_expr *e = slot[ZN_ARG_AT(SCHEDULE, STEP, at)];
     const zn_val *at = &v[ZN_ARG_AT(SCHEDULE, STEP, at)];
     double warmup = as_float(&v[ZN_ARG_AT(SCHEDULE, STEP, warmup)]), x;
@@ -41,10 +41,10 @@ static void lint_step(zn_sema *s, zn_expr *const *slot, const zn_val *v, int64_t
     for (size_t i = 0; i < at->n; i++, a = a ? a->next : NULL) {
         double epoch = as_float(&at->list[i]);
         zn_span where = a ? a->value->at : e->at;
-        if (epochs && epoch >= (double)epochs) {
+        if (epochs > 0 && epoch >= epochs) {
             zn_sema_error(s, ZN_DIAG_SCHEDULE, where,
-                          "the learning rate would change after %s epochs; the run ends after %" PRId64,
-                          number(s, epoch), epochs);
+                          "the learning rate would change after %s epochs; the run ends after %s", number(s, epoch),
+                          number(s, epochs));
             return;
         }
         if (epoch < warmup)
@@ -58,7 +58,7 @@ static void lint_step(zn_sema *s, zn_expr *const *slot, const zn_val *v, int64_t
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, factor->at, "a `factor` of 1 leaves the learning rate as it is");
 }
 
-void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, int64_t epochs) {
+void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, double epochs) {
     double lr, end;
     const zn_expr *e = literal(sig, slot, v, "lr", &lr);
     if (e && lr == 0) {
@@ -87,7 +87,8 @@ void zn_lint_layer(zn_sema *s, const zn_term *t, const zn_val *v) {
     double x;
     const zn_sig *sig = t->sig, *next = follows(t);
     const zn_expr *e = literal(sig, t->slot, v, "bias", &x);
-    if (e && e->kind == ZN_E_BOOL && e->i && next && next->group == ZN_GROUP_LAYER && (next->flags & ZN_C_NORM))
+    if (e && e->kind == ZN_E_BOOL && e->i && next &&
+        (next->id == ZN_SIG_LAYER_BN || next->id == ZN_SIG_LAYER_BATCHNORM))
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "the bias has no effect: the `%s` behind it subtracts the mean",
                       next->name);
     if (sig->id == ZN_SIG_LAYER_DROPOUT && (e = literal(sig, t->slot, v, "p", &x)) && x == 0)

@@ -52,11 +52,11 @@ static void set_ints(zn_attr *a, int n, const int64_t *v) {
 static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
     bool conv = n->kind == ZN_NODE_CONV;
     int64_t in = n->in.dim[n->in.rank - 1], out = n->out.dim[n->out.rank - 1];
-    int64_t conv_dim[4] = {n->k, n->k, in / n->groups, out}, linear_dim[2] = {in, out};
+    int64_t conv_dim[4] = {n->k[0], n->k[1], in / n->groups, out}, linear_dim[2] = {in, out};
     zn_value *operand[2] = {x, param(l, n, "weight", ZN_ROLE_WEIGHT, 0, conv ? 4 : 2, conv ? conv_dim : linear_dim)};
     zn_value *v = make(l, conv ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand, n);
     if (conv) {
-        set_ints(zn_attr_of(v, CONV, stride), 2, (const int64_t[]){n->stride, n->stride});
+        set_ints(zn_attr_of(v, CONV, stride), 2, n->stride);
         set_ints(zn_attr_of(v, CONV, pad), 4, n->pad);
         zn_attr_of(v, CONV, groups)->i = n->groups;
     }
@@ -67,27 +67,28 @@ static zn_value *weighted(lowering *l, const zn_node *n, zn_value *x) {
     return infer(l, make(l, ZN_OP_BIAS, 2, sum, n));
 }
 
+/* A parameter that a layer asks for as it is. */
+static void fix(const zn_value *read, bool fixed, zn_module *m) {
+    if (fixed)
+        zn_param_find(m, zn_attr_of(read, PARAM, name)->s)->freeze = 0;
+}
+
 static zn_value *norm(lowering *l, const zn_node *n, zn_value *x) {
     int64_t c = n->in.dim[n->in.rank - 1];
-    zn_value *operand[5] = {
-        x,
-        param(l, n, "weight", ZN_ROLE_NORM_SCALE, 1, 1, &c),
-        param(l, n, "bias", ZN_ROLE_NORM_BIAS, 0, 1, &c),
-        param(l, n, "running_mean", ZN_ROLE_RUNNING_MEAN, 0, 1, &c),
-        param(l, n, "running_var", ZN_ROLE_RUNNING_VAR, 1, 1, &c),
-    };
+    zn_value *operand[5] = {x, param(l, n, "weight", ZN_ROLE_NORM_SCALE, 1, 1, &c),
+                            param(l, n, "bias", ZN_ROLE_NORM_BIAS, 0, 1, &c)};
+    fix(operand[1], n->fixed_scale, l->m);
+    fix(operand[2], n->fixed_bias, l->m);
+    if (n->op == ZN_OP_LAYERNORM) {
+        zn_value *v = make(l, ZN_OP_LAYERNORM, 3, operand, n);
+        zn_attr_of(v, LAYERNORM, eps)->f = n->eps;
+        return infer(l, v);
+    }
+    operand[3] = param(l, n, "running_mean", ZN_ROLE_RUNNING_MEAN, 0, 1, &c);
+    operand[4] = param(l, n, "running_var", ZN_ROLE_RUNNING_VAR, 1, 1, &c);
     zn_value *v = make(l, ZN_OP_BN, 5, operand, n);
     zn_attr_of(v, BN, eps)->f = n->eps;
     zn_attr_of(v, BN, momentum)->f = n->momentum;
-    return infer(l, v);
-}
-
-static zn_value *layer_norm(lowering *l, const zn_node *n, zn_value *x) {
-    int64_t c = n->in.dim[n->in.rank - 1];
-    zn_value *operand[3] = {x, param(l, n, "weight", ZN_ROLE_NORM_SCALE, 1, 1, &c),
-                            param(l, n, "bias", ZN_ROLE_NORM_BIAS, 0, 1, &c)};
-    zn_value *v = make(l, ZN_OP_LAYERNORM, 3, operand, n);
-    zn_attr_of(v, LAYERNORM, eps)->f = n->eps;
     return infer(l, v);
 }
 
@@ -97,9 +98,9 @@ static void set_attr(lowering *l, const zn_node *n, const zn_attr_info *info, zn
     const zn_val *v = i < n->sig->n ? &n->option[i] : NULL;
     if (info->kind == ZN_ATTR_INTS) {
         if (!strcmp(info->name, "k"))
-            set_ints(a, 2, (const int64_t[]){n->k, n->k});
+            set_ints(a, 2, n->k);
         else if (!strcmp(info->name, "stride"))
-            set_ints(a, 2, (const int64_t[]){n->stride, n->stride});
+            set_ints(a, 2, n->stride);
         else if (!strcmp(info->name, "pad"))
             set_ints(a, 4, n->pad);
     } else if (!strcmp(info->name, "layer")) {
@@ -121,6 +122,16 @@ static zn_value *simple(lowering *l, const zn_node *n, zn_value *x) {
     return infer(l, v);
 }
 
+/* A trained number, or one per channel, that scales or shifts. */
+static zn_value *numbers(lowering *l, const zn_node *n, zn_value *x) {
+    bool scale = n->op == ZN_OP_SCALE || n->op == ZN_OP_CHANNEL_SCALE,
+         one = n->op == ZN_OP_SCALE || n->op == ZN_OP_SHIFT;
+    int64_t c = one ? 1 : n->in.dim[n->in.rank - 1];
+    zn_value *operand[2] = {
+        x, param(l, n, scale ? "weight" : "bias", scale ? ZN_ROLE_SCALAR : ZN_ROLE_BIAS, (float)n->number, 1, &c)};
+    return infer(l, make(l, n->op, 2, operand, n));
+}
+
 static zn_value *residual(lowering *l, const zn_node *n, zn_value *x) {
     zn_value *branch = lower_nodes(l, &n->branch, x);
     zn_value *operand[3] = {x, lower_nodes(l, &n->shortcut, x), branch};
@@ -137,22 +148,38 @@ static zn_value *lower_node(lowering *l, const zn_node *n, zn_value *x) {
     case ZN_NODE_CONV:
     case ZN_NODE_LINEAR:
         return weighted(l, n, x);
-    case ZN_NODE_BN:
+    case ZN_NODE_NORM:
         return norm(l, n, x);
-    case ZN_NODE_LAYERNORM:
-        return layer_norm(l, n, x);
+    case ZN_NODE_NUMBERS:
+        return numbers(l, n, x);
     case ZN_NODE_SIMPLE:
         return simple(l, n, x);
     case ZN_NODE_RESIDUAL:
         return residual(l, n, x);
     case ZN_NODE_SUBSAMPLE:
         v = make(l, ZN_OP_SUBSAMPLE, 1, &x, n);
-        set_ints(zn_attr_of(v, SUBSAMPLE, stride), 2, (const int64_t[]){n->stride, n->stride});
+        set_ints(zn_attr_of(v, SUBSAMPLE, stride), 2, n->stride);
         return infer(l, v);
     case ZN_NODE_PAD_CHANNELS:
         v = make(l, ZN_OP_PAD_CHANNELS, 1, &x, n);
         zn_attr_of(v, PAD_CHANNELS, channels)->i = n->out.dim[n->out.rank - 1];
         return infer(l, v);
+    case ZN_NODE_SLICE_CHANNELS:
+        v = make(l, ZN_OP_SLICE_CHANNELS, 1, &x, n);
+        zn_attr_of(v, SLICE_CHANNELS, channels)->i = n->out.dim[n->out.rank - 1];
+        return infer(l, v);
+    case ZN_NODE_HADAMARD:
+        return infer(l, make(l, ZN_OP_HADAMARD, 1, &x, n));
+    case ZN_NODE_MULTIPLY:
+        v = make(l, ZN_OP_MUL_CONST, 1, &x, n);
+        zn_attr_of(v, MUL_CONST, value)->f = n->number;
+        return infer(l, v);
+    case ZN_NODE_NAME:
+        return n->slot->value = x;
+    case ZN_NODE_FROM:
+        return n->slot->value;
+    case ZN_NODE_JOIN:
+        return infer(l, make(l, n->op, 2, (zn_value *[]){x, n->slot->value}, n));
     }
     return x;
 }
@@ -175,6 +202,7 @@ bool zn_lower(zn_sema *s) {
     zn_value *x =
         zn_arg_new(s->module, l.f, type_of(&l, &in), zn_arena_strdup(&s->module->arena, s->file->model->input));
     x->span = s->file->model->input_at;
+    s->input_slot->value = x;
     zn_value *y = lower_nodes(&l, &s->net, x);
     if (!l.ok)
         return false;

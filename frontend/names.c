@@ -91,7 +91,8 @@ bool zn_is_word(const char *name) {
     for (zn_sig_id id = 0; id < ZN_SIG_COUNT; id++) {
         zn_sig sig = zn_sig_row(id);
         for (size_t i = 0; (sig.group == ZN_GROUP_LAYER || sig.group == ZN_GROUP_RESIDUAL) && i < sig.n; i++)
-            if ((sig.arg[i].kind == ZN_A_WORD && zn_word_index(sig.arg[i].words, name, &planned) >= 0 && !planned) ||
+            if (((sig.arg[i].kind == ZN_A_WORD || sig.arg[i].kind == ZN_A_PAD) &&
+                 zn_word_index(sig.arg[i].words, name, &planned) >= 0 && !planned) ||
                 (sig.arg[i].kind == ZN_A_BIAS && !strcmp(name, "auto")))
                 return true;
     }
@@ -175,11 +176,17 @@ zn_decl *zn_decl_find(const zn_sema *s, const char *name) {
     return zn_table_get(&s->decls, name);
 }
 
-/* The flag of what `name` stands for, or NULL. */
+static const zn_local *local_find(const char *name, const zn_local *locals) {
+    while (locals && strcmp(locals->name, name))
+        locals = locals->up;
+    return locals;
+}
+
+/* The flag of the number that `name` stands for, or NULL. */
 static bool *used_flag(const zn_sema *s, const char *name, const zn_local *locals) {
-    for (const zn_local *l = locals; l; l = l->up)
-        if (!strcmp(l->name, name))
-            return l->used;
+    const zn_local *l = local_find(name, locals);
+    if (l && !l->value)
+        return l->used;
     zn_decl *d = zn_decl_find(s, name);
     return d && d->kind != ZN_DECL_BLOCK ? &d->used : NULL;
 }
@@ -195,6 +202,14 @@ static bool said_unknown(zn_sema *s, const char *name) {
 static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
     if (zn_may_be_declared(s->file, e->s) || s->file->nameless_value)
         return;
+    const zn_local *value = local_find(e->s, locals);
+    if (value) {
+        *value->used = true;
+        zn_diag *x =
+            zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a value of the network, not a number", e->s);
+        zn_sema_note(s, x, ZN_NOTE_LABEL, value->at, "it is named here");
+        return;
+    }
     const zn_decl *block = zn_decl_find(s, e->s);
     if (block) {
         zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, e->at, "`%s` is a block, not a value", e->s);
@@ -207,7 +222,8 @@ static void unknown_name(zn_sema *s, const zn_expr *e, const zn_local *locals) {
         n++;
     const char **names = may_compare(s, n) ? zn_new_n(s->arena, const char *, n) : NULL;
     for (const zn_local *l = locals; l && names; l = l->up)
-        names[k++] = l->name;
+        if (!l->value)
+            names[k++] = l->name;
     for (const zn_decl *d = s->file->decls; d && names; d = d->next)
         if (d->kind != ZN_DECL_BLOCK && k < n)
             names[k++] = d->name;
@@ -304,13 +320,29 @@ void zn_resolve_expr(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_mod
     }
 }
 
+/* learned(x), where `scale` of a residual takes it. */
+static void resolve_learned(zn_sema *s, zn_expr *e, const zn_local *locals, bool in_model) {
+    for (const zn_arg *a = e->args.first; a; a = a->next)
+        zn_resolve_expr(s, a->value, locals, in_model);
+    if (e->args.n == 1 && !e->args.first->name)
+        return;
+    zn_sema_error(s, ZN_DIAG_ARG_MANY, e->name_at, "`learned` takes one number, what the factor starts as: learned(0)");
+    e->kind = ZN_E_BAD;
+}
+
 void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_local *locals, bool in_model) {
     for (size_t i = 0; i < sig->n; i++) {
         if (!slot[i])
             continue;
-        bool word = sig->arg[i].kind == ZN_A_WORD || sig->arg[i].kind == ZN_A_BIAS;
+        zn_arg_kind kind = sig->arg[i].kind;
+        bool word = kind == ZN_A_WORD || kind == ZN_A_BIAS || kind == ZN_A_PAD;
         if (word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
             continue;
+        if (sig->id == ZN_SIG_RESIDUAL_RESIDUAL && i == ZN_ARG_AT(RESIDUAL, RESIDUAL, scale) &&
+            slot[i]->kind == ZN_E_CALL && !strcmp(slot[i]->s, "learned")) {
+            resolve_learned(s, slot[i], locals, in_model);
+            continue;
+        }
         zn_resolve_expr(s, slot[i], locals, in_model);
     }
 }
@@ -319,8 +351,68 @@ void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_lo
 
 static void resolve_body(zn_sema *s, const zn_body *b, const zn_local *locals);
 
+static void unknown_value(zn_sema *s, const char *name, zn_span at, const zn_local *locals) {
+    ZN_VEC(const char *) names = {0};
+    for (const zn_local *l = locals; l; l = l->up)
+        if (l->value)
+            zn_vec_push(s->arena, &names, l->name);
+    const zn_local *number = local_find(name, locals);
+    const zn_decl *d = zn_decl_find(s, name);
+    if (number || d) {
+        bool *used = used_flag(s, name, locals);
+        if (used)
+            *used = true;
+        zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, at, "`%s` is not a value of the network", name);
+        return;
+    }
+    if (said_unknown(s, name))
+        return;
+    zn_diag *x = zn_sema_error(s, ZN_DIAG_NAME_UNKNOWN, at, "there is no value `%s` here", name);
+    const char *near = may_compare(s, names.n) ? zn_sema_nearest(s, x, name, names.at, names.n) : NULL;
+    if (near)
+        *local_find(near, locals)->used = true;
+    else
+        zn_sema_note(s, x, ZN_NOTE_HELP, (zn_span){0},
+                     "`term as %s` names one; it is visible to the end of the body where it stands", name);
+}
+
+/* Uses a named value; false if there is none. */
+static bool use_value(zn_sema *s, const char *name, zn_span at, const zn_local *locals) {
+    const zn_local *l = local_find(name, locals);
+    if (l && l->value) {
+        *l->used = true;
+        return true;
+    }
+    if (!zn_is_lost(s->file, name))
+        unknown_value(s, name, at, locals);
+    return false;
+}
+
+/* Arguments that are named values. */
+static void resolve_values(zn_sema *s, zn_term *t, const zn_local *locals) {
+    if (!t->args.n) {
+        zn_sema_error(s, ZN_DIAG_ARG_MISSING, t->name_at, "`%s` needs the name of a value: `%s(x)`", t->name, t->name);
+        t->bad = true;
+        for (const zn_local *l = locals; l; l = l->up)
+            *l->used |= l->value; /* which of them is missing is not known */
+    }
+    for (const zn_arg *a = t->args.first; a; a = a->next) {
+        if (a->name)
+            zn_sema_error(s, ZN_DIAG_ARG_UNKNOWN, a->name_at, "`%s` has no argument `%s`", t->name, a->name);
+        else if (a->value->kind != ZN_E_NAME && a->value->kind != ZN_E_BAD)
+            zn_sema_error(s, ZN_DIAG_TYPE, a->value->at, "`%s` needs the name of a value", t->name);
+        else if (a->value->kind == ZN_E_NAME && use_value(s, a->value->s, a->value->at, locals))
+            continue;
+        t->bad = true;
+    }
+}
+
 static void resolve_args(zn_sema *s, zn_term *t, const zn_sig *sig, const zn_local *locals) {
     t->sig = sig;
+    if (sig->flags & ZN_C_VALUES) {
+        resolve_values(s, t, locals);
+        return;
+    }
     t->slot = zn_new_n(s->arena, zn_expr *, sig->n);
     bool bound = zn_sig_bind(s, sig, &t->args, t->name_at, t->slot);
     if (bound) {
@@ -400,8 +492,6 @@ static void check_new(zn_sema *s, const char *name, zn_span at, const zn_local *
 static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
     if (t->bad)
         return; /* lost to a syntax error */
-    if (t->as)
-        zn_sema_error(s, ZN_DIAG_NOT_YET, t->as_at, "naming a value with `as` is not supported yet");
     switch (t->kind) {
     case ZN_TERM_CALL:
         resolve_call_term(s, t, locals);
@@ -411,14 +501,19 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         resolve_body(s, t->body, locals);
         if (t->other) {
             resolve_body(s, t->other, locals);
-            t->bad = true;
-            zn_sema_error(s, ZN_DIAG_NOT_YET, t->other_at, "an explicit `shortcut { ... }` is not supported yet");
+            const zn_expr *policy = t->slot[ZN_ARG_AT(RESIDUAL, RESIDUAL, shortcut)];
+            if (policy) {
+                zn_diag *x = zn_sema_error(s, ZN_DIAG_ARG_TWICE, t->other_at,
+                                           "the shortcut is given twice: by a policy and by its layers");
+                zn_sema_note(s, x, ZN_NOTE_LABEL, policy->at, "the policy");
+                t->bad = true;
+            }
         }
         return;
     case ZN_TERM_REPEAT:
     case ZN_TERM_FOR: {
         zn_resolve_expr(s, t->value, locals, true);
-        zn_local l = {t->name, t->var_at, &t->used, locals};
+        zn_local l = {t->name, t->var_at, &t->used, false, locals};
         if (t->name)
             check_new(s, t->name, t->var_at, locals);
         const zn_diag *before = s->no_value;
@@ -428,10 +523,6 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
             zn_sema_note(s, s->no_value, ZN_NOTE_LABEL, t->var_at, "this variable is never used");
         else
             zn_sema_error(s, ZN_DIAG_UNUSED, t->var_at, "the loop variable `%s` is never used", t->name);
-        if (t->kind == ZN_TERM_FOR) {
-            t->bad = true;
-            zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at, "`for` is not supported yet; `repeat n as i` is");
-        }
         return;
     }
     case ZN_TERM_IF:
@@ -440,20 +531,29 @@ static void resolve_term(zn_sema *s, zn_term *t, const zn_local *locals) {
         resolve_body(s, t->body, locals);
         if (t->other)
             resolve_body(s, t->other, locals);
-        t->bad = true;
-        zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at,
-                      "`if` is not supported yet; a condition in an expression is: `c ? a : b`");
         return;
     case ZN_TERM_FROM:
-        t->bad = true;
-        zn_sema_error(s, ZN_DIAG_NOT_YET, t->name_at, "`from` is not supported yet");
+        t->bad = !use_value(s, t->name, t->at, locals);
         return;
     }
 }
 
 static void resolve_body(zn_sema *s, const zn_body *b, const zn_local *locals) {
-    for (zn_term *t = b->first; t; t = t->next)
+    for (zn_term *t = b->first; t; t = t->next) {
         resolve_term(s, t, locals);
+        if (!t->as)
+            continue;
+        const zn_local *hidden = local_find(t->as, locals);
+        if (hidden) /* that one of the two is not used is the same mistake */
+            *hidden->used = t->as_used = true;
+        check_new(s, t->as, t->as_at, locals);
+        zn_local *l = zn_new(s->arena, zn_local);
+        *l = (zn_local){t->as, t->as_at, &t->as_used, true, locals};
+        locals = l;
+    }
+    for (const zn_term *t = b->first; t; t = t->next)
+        if (t->as && !t->as_used && !zn_is_lost(s->file, t->as))
+            zn_sema_error(s, ZN_DIAG_UNUSED, t->as_at, "the value `%s` is never used", t->as);
 }
 
 /* ---- dependencies ---- */
@@ -601,7 +701,7 @@ static void resolve_block(zn_sema *s, zn_decl *d) {
             zn_resolve_expr(s, f->value, locals, true);
         check_new(s, f->name, f->at, locals);
         zn_local *l = zn_new(s->arena, zn_local);
-        *l = (zn_local){f->name, f->at, &f->used, locals};
+        *l = (zn_local){f->name, f->at, &f->used, false, locals};
         locals = l;
     }
     resolve_body(s, d->body, locals);
@@ -629,7 +729,9 @@ void zn_resolve_file(zn_sema *s) {
         zn_model *m = s->file->model;
         for (zn_arg *a = m->dims.first; a; a = a->next)
             zn_resolve_expr(s, a->value, NULL, false);
-        resolve_body(s, m->body, NULL);
+        bool used = true;
+        const zn_local input = {m->input, m->input_at, &used, true, NULL};
+        resolve_body(s, m->body, &input);
     }
     for (zn_decl *d = s->file->decls; d; d = d->next)
         visit(s, d, NULL);
@@ -641,11 +743,11 @@ void zn_report_unused(zn_sema *s) {
         return; /* it would use them */
     size_t unused[2] = {0, 0};
     for (const zn_decl *d = s->file->decls; d; d = d->next)
-        unused[d->kind == ZN_DECL_BLOCK] += !d->used;
+        unused[d->kind == ZN_DECL_BLOCK] += !d->used && !d->imported;
     for (const zn_decl *d = s->file->decls; d; d = d->next) {
         bool block = d->kind == ZN_DECL_BLOCK;
         zn_diag *unknown = block ? s->no_block : s->no_value;
-        if (d->used || zn_is_lost(s->file, d->name))
+        if (d->used || d->imported || zn_is_lost(s->file, d->name))
             continue;
         if (unknown && unused[block] == 1) /* the same mistake: the declaration is misspelt */
             zn_sema_note(s, unknown, ZN_NOTE_LABEL, d->at, "this %s is never used", kinds[d->kind]);

@@ -8,6 +8,8 @@
 #include "support/ice.h"
 #include "support/number.h"
 
+enum { MAX_SIZE = 1 << 20 }; /* of a window, its stride and its padding */
+
 size_t zn_sig_arg_index(const zn_sig *sig, const char *name) {
     size_t i = 0;
     while (i < sig->n && strcmp(sig->arg[i].name, name))
@@ -15,7 +17,13 @@ size_t zn_sig_arg_index(const zn_sig *sig, const char *name) {
     return i;
 }
 
-static zn_val default_of(const zn_sig_arg *a) {
+static zn_val square(zn_sema *s, int64_t n) {
+    zn_val *two = zn_new_n(s->arena, zn_val, 2);
+    two[0] = two[1] = (zn_val){.kind = ZN_V_INT, .i = n};
+    return (zn_val){.kind = ZN_V_LIST, .list = two, .n = 2};
+}
+
+static zn_val default_of(zn_sema *s, const zn_sig_arg *a) {
     zn_val v = {.kind = ZN_V_BAD};
     const char *text = a->value;
     bool planned, ok = true;
@@ -39,6 +47,16 @@ static zn_val default_of(const zn_sig_arg *a) {
         v.kind = ZN_V_STR;
         v.s = text;
         v.i = a->words ? zn_word_index(a->words, text, &planned) : 0;
+        ok = v.i >= 0;
+        break;
+    case ZN_A_SIZE:
+        ok = zn_i64_parse(text, strlen(text), &v.i);
+        v = square(s, v.i);
+        break;
+    case ZN_A_PAD:
+        v.kind = ZN_V_STR;
+        v.s = text;
+        v.i = zn_word_index(a->words, text, &planned);
         ok = v.i >= 0;
         break;
     default:
@@ -104,6 +122,44 @@ static bool eval_epochs(zn_sema *s, const zn_env *env, const zn_expr *e, const c
     return true;
 }
 
+/* An integer, or two: rows and columns. */
+static bool eval_size(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    zn_val v = zn_eval(s, env, e);
+    bool ok = v.kind != ZN_V_BAD;
+    if (v.kind == ZN_V_INT)
+        v = square(s, v.i);
+    if (ok && (v.kind != ZN_V_LIST || v.n != 2 || v.list[0].kind != ZN_V_INT || v.list[1].kind != ZN_V_INT)) {
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs an integer or [rows, columns]; this is %s", what,
+                      zn_val_kind_text(&v));
+        return false;
+    }
+    for (size_t i = 0; ok && i < 2; i++)
+        if (v.list[i].i < 1 || v.list[i].i > MAX_SIZE) {
+            zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %" PRId64 "; it must be at %s %d", what, v.list[i].i,
+                          v.list[i].i < 1 ? "least" : "most", v.list[i].i < 1 ? 1 : (int)MAX_SIZE);
+            ok = false;
+        }
+    *out = v;
+    return ok;
+}
+
+static bool eval_pad(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
+    if (!zn_bare_word(s, env, e)) {
+        *out = zn_eval(s, env, e);
+        if (out->kind == ZN_V_INT && out->i >= 0 && out->i <= MAX_SIZE)
+            return true;
+        if (out->kind == ZN_V_INT)
+            zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %" PRId64 "; it must be between 0 and %d", a->name, out->i,
+                          (int)MAX_SIZE);
+        else if (out->kind != ZN_V_STR && out->kind != ZN_V_BAD)
+            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs same, valid or an integer; this is %s", a->name,
+                          zn_val_kind_text(out));
+        if (out->kind != ZN_V_STR)
+            return false;
+    }
+    return zn_eval_word(s, env, e, a->name, a->words, out);
+}
+
 static bool eval_number(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
     out->kind = ZN_V_FLOAT;
     if (!zn_eval_float(s, env, e, a->name, a->low, a->high, a->below, &out->f))
@@ -116,6 +172,23 @@ static bool eval_number(zn_sema *s, const zn_env *env, const zn_expr *e, const z
     return false;
 }
 
+/* A number of epochs: whole ones stay integers. */
+static bool eval_length(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    *out = zn_eval(s, env, e);
+    if (out->kind == ZN_V_INT)
+        return zn_eval_int(s, env, e, what, 1, INT32_MAX, &out->i);
+    if (out->kind == ZN_V_FLOAT && out->f <= 0) {
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is %s; it must be above 0", what, zn_val_text(s, out));
+        return false;
+    }
+    double x = 0;
+    if (!zn_eval_float(s, env, e, what, 0, INT32_MAX, false, &x))
+        return false;
+    if (x == floor(x) && x >= 1)
+        *out = (zn_val){.kind = ZN_V_INT, .i = (int64_t)x};
+    return true;
+}
+
 static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
     bool b = false;
     switch (a->kind) {
@@ -124,6 +197,8 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
         return zn_eval_int(s, env, e, a->name, a->least, a->most, &out->i);
     case ZN_A_FLOAT:
         return eval_number(s, env, e, a, out);
+    case ZN_A_LENGTH:
+        return eval_length(s, env, e, a->name, out);
     case ZN_A_BOOL:
         out->kind = ZN_V_BOOL;
         if (!zn_eval_bool(s, env, e, a->name, &b))
@@ -134,6 +209,10 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
         return zn_eval_word(s, env, e, a->name, a->words, out);
     case ZN_A_BIAS:
         return eval_bias(s, env, e, a->name, out);
+    case ZN_A_SIZE:
+        return eval_size(s, env, e, a->name, out);
+    case ZN_A_PAD:
+        return eval_pad(s, env, e, a, out);
     case ZN_A_PATH:
         return eval_path(s, env, e, a->name, out);
     case ZN_A_EPOCHS:
@@ -149,7 +228,7 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
 bool zn_eval_options(zn_sema *s, const zn_env *env, const zn_sig *sig, zn_expr *const *slot, zn_val *out) {
     bool ok = true;
     for (size_t i = 0; i < sig->n; i++) {
-        out[i] = default_of(&sig->arg[i]);
+        out[i] = default_of(s, &sig->arg[i]);
         if (slot[i])
             ok &= eval_option(s, env, slot[i], &sig->arg[i], &out[i]);
     }

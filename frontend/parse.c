@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "frontend/frontend.h"
 #include "frontend/parser.h"
 #include "ir/schema.h"
 #include "support/utf8.h"
@@ -300,7 +301,7 @@ static zn_token deliver(zn_parse *p) {
 int zn_yylex(ZN_YYSTYPE *v, zn_loc *loc, zn_parse *p) {
     zn_token t;
     if (p->start) {
-        t = (zn_token){.kind = p->start, .loc = {{1, 1, 0}, 0}};
+        t = (zn_token){.kind = p->start, .loc = {{p->first_line, 1, 0}, 0}};
         p->start = 0;
     } else {
         t = deliver(p);
@@ -443,7 +444,7 @@ static void end_text(zn_parse *p, size_t at) {
 
 /* False if there is nothing to read. */
 static bool check_bytes(zn_parse *p) {
-    zn_loc at = {{1, 1, 1}, 0};
+    zn_loc at = {{p->first_line, 1, 1}, 0};
     if (p->n > MAX_TEXT) {
         zn_parse_error(p, ZN_DIAG_SYNTAX, at, "the file is larger than %d bytes", (int)MAX_TEXT);
         return false;
@@ -491,8 +492,34 @@ static void run(zn_parse *p) {
         zn_lose_words(p->arena, p->file, p->text, p->n);
 }
 
-bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file *file) {
+size_t zn_frontend_imports(zn_arena *a, const char *text, size_t n, uint32_t first_line, const zn_import **out) {
+    zn_diags unheard = {0};
+    zn_file file = {0};
+    ZN_VEC(zn_import) list = {0};
+    zn_parse p = {.arena = a, .d = &unheard, .file = &file, .first_line = first_line};
+    size_t bom = zn_utf8_bom(text, n);
+    int depth = 0, before = 0;
+    p.text = text + bom;
+    p.n = n - bom;
+    if (p.n <= MAX_TEXT && !memchr(p.text, 0, p.n)) {
+        zn_scan_open(&p);
+        for (zn_token t; (t = scan(&p)).kind != 0; before = t.kind) {
+            depth += (t.kind == '{') - (t.kind == '}' && depth > 0);
+            if (depth == 0 && before == K_IMPORT && t.kind == STRING && !t.v.bad) {
+                zn_import i = {t.v.s, t.loc.at};
+                zn_vec_push(a, &list, i);
+            }
+        }
+        zn_scan_close(&p);
+    }
+    zn_diags_free(&unheard);
+    *out = list.at;
+    return list.n;
+}
+
+bool zn_parse_file(zn_arena *a, const char *text, size_t n, uint32_t first_line, zn_diags *d, zn_file *file) {
     zn_parse *p = zn_new(a, zn_parse);
+    p->first_line = first_line;
     p->arena = a;
     p->d = d;
     size_t bom = zn_utf8_bom(text, n);
@@ -507,6 +534,7 @@ bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file
 zn_expr *zn_parse_option(zn_arena *a, const char *text, const char *option, zn_diags *d) {
     zn_parse *p = zn_new(a, zn_parse);
     zn_file file = {0};
+    p->first_line = 1;
     p->arena = a;
     p->d = d;
     p->text = text;

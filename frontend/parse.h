@@ -58,6 +58,7 @@ typedef struct zn_parse {
     zn_file *file;
     zn_expr *expr; /* the result where an option was parsed */
     void *scanner;
+    uint32_t first_line;     /* of the text: 1 but for imported files */
     uint32_t line, col, off; /* of the scanner */
     uint32_t last_line;      /* of the last token */
     bool dropped;            /* since the last token */
@@ -122,7 +123,7 @@ void zn_outline_lose(zn_arena *a, const zn_outline *o, zn_file *f);
 void zn_lose_words(zn_arena *a, zn_file *f, const char *s, size_t n);
 
 /* Both report to d. False if there was a syntax error: the tree has holes then, and says where. */
-bool zn_parse_file(zn_arena *a, const char *text, size_t n, zn_diags *d, zn_file *file);
+bool zn_parse_file(zn_arena *a, const char *text, size_t n, uint32_t first_line, zn_diags *d, zn_file *file);
 zn_expr *zn_parse_option(zn_arena *a, const char *text, const char *option, zn_diags *d); /* NULL: reported */
 
 /* Scanner, lexer.l. */

@@ -33,6 +33,7 @@ static void lose_terms(zn_parse *p, zn_body *b, zn_loc at);
 static void lose_entries(zn_parse *p, zn_section *s);
 static void doubt_item(zn_parse *p);
 static bool is_empty(const zn_file *f);
+static zn_entry *rules_entry(zn_parse *p, const char *key, zn_loc at, zn_rules rules);
 static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at);
 }
 
@@ -54,6 +55,7 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
     zn_body *body;
     zn_formal *formal;
     struct { zn_formal *first, *last; size_t n; } formals;
+    zn_rules rules;
     zn_entry *entry;
     zn_section *section;
     bool flag;
@@ -70,7 +72,8 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
 %token '<' "`<`" '>' "`>`" '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '%' "`%`" '!' "`!`" '?' "`?`" ':' "`:`" '=' "`=`"
 %token ',' "`,`" '(' "`(`" ')' "`)`" '{' "`{`" '}' "`}`" '[' "`[`" ']' "`]`"
 
-%type <tok> word key
+%type <tok> word key selector head
+%type <rules> rules
 %type <expr> expr or and equality relation sum product unary postfix primary opt_default
 %type <arg> arg
 %type <args> args arg_list opt_args list elements
@@ -102,7 +105,7 @@ item: K_ZNET INT                    {
             else
                 p->file->version = leaf(p, ZN_E_INT, @2, &$2);
         }
-    | K_IMPORT STRING               { zn_parse_error(p, ZN_DIAG_NOT_YET, @1, "`import` is not supported yet"); }
+    | K_IMPORT STRING               /* read before: zn_frontend_imports */
     | K_PARAM NAME '=' expr         { zn_decl *d = declare(p, ZN_DECL_PARAM, &$2, @2); d->value = $4; }
     | K_LET NAME '=' expr           { zn_decl *d = declare(p, ZN_DECL_LET, &$2, @2); d->value = $4; }
     | K_BLOCK NAME opt_formals body {
@@ -155,7 +158,9 @@ item: K_ZNET INT                    {
             section(p, ZN_SECTION_INIT, @1, s);
         }
     | K_INIT '{' rules '}'          {
-            zn_parse_error(p, ZN_DIAG_NOT_YET, @1, "`init { ... }`, a scheme for each path, is not supported yet");
+            zn_section *s = zn_new(p->arena, zn_section);
+            s->first = s->last = rules_entry(p, "init", @1, $3);
+            section(p, ZN_SECTION_INIT, @1, s);
         }
     | K_INIT '{' error '}'          { yyerrok; }
     ;
@@ -296,16 +301,21 @@ entry: key '=' expr                 {
             $$->at = SPAN(@1);
             $$->value = $3;
         }
-    | key '{' rules '}'             { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); }
-    | key '{' error '}'             { $$ = zn_new(p->arena, zn_entry); $$->key = $1.s; $$->at = SPAN(@1); yyerrok; }
+    | key '{' rules '}'             { $$ = rules_entry(p, $1.s, @1, $3); }
+    | key '{' error '}'             { $$ = rules_entry(p, $1.s, @1, (zn_rules){0}); yyerrok; }
     ;
 key: NAME | K_DECAY | K_SHORTCUT ;
 
-/* Rules are parsed so that the error is about them and not about their first character. */
-rules: %empty | rules rule ;
-rule: head segments '=' expr ;
-head: NAME | NAME '*' | STARSTAR ;
-segments: %empty | segments SEGMENT ;
+rules: %empty                       { $$ = (zn_rules){0}; }
+    | rules selector '=' expr       { $$ = $1; zn_rules_add(p->arena, &$$, $2.s, SPAN(@2), $4); }
+    ;
+selector: head
+    | selector SEGMENT              { $$ = $1; $$.s = zn_arena_printf(p->arena, "%s.%s", $1.s, $2.s); }
+    ;
+head: NAME
+    | NAME '*'                      { $$ = $1; $$.s = zn_arena_printf(p->arena, "%s*", $1.s); }
+    | STARSTAR                      { $$ = (zn_lexeme){.s = "**"}; }
+    ;
 
 /* ---- expressions ---- */
 expr: or
@@ -418,6 +428,15 @@ static void check_depth(zn_parse *p, const zn_args *args, zn_expr *e, zn_loc at)
     for (const zn_arg *x = args->first; x; x = x->next)
         if (x->value->depth >= e->depth) e->depth = x->value->depth + 1;
     limit(p, e, at);
+}
+
+static zn_entry *rules_entry(zn_parse *p, const char *key, zn_loc at, zn_rules rules) {
+    zn_entry *e = zn_new(p->arena, zn_entry);
+    e->key = key;
+    e->at = SPAN(at);
+    e->braces = true;
+    e->rules = rules;
+    return e;
 }
 
 static zn_decl *declare(zn_parse *p, zn_decl_kind kind, const zn_lexeme *name, zn_loc at) {

@@ -41,13 +41,26 @@ typedef struct zn_shape {
 typedef enum zn_node_kind {
     ZN_NODE_CONV,
     ZN_NODE_LINEAR,
-    ZN_NODE_BN,
-    ZN_NODE_LAYERNORM,
-    ZN_NODE_SIMPLE,       /* one operation, whose attributes are the options of the same name */
-    ZN_NODE_SUBSAMPLE,    /* of a shortcut */
-    ZN_NODE_PAD_CHANNELS, /* of a shortcut */
+    ZN_NODE_NORM,
+    ZN_NODE_NUMBERS, /* trained numbers that scale or shift */
+    ZN_NODE_SIMPLE,  /* one operation, whose attributes are the options of the same name */
+    ZN_NODE_SUBSAMPLE,
+    ZN_NODE_PAD_CHANNELS,
+    ZN_NODE_SLICE_CHANNELS,
+    ZN_NODE_HADAMARD,
+    ZN_NODE_MULTIPLY, /* by a constant */
+    ZN_NODE_NAME,     /* the value so far gets a name */
+    ZN_NODE_FROM,     /* a named value again */
+    ZN_NODE_JOIN,     /* with a named value */
     ZN_NODE_RESIDUAL
 } zn_node_kind;
+
+/* What a named value stands for. */
+typedef struct zn_slot {
+    zn_shape shape;
+    zn_span at;      /* of the name */
+    zn_value *value; /* set by lower.c */
+} zn_slot;
 
 typedef struct zn_node zn_node;
 typedef struct zn_nodes {
@@ -58,26 +71,34 @@ struct zn_node {
     zn_span at;
     const char *path;
     zn_shape in, out;
-    int64_t k, stride, pad[4]; /* windows; pad is top, left, bottom, right */
-    int64_t groups;            /* CONV */
-    bool bias, bias_auto;      /* weighted layers */
-    double eps, momentum;      /* BN; eps of LAYERNORM too */
-    zn_op op;                  /* SIMPLE */
-    const zn_sig *sig;         /* SIMPLE: and its options */
+    int64_t k[2], stride[2], pad[4]; /* windows; pad is top, left, bottom, right */
+    int64_t groups;                  /* CONV */
+    bool bias, bias_auto;            /* weighted layers */
+    double eps, momentum;            /* NORM */
+    bool fixed_scale, fixed_bias;    /* NORM: not trained */
+    double number;                   /* NUMBERS, MULTIPLY */
+    zn_slot *slot;                   /* NAME, FROM, JOIN */
+    zn_op op;                        /* SIMPLE, NORM, NUMBERS, JOIN */
+    const zn_sig *sig;               /* SIMPLE: and its options */
     const zn_val *option;
     const char *policy;        /* RESIDUAL */
     zn_nodes branch, shortcut; /* RESIDUAL; an empty shortcut is the identity */
     zn_node *next;
 };
 
+/* What the loss compares the model's output with. */
+typedef enum zn_loss_kind { ZN_LOSS_UNKNOWN, ZN_LOSS_CLASSES, ZN_LOSS_LABEL, ZN_LOSS_IMAGE } zn_loss_kind;
+
 typedef struct zn_sema {
     zn_arena *arena;
     zn_diags *d;
     zn_file *file;
     const zn_frontend_options *options;
-    zn_module *module;   /* configuration goes here */
-    const char *option;  /* what is evaluated comes from this option of the command line, or NULL */
-    const zn_shape *cur; /* the current value in a model's body; NULL elsewhere */
+    zn_module *module;             /* configuration goes here */
+    const char *option;            /* what is evaluated comes from this option of the command line, or NULL */
+    const struct zn_local *locals; /* names besides the declarations where a section is read, and */
+    const zn_env *env;             /* their values */
+    const zn_shape *cur;           /* the current value in a model's body; NULL elsewhere */
     int let_depth;
     zn_table decls;               /* name to the first declaration of it */
     zn_table reported;            /* code and place of every error */
@@ -90,6 +111,8 @@ typedef struct zn_sema {
     bool has_train;
     int64_t batch; /* 0: not known (reported) */
     double decay;
+    zn_loss_kind loss;
+    zn_span views_at;   /* of test views; line 0: none */
     int64_t classes;    /* of the data; 0: not known */
     int64_t samples;    /* for training; 0: not known before the files are read */
     zn_shape sample;    /* of the data; bad: not known */
@@ -102,6 +125,7 @@ typedef struct zn_sema {
     zn_span vector_at;     /* what made the current value a vector last */
     zn_nodes net;
     zn_shape input, output;
+    zn_slot *input_slot;
 } zn_sema;
 
 /* Reports once for a code and place; prefixes the option that is being evaluated. NULL where it stays silent. */
@@ -133,6 +157,7 @@ typedef struct zn_local {
     const char *name;
     zn_span at;
     bool *used;
+    bool value; /* of the network: not for expressions */
     const struct zn_local *up;
 } zn_local;
 /* Resolves the names of an expression: unknown ones are reported and made bad; known ones are used. */
@@ -180,7 +205,7 @@ void zn_config_options(zn_sema *s); /* --set into the sections */
 void zn_config(zn_sema *s);
 
 /* lint.c: warnings. epochs: 0 = not known */
-void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, int64_t epochs);
+void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, double epochs);
 void zn_lint_layer(zn_sema *s, const zn_term *t, const zn_val *v);
 void zn_lint_repeat(zn_sema *s, const zn_expr *e, int64_t n);
 

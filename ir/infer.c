@@ -97,7 +97,7 @@ static bool infer_same(zn_module *m, const zn_value *v, zn_type *out, zn_diags *
 
 static bool infer_scale(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
-    if (in(v, 0)->dtype != ZN_F32 || !is_f32(in(v, 1), 0))
+    if (in(v, 0)->dtype != ZN_F32 || !(is_f32(in(v, 1), 0) || is_vector(in(v, 1), 1)))
         return fail(d, v, "needs a tensor and a scalar");
     *out = *in(v, 0);
     return true;
@@ -378,7 +378,7 @@ static bool infer_upsample_grad(zn_module *m, const zn_value *v, zn_type *out, z
 static bool infer_reduce(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
     (void)m;
     *out = *in(v, 0);
-    if (out->dtype != ZN_F32 || out->rank < 2)
+    if (out->dtype != ZN_F32 || out->rank < (v->op == ZN_OP_REDUCE_SUM ? 1 : 2))
         return fail(d, v, "needs f32 with channels");
     out->dim[out->rank - 1] = 1;
     return true;
@@ -537,6 +537,15 @@ static bool infer_sum_rows(zn_module *m, const zn_value *v, zn_type *out, zn_dia
 static bool labels_fit(const zn_value *v) {
     const zn_type *x = in(v, 0), *y = in(v, 1);
     return is_f32(x, 2) && y->dtype == ZN_I32 && y->rank == 1 && y->dim[0] == x->dim[0];
+}
+
+static bool infer_one_hot(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {
+    (void)m;
+    int64_t classes = zn_attr_of(v, ONE_HOT, classes)->i;
+    if (in(v, 0)->dtype != ZN_I32 || in(v, 0)->rank != 1 || classes < 1)
+        return fail(d, v, "needs labels i32[n] and at least one class");
+    *out = zn_type_make(ZN_F32, 2, (int64_t[]){in(v, 0)->dim[0], classes});
+    return zn_type_valid(out) || fail(d, v, "is too large");
 }
 
 static bool infer_per_sample(zn_module *m, const zn_value *v, zn_type *out, zn_diags *d) {

@@ -66,6 +66,12 @@ void zn_eval_mul(const zn_eval_ctx *e) {
 void zn_eval_scale(const zn_eval_ctx *e) {
     EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[0];
 }
+void zn_eval_shift(const zn_eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] + src(e, 1)[0];
+}
+void zn_eval_channel_scale(const zn_eval_ctx *e) {
+    EACH(i) e->out[i] = src(e, 0)[i] * src(e, 1)[i % c_];
+}
 void zn_eval_mul_const(const zn_eval_ctx *e) {
     float k = (float)zn_attr_of(e->v, MUL_CONST, value)->f;
     EACH(i) e->out[i] = src(e, 0)[i] * k;
@@ -454,6 +460,10 @@ void zn_eval_cross_entropy_grad(const zn_eval_ctx *e) {
     }
 }
 
+void zn_eval_one_hot(const zn_eval_ctx *e) {
+    int64_t k = zn_attr_of(e->v, ONE_HOT, classes)->i;
+    EACH(i) e->out[i] = i % k == ((const int32_t *)e->operand[0])[i / k];
+}
 void zn_eval_correct(const zn_eval_ctx *e) {
     int64_t k = type_of(e, 0)->dim[1];
     EACH(i) {

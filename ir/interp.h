@@ -8,8 +8,8 @@
 /* Values of parameters and of a step's numbers. */
 typedef struct zn_interp {
     zn_module *m;
-    float **param;                      /* one block per parameter, in order of the list */
-    float lr, correction1, correction2; /* ir/hypers.def */
+    float **param;                                               /* one block per parameter, in order of the list */
+    float lr, lr_until[ZN_MAX_FREEZE], correction1, correction2; /* ir/hypers.def */
     uint32_t epoch, position;
     uint64_t seed;
 } zn_interp;

@@ -40,7 +40,9 @@ static void range_text(const zn_sig_arg *a, zn_buf *out) {
             zn_buf_printf(out, "integer, %lld to %lld", (long long)a->least, (long long)a->most);
         return;
     case ZN_A_FLOAT:
-        if (isinf(a->high))
+        if (isinf(a->low))
+            zn_buf_puts(out, "number");
+        else if (isinf(a->high))
             zn_buf_printf(out, a->above ? "number above %s" : "number from %s", low);
         else
             zn_buf_printf(out, a->below ? "number from %s, less than %s" : "number, %s to %s", low, high);
@@ -56,9 +58,15 @@ static void range_text(const zn_sig_arg *a, zn_buf *out) {
         zn_buf_printf(out, "%s, below", groups[a->group]);
         return;
     default: {
-        static const char *const text[] = {[ZN_A_ANY] = "value",        [ZN_A_SPECIAL] = "below",
-                                           [ZN_A_BOOL] = "true, false", [ZN_A_BIAS] = "`auto`, true, false",
-                                           [ZN_A_PATH] = "path",        [ZN_A_EPOCHS] = "list of epochs"};
+        static const char *const text[] = {[ZN_A_ANY] = "value",
+                                           [ZN_A_SPECIAL] = "below",
+                                           [ZN_A_BOOL] = "true, false",
+                                           [ZN_A_BIAS] = "`auto`, true, false",
+                                           [ZN_A_LENGTH] = "number above 0",
+                                           [ZN_A_SIZE] = "integer or [rows, columns]",
+                                           [ZN_A_PAD] = "`same`, `valid`, integer",
+                                           [ZN_A_PATH] = "path",
+                                           [ZN_A_EPOCHS] = "list of epochs"};
         zn_buf_puts(out, text[a->kind]);
         return;
     }
@@ -121,6 +129,10 @@ void zn_list_language(zn_buf *out) {
         {ZN_GROUP_LOSS, "losses", "| loss | |\n| --- | --- |\n"},
         {ZN_GROUP_OPTIMIZER, "optimizers", "| optimizer | |\n| --- | --- |\n"},
         {ZN_GROUP_SCHEDULE, "schedules", "| schedule | |\n| --- | --- |\n"},
+        {ZN_GROUP_CLIP, "clips", "| clip | |\n| --- | --- |\n"},
+        {ZN_GROUP_AVERAGE, "averages", "| average | |\n| --- | --- |\n"},
+        {ZN_GROUP_VIEW, "views", "| view | |\n| --- | --- |\n"},
+        {ZN_GROUP_RESIDUAL, "residual", NULL},
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
         zn_buf_printf(out, "<!-- schema: %s -->\n%s", table[k].name, table[k].head ? table[k].head : "");

@@ -1,6 +1,7 @@
 /* Modules, functions and values: making, finding, changing. See module.h. */
 #include "ir/module.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "ir/text.h"
@@ -153,7 +154,13 @@ zn_param *zn_param_find(const zn_module *m, const char *name) {
 
 zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role role, zn_formula init, zn_span span) {
     zn_param *p = zn_new(&m->arena, zn_param);
-    *p = (zn_param){.name = zn_arena_strdup(&m->arena, name), .type = type, .role = role, .init = init, .span = span};
+    *p = (zn_param){.name = zn_arena_strdup(&m->arena, name),
+                    .type = type,
+                    .role = role,
+                    .init = init,
+                    .rate = 1,
+                    .freeze = HUGE_VAL,
+                    .span = span};
     p->index = m->nparams++;
     *(m->last_param ? &m->last_param->next : &m->params) = p;
     m->last_param = p;
@@ -165,6 +172,29 @@ zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role rol
             *slot = p;
     }
     return p;
+}
+
+bool zn_param_trained(const zn_param *p) {
+    return zn_role_trained(p->role) && p->freeze > 0;
+}
+
+int zn_freeze_epochs(const zn_module *m, double epochs[ZN_MAX_FREEZE]) {
+    int n = 0;
+    for (const zn_param *p = m->params; p; p = p->next) {
+        int k = 0;
+        if (!zn_param_trained(p) || isinf(p->freeze))
+            continue;
+        while (k < n && epochs[k] < p->freeze)
+            k++;
+        if (k < n && epochs[k] == p->freeze)
+            continue;
+        if (n == ZN_MAX_FREEZE)
+            return -1;
+        for (int i = n++; i > k; i--)
+            epochs[i] = epochs[i - 1];
+        epochs[k] = p->freeze;
+    }
+    return n;
 }
 
 void zn_params_filter(zn_module *m, const bool *keep) {

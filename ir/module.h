@@ -30,6 +30,8 @@ void zn_type_print(const zn_type *t, zn_buf *out);
 /* False if the number of bytes does not fit in 2^46 or a dimension is < 1. */
 bool zn_type_valid(const zn_type *t);
 
+enum { ZN_MAX_FREEZE = 4 }; /* different epochs after which parameters are frozen */
+
 /* What a parameter is. Values are part of the ABI (runtime/abi.h). */
 #define ZN_ROLES(X)                                                                                                    \
     X(WEIGHT, "weight")                                                                                                \
@@ -41,7 +43,8 @@ bool zn_type_valid(const zn_type *t);
     X(SCALAR, "scalar")                                                                                                \
     X(MOMENTUM, "momentum") /* from here on optimizer state: not in the weights file */                                \
     X(MOMENT1, "moment1")                                                                                              \
-    X(MOMENT2, "moment2")
+    X(MOMENT2, "moment2")                                                                                              \
+    X(AVERAGE, "average")
 typedef enum zn_role {
 #define X(ID, text) ZN_ROLE_##ID,
     ZN_ROLES(X)
@@ -58,7 +61,9 @@ typedef struct zn_param {
     zn_type type;     /* convolution weights are [kh, kw, in, out], linear weights [in, out] */
     zn_role role;
     zn_formula init;
-    float decay; /* weight decay */
+    float decay;   /* weight decay */
+    float rate;    /* factor of the learning rate */
+    double freeze; /* epochs that it is trained for: 0 not at all, infinite to the end */
     zn_span span;
     size_t index; /* in order of the list */
     struct zn_param *next;
@@ -123,6 +128,7 @@ typedef struct zn_module {
     size_t by_name_size;
     zn_conf *conf, *last_conf; /* sorted by key */
     zn_func *funcs;
+    const char *option_scope; /* while a rule of init runs: the prefix of its options, "init.rule0"; else NULL */
 } zn_module;
 
 zn_module *zn_module_new(const char *name);
@@ -137,6 +143,12 @@ bool zn_func_is_program(const zn_func *f);
 const zn_value *zn_value_viewed(const zn_value *v);
 /* Gives values dense numbers in order. */
 void zn_func_number(zn_func *f);
+
+/* Is p given a gradient: of a trained role, and not frozen from the start? */
+bool zn_param_trained(const zn_param *p);
+/* The epochs after which parameters are frozen, ascending, in at most ZN_MAX_FREEZE steps; their number, or -1 if there
+ * are more. */
+int zn_freeze_epochs(const zn_module *m, double epochs[ZN_MAX_FREEZE]);
 
 /* NULL if there is none. Time does not depend on the number of parameters. */
 zn_param *zn_param_find(const zn_module *m, const char *name);

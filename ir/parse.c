@@ -408,7 +408,7 @@ static bool read_param(reader *r) {
     const char *name = "";
     zn_type type;
     zn_formula init;
-    double decay = 0;
+    double decay = 0, rate = 1, freeze = HUGE_VAL;
     zn_span span;
     int role = 0;
     if (!read_param_name(r, &name) || !expect(r, ":") || !read_type(r, &type))
@@ -419,11 +419,15 @@ static bool read_param(reader *r) {
         return fail(r, "expected the role of the parameter");
     next(r);
     if (!expect(r, "init") || !read_formula(r, &init) || (take(r, "decay") && !read_float(r, &decay)) ||
+        (take(r, "rate") && !read_float(r, &rate)) || (take(r, "freeze") && !read_float(r, &freeze)) ||
         !read_loc(r, &span))
         return false;
     if (zn_param_find(r->m, name))
         return fail(r, "two parameters are called `%s`", name);
-    zn_param_new(r->m, name, type, (zn_role)role, init, span)->decay = (float)decay;
+    zn_param *p = zn_param_new(r->m, name, type, (zn_role)role, init, span);
+    p->decay = (float)decay;
+    p->rate = (float)rate;
+    p->freeze = freeze;
     return true;
 }
 

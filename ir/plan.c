@@ -60,12 +60,14 @@ int64_t zn_value_shards(const zn_value *v) {
 zn_access zn_map_access(zn_op op, int i) {
     switch (op) {
     case ZN_OP_BIAS:
+    case ZN_OP_CHANNEL_SCALE:
     case ZN_OP_BN_NORM:
     case ZN_OP_BN_INFER:
         return i ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
     case ZN_OP_BN_GRAD_X:
         return i > 1 ? ZN_ACCESS_CHANNEL : ZN_ACCESS_FULL;
     case ZN_OP_SCALE:
+    case ZN_OP_SHIFT:
         return i ? ZN_ACCESS_SCALAR : ZN_ACCESS_FULL;
     default:
         return ZN_ACCESS_FULL;

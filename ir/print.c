@@ -1,6 +1,7 @@
 /* IR as text. Grammar in docs/ir.md; ir/parse.c reads it back. Nothing printed depends on addresses, time or paths. */
 #include "ir/module.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "ir/text.h"
@@ -91,6 +92,7 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
         break;
     case ZN_FORMULA_NORMAL:
     case ZN_FORMULA_UNIFORM:
+    case ZN_FORMULA_ORTHOGONAL:
         zn_buf_printf(out, "%s(%s)", zn_formula_names[f->kind], num);
         break;
     case ZN_FORMULA_COUNT:
@@ -176,6 +178,16 @@ static void print_param(const printer *p, const zn_param *x) {
         char num[ZN_NUMBER_MAX];
         zn_f32_text(x->decay, num);
         zn_buf_printf(out, " decay %s", num);
+    }
+    if (x->rate != 1) {
+        char num[ZN_NUMBER_MAX];
+        zn_f32_text(x->rate, num);
+        zn_buf_printf(out, " rate %s", num);
+    }
+    if (!isinf(x->freeze)) {
+        char num[ZN_NUMBER_MAX];
+        zn_f64_text(x->freeze, num);
+        zn_buf_printf(out, " freeze %s", num);
     }
     print_loc(p, x->span);
     zn_buf_putc(out, '\n');

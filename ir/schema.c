@@ -2,6 +2,7 @@
 #include "ir/schema.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "support/ice.h"
@@ -17,12 +18,17 @@
 #define POSITIVE .kind = ZN_A_FLOAT, .low = 0, .high = HUGE_VAL, .above = true
 #define BOOL .kind = ZN_A_BOOL
 #define WORD(list) .kind = ZN_A_WORD, .words = (list)
-#define BIAS .kind = ZN_A_BIAS
+#define AUTO_BOOL .kind = ZN_A_BIAS
+#define LENGTH .kind = ZN_A_LENGTH
+#define SIZE .kind = ZN_A_SIZE
+#define PAD .kind = ZN_A_PAD, .words = "same|valid"
 #define PATH .kind = ZN_A_PATH
 #define EPOCHS .kind = ZN_A_EPOCHS
 #define ANY .kind = ZN_A_ANY
 #define SPECIAL .kind = ZN_A_SPECIAL
 #define CALL(of) .kind = ZN_A_CALL, .group = ZN_GROUP_##of
+
+enum { KEY = 96 };
 
 const zn_sig_arg zn_arg_table[ZN_ARG_COUNT] = {
 #define ZN_CALL(...)
@@ -46,6 +52,9 @@ static const int first_arg[ZN_SIG_COUNT + 1] = {
 #define OP_LOSS(op) ZN_OP_COUNT
 #define OP_OPTIMIZER(op) ZN_OP_COUNT
 #define OP_SCHEDULE(op) ZN_OP_COUNT
+#define OP_CLIP(op) ZN_OP_COUNT
+#define OP_AVERAGE(op) ZN_OP_COUNT
+#define OP_VIEW(op) ZN_OP_COUNT
 #define OP_SCHEME(op) ZN_OP_COUNT
 static const zn_sig calls[ZN_SIG_COUNT] = {
 #define ZN_CALL(GROUP, ID, text, bits, operation, result, line)                                                        \
@@ -89,30 +98,43 @@ int zn_word_index(const char *words, const char *w, bool *planned) {
 
 /* ---- options */
 
+/* The entry of the module for an argument: of a start, where a rule's options are read, that of the rule. */
+static const char *key_of(const zn_module *m, const zn_sig_arg *a, char text[KEY]) {
+    static const char init[] = "init.";
+    if (!m->option_scope || strncmp(a->key, init, sizeof init - 1) != 0)
+        return a->key;
+    snprintf(text, KEY, "%s.%s", m->option_scope, a->key + sizeof init - 1);
+    return text;
+}
+
 int64_t zn_option_int(const zn_module *m, int arg) {
     const zn_sig_arg *a = &zn_arg_table[arg];
     int64_t x = 0;
+    char key[KEY];
     if (a->value && !zn_i64_parse(a->value, strlen(a->value), &x))
         ZN_ICE("schema: the default of %s is not an integer", a->name);
-    return zn_conf_int(m, a->key, x);
+    return zn_conf_int(m, key_of(m, a, key), x);
 }
 
 double zn_option_float(const zn_module *m, int arg) {
     const zn_sig_arg *a = &zn_arg_table[arg];
     double x = 0;
+    char key[KEY];
     if (a->value && !zn_f64_parse(a->value, strlen(a->value), &x))
         ZN_ICE("schema: the default of %s is not a number", a->name);
-    return zn_conf_float(m, a->key, x);
+    return zn_conf_float(m, key_of(m, a, key), x);
 }
 
 bool zn_option_bool(const zn_module *m, int arg) {
     const zn_sig_arg *a = &zn_arg_table[arg];
-    return zn_conf_bool(m, a->key, a->value && !strcmp(a->value, "true"));
+    char key[KEY];
+    return zn_conf_bool(m, key_of(m, a, key), a->value && !strcmp(a->value, "true"));
 }
 
 const char *zn_option_str(const zn_module *m, int arg) {
     const zn_sig_arg *a = &zn_arg_table[arg];
-    return zn_conf_str(m, a->key, a->value);
+    char key[KEY];
+    return zn_conf_str(m, key_of(m, a, key), a->value);
 }
 
 int zn_option_word(const zn_module *m, int arg) {
@@ -126,7 +148,8 @@ int zn_option_word(const zn_module *m, int arg) {
 }
 
 bool zn_option_given(const zn_module *m, int arg) {
-    return zn_conf_get(m, zn_arg_table[arg].key) != NULL;
+    char key[KEY];
+    return zn_conf_get(m, key_of(m, &zn_arg_table[arg], key)) != NULL;
 }
 
 /* One word of `gives`: a number, an argument or a part of one. */

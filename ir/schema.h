@@ -18,6 +18,9 @@
     X(LOSS, "loss")                                                                                                    \
     X(OPTIMIZER, "optimizer")                                                                                          \
     X(SCHEDULE, "schedule")                                                                                            \
+    X(CLIP, "clip")                                                                                                    \
+    X(AVERAGE, "average")                                                                                              \
+    X(VIEW, "view")                                                                                                    \
     X(SCHEME, "start")
 typedef enum zn_sig_group {
 #define X(ID, text) ZN_GROUP_##ID,
@@ -55,6 +58,7 @@ enum {                        /* flags of a call */
        ZN_C_FLAT = 256,       /* gives a vector of all elements */
        ZN_C_POWER = 512,      /* takes a width that is a power of two */
        ZN_C_ALIAS = 1024,     /* another name of the call before it */
+       ZN_C_VALUES = 2048,    /* takes named values, at least one, and nothing else */
 };
 
 typedef enum zn_arg_kind {
@@ -65,6 +69,9 @@ typedef enum zn_arg_kind {
     ZN_A_BOOL,
     ZN_A_WORD,
     ZN_A_BIAS,
+    ZN_A_LENGTH,
+    ZN_A_SIZE,
+    ZN_A_PAD,
     ZN_A_PATH,
     ZN_A_EPOCHS,
     ZN_A_CALL,

@@ -17,11 +17,12 @@
 typedef struct grad_ctx {
     zn_module *m;
     zn_pass_ctx *pass;
-    zn_func *f;       /* @train_step */
-    bool *needs;      /* by id of the forward part: depends on a trained parameter */
-    zn_value **adj;   /* by id: gradient so far; of a parameter: at its first read */
-    int *first_read;  /* by id: the first read of the same parameter; of other values their own */
-    zn_value **again; /* by id: the value computed a second time, for the gradient */
+    zn_func *f;          /* @train_step */
+    bool *needs;         /* by id of the forward part: depends on a trained parameter */
+    zn_value **adj;      /* by id: gradient so far; of a parameter: at its first read */
+    int *first_read;     /* by id: the first read of the same parameter; of other values their own */
+    zn_value *out, *far; /* of mse: the output and its distance from the target */
+    zn_value **again;    /* by id: the value computed a second time, for the gradient */
 } grad_ctx;
 
 static const zn_span nowhere = {0};
@@ -409,6 +410,42 @@ static void grad_cross_entropy(grad_ctx *c, zn_value *v, zn_value *dy) {
     accumulate(c, v->operand[0], typed(c, g));
 }
 
+/* Sum over all elements, [1]: over rows by sum_rows, then over channels. */
+static zn_value *total(grad_ctx *c, const zn_value *v, zn_value *x) {
+    if (x->type.rank > 1) {
+        zn_value *s = add_op(c, v, ZN_OP_SUM_ROWS, 1, &x);
+        zn_attr_of(s, SUM_ROWS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
+        x = typed(c, s);
+    }
+    return make(c, v, ZN_OP_REDUCE_SUM, 1, &x);
+}
+
+static void grad_scale(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *s = v->operand[1];
+    if (needs(c, x))
+        accumulate(c, x, make(c, v, ZN_OP_SCALE, 2, OPERANDS(dy, s)));
+    if (needs(c, s))
+        accumulate(c, s, total(c, v, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, saved(c, x)))));
+}
+
+static void grad_shift(grad_ctx *c, zn_value *v, zn_value *dy) {
+    accumulate(c, v->operand[0], dy);
+    if (needs(c, v->operand[1]))
+        accumulate(c, v->operand[1], total(c, v, dy));
+}
+
+static void grad_channel_scale(grad_ctx *c, zn_value *v, zn_value *dy) {
+    zn_value *x = v->operand[0], *s = v->operand[1];
+    if (needs(c, x))
+        accumulate(c, x, make(c, v, ZN_OP_CHANNEL_SCALE, 2, OPERANDS(dy, s)));
+    if (needs(c, s)) {
+        zn_value *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, saved(c, x)));
+        g = add_op(c, v, ZN_OP_SUM_ROWS, 1, &g);
+        zn_attr_of(g, SUM_ROWS, shards)->i = zn_stats_shards(dy->type.dim[0], area_of(&dy->type));
+        accumulate(c, s, typed(c, g));
+    }
+}
+
 #define grad_none NULL
 static grad_fn *const grad_table[ZN_OP_COUNT] = {
 #define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
@@ -479,10 +516,49 @@ static zn_value *copy_forward(grad_ctx *c, const zn_func *from, const char *name
     return out;
 }
 
+/* Elements of one sample of x, as rows [n, elements]. */
+static zn_value *as_rows(grad_ctx *c, zn_value *x) {
+    return x->type.rank == 2 ? x : make(c, x, ZN_OP_FLATTEN, 1, &x);
+}
+
+/* Mean squared distance from `target`, of each sample: [n, 1]. */
+static zn_value *add_mse(grad_ctx *c, zn_value *out, zn_value *target) {
+    zn_value *far = make(c, out, ZN_OP_SUB, 2, OPERANDS(out, target));
+    zn_value *square = as_rows(c, make(c, out, ZN_OP_MUL, 2, OPERANDS(far, far)));
+    zn_value *sum = make(c, out, ZN_OP_REDUCE_SUM, 1, &square);
+    zn_value *loss = times(c, out, sum, 1 / (double)zn_type_channels(&square->type));
+    zn_func_return(c->m, c->f, loss);
+    c->far = far;
+    c->out = out;
+    return loss;
+}
+
+/* The gradient of the mean loss by the output: 2 (out - target) / (elements of the batch). */
+static void seed_mse(grad_ctx *c) {
+    accumulate(c, c->out, times(c, c->out, c->far, 2 / (double)zn_type_count(&c->out->type)));
+}
+
+static bool is_mse(const zn_module *m) {
+    return !strcmp(zn_conf_str(m, "train.loss", "cross_entropy"), "mse");
+}
+static bool by_image(const zn_module *m) {
+    return is_mse(m) && zn_option_word(m, ZN_ARG_LOSS_MSE_target) == 1;
+}
+
 /* Loss and right answers of each sample, as results. */
 static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
+    bool mse = is_mse(c->m);
+    if (by_image(c->m))
+        return add_mse(c, logits, c->f->args.at[0]);
     int64_t batch = logits->type.dim[0];
     zn_value *labels = zn_arg_new(c->m, c->f, zn_type_make(ZN_I32, 1, &batch), "labels"), *of[2] = {logits, labels};
+    if (mse) {
+        zn_value *hot = add_op(c, logits, ZN_OP_ONE_HOT, 1, &labels);
+        zn_attr_of(hot, ONE_HOT, classes)->i = zn_type_channels(&logits->type);
+        zn_value *loss = add_mse(c, logits, typed(c, hot));
+        zn_func_return(c->m, c->f, make(c, logits, ZN_OP_CORRECT, 2, of));
+        return loss;
+    }
     zn_value *loss = zn_value_new(c->m, c->f, NULL, ZN_OP_CROSS_ENTROPY, 2, of, logits->span, "");
     zn_attr_of(loss, CROSS_ENTROPY, smoothing)->f = zn_option_float(c->m, ZN_ARG_LOSS_CROSS_ENTROPY_smoothing);
     zn_func_return(c->m, c->f, typed(c, loss));
@@ -539,7 +615,7 @@ static zn_value **prepare(grad_ctx *c) {
         c->first_read[v->id] = v->id;
         if (v->op == ZN_OP_PARAM) {
             const zn_param *p = zn_param_find(c->m, zn_attr_of(v, PARAM, name)->s);
-            c->needs[v->id] = zn_role_trained(p->role);
+            c->needs[v->id] = zn_param_trained(p);
             if (!read[p->index])
                 read[p->index] = v->id + 1;
             c->first_read[v->id] = read[p->index] - 1;
@@ -595,7 +671,9 @@ static bool check_forward(const zn_module *m, const zn_func *f, zn_diags *d) {
     const char *wrong = NULL;
     if (zn_func_find(m, "train_step") || zn_func_find(m, "eval_step"))
         wrong = "the module has a @train_step or @eval_step already";
-    else if (!out || out->type.dtype != ZN_F32 || out->type.rank != 2)
+    else if (out && by_image(m) && f->args.n >= 1 && !zn_type_equal(&out->type, &f->args.at[0]->type))
+        wrong = "@forward must return what its first argument is, with which mse(target = image) compares it";
+    else if (!out || out->type.dtype != ZN_F32 || (out->type.rank != 2 && !by_image(m)))
         wrong = "@forward must return one value to be trained: the logits, f32[batch, classes]";
     for (size_t i = 0; !wrong && i < f->args.n; i++)
         if (!strcmp(f->args.at[i]->name, "labels"))
@@ -622,9 +700,13 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     }
     zn_value *end = c.f->last;
     running_updates(&c, from, end->next);
+    if (c.out)
+        seed_mse(&c);
     if (!backward(&c, end, first_use))
         return false;
-    add_loss(&c, copy_forward(&c, from, "eval_step", false));
+    zn_value *logits = copy_forward(&c, from, "eval_step", false);
+    logits->keep |= zn_conf_get(m, "data.views.flip") || zn_conf_get(m, "data.views.shift");
+    add_loss(&c, logits);
     for (zn_func *f = m->funcs; f; f = f->next)
         if (f != from)
             zn_remove_unused(f);

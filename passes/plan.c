@@ -44,13 +44,17 @@ static void keep(zn_planner *p, const zn_value *v) {
     zn_pl_touch(p->prog, k.buffer, (int)p->prog->phases.n);
 }
 
-/* Does f return each sample's loss, and whether it is right, first? */
+/* A number for each sample of f's first argument: [n] or [n, 1]. */
+static bool per_sample(const zn_func *f, size_t result) {
+    const zn_type *t = result < f->results.n ? &f->results.at[result]->type : NULL;
+    return t && f->args.n && t->rank >= 1 && t->rank <= 2 && t->dim[0] == f->args.at[0]->type.dim[0] &&
+           zn_type_count(t) == t->dim[0];
+}
+
+/* Does f return each sample's loss first, and behind it, if the loss knows classes, whether it is right? */
 static bool has_losses(const zn_func *f) {
-    int64_t batch = f->args.n ? f->args.at[0]->type.dim[0] : 0;
-    for (size_t i = 0; i < 2; i++)
-        if (f->results.n < 2 || f->results.at[i]->type.rank != 1 || f->results.at[i]->type.dim[0] != batch)
-            return false;
-    return true;
+    bool step = !strcmp(f->name, "train_step") || !strcmp(f->name, "eval_step");
+    return per_sample(f, 0) && (per_sample(f, 1) || (step && f->results.n == 1));
 }
 
 /* What is handed out lives beyond the last phase: loss and right answers, other results, kept values. */
@@ -58,9 +62,11 @@ static void plan_results(zn_planner *p) {
     zn_program_plan *prog = p->prog;
     bool losses = has_losses(p->f);
     prog->loss = losses ? zn_pl_buffer(p, p->f->results.at[0]) : -1;
-    prog->correct = losses ? zn_pl_buffer(p, p->f->results.at[1]) : -1;
-    for (size_t i = 0; i < 2 && losses; i++)
-        zn_pl_touch(prog, i ? prog->correct : prog->loss, (int)prog->phases.n);
+    prog->correct = losses && p->f->results.n > 1 ? zn_pl_buffer(p, p->f->results.at[1]) : -1;
+    if (losses)
+        zn_pl_touch(prog, prog->loss, (int)prog->phases.n);
+    if (prog->correct >= 0)
+        zn_pl_touch(prog, prog->correct, (int)prog->phases.n);
     for (size_t i = losses ? 2 : 0; i < p->f->results.n; i++)
         keep(p, p->f->results.at[i]);
     for (const zn_value *v = p->f->first; v; v = v->next)

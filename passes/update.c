@@ -5,6 +5,7 @@
  * operations, so that pass fuse may put it behind the kernel that makes the gradient.
  *
  * Requires nothing: does nothing without gradients. State that a step keeps are parameters NAME.ROLE, zero at first. */
+#include <math.h>
 #include <string.h>
 
 #include "ir/schema.h"
@@ -24,6 +25,8 @@ typedef struct step {
     zn_value *marker;  /* the gradient that this step replaces */
     const zn_param *p; /* and its parameter */
     zn_value *w, *g;   /* old value, gradient */
+    int nfreeze;       /* epochs after which parameters are frozen */
+    double freeze[ZN_MAX_FREEZE];
 } step;
 
 struct optimizer {
@@ -81,6 +84,16 @@ static void store(step *s, const zn_value *old, zn_value *x) {
     typed(s, v);
 }
 
+/* x times the learning rate of this parameter. */
+static zn_value *times_lr(step *s, zn_value *x) {
+    zn_hyper h = ZN_HYPER_LR;
+    for (int k = 0; !isinf(s->p->freeze) && k < s->nfreeze; k++)
+        if (s->freeze[k] == s->p->freeze)
+            h = (zn_hyper)(ZN_HYPER_LR_UNTIL1 + k);
+    x = scaled(s, x, h);
+    return s->p->rate != 1 ? times(s, x, (double)s->p->rate) : x;
+}
+
 static void update_sgd(step *s) {
     double momentum = zn_option_float(s->m, ZN_ARG_OPTIMIZER_SGD_momentum);
     zn_value *g = s->g;
@@ -91,7 +104,7 @@ static void update_sgd(step *s) {
         store(s, old, v);
         g = zn_option_bool(s->m, ZN_ARG_OPTIMIZER_SGD_nesterov) ? add(s, g, times(s, v, momentum)) : v;
     }
-    store(s, s->w, sub(s, s->w, scaled(s, g, ZN_HYPER_LR)));
+    store(s, s->w, sub(s, s->w, times_lr(s, g)));
 }
 
 /* The moments of g, stored, and the direction they give: (m correction1) / (sqrt(v) correction2 + eps). */
@@ -111,14 +124,14 @@ static zn_value *moments(step *s, zn_value *g) {
 
 static void update_adam(step *s) {
     zn_value *g = s->p->decay != 0 ? add(s, s->g, times(s, s->w, (double)s->p->decay)) : s->g;
-    store(s, s->w, sub(s, s->w, scaled(s, moments(s, g), ZN_HYPER_LR)));
+    store(s, s->w, sub(s, s->w, times_lr(s, moments(s, g))));
 }
 
 static void update_adamw(step *s) {
     zn_value *w = s->w;
     if (s->p->decay != 0)
-        w = sub(s, w, scaled(s, times(s, w, (double)s->p->decay), ZN_HYPER_LR));
-    store(s, s->w, sub(s, w, scaled(s, moments(s, s->g), ZN_HYPER_LR)));
+        w = sub(s, w, times_lr(s, times(s, w, (double)s->p->decay)));
+    store(s, s->w, sub(s, w, times_lr(s, moments(s, s->g))));
 }
 
 static const optimizer optimizers[] = {
@@ -152,6 +165,18 @@ static zn_value *next_gradient(zn_value *v) {
     return v;
 }
 
+/* An average of every parameter and statistic that changes; the training loop keeps them (runtime/average.c). */
+static void add_averages(zn_module *m) {
+    const zn_param *last = m->last_param;
+    for (const zn_param *p = m->params; p; p = p->next) {
+        if (zn_param_trained(p) || p->role == ZN_ROLE_RUNNING_MEAN || p->role == ZN_ROLE_RUNNING_VAR)
+            zn_param_new(m, zn_arena_printf(&m->arena, "%s.%s", p->name, zn_role_names[ZN_ROLE_AVERAGE]), p->type,
+                         ZN_ROLE_AVERAGE, zn_formula_const(0), p->span);
+        if (p == last)
+            break;
+    }
+}
+
 bool zn_pass_update(zn_module *m, zn_pass_ctx *ctx) {
     zn_func *f = zn_func_find(m, "train_step");
     zn_value *hyper[ZN_HYPER_COUNT] = {0}, *first = f ? next_gradient(f->first) : NULL;
@@ -167,6 +192,13 @@ bool zn_pass_update(zn_module *m, zn_pass_ctx *ctx) {
     zn_func_number(f);
     zn_value **read = first_reads(m, f, &scratch);
     step s = {.m = m, .pass = ctx, .f = f, .by = by, .hyper = hyper};
+    s.nfreeze = zn_freeze_epochs(m, s.freeze);
+    if (s.nfreeze < 0) {
+        zn_diag_add(ctx->diags, ZN_DIAG_OPTIMIZER, first->span,
+                    "parameters are frozen after more than %d different epochs", ZN_MAX_FREEZE);
+        zn_arena_free(&scratch);
+        return false;
+    }
     for (zn_value *v = first, *next; v; v = next) {
         next = next_gradient(v->next);
         s.marker = v;
@@ -179,5 +211,7 @@ bool zn_pass_update(zn_module *m, zn_pass_ctx *ctx) {
         zn_value_remove(f, v);
     }
     zn_arena_free(&scratch);
+    if (zn_conf_get(m, "train.average.kind"))
+        add_averages(m);
     return true;
 }

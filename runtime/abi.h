@@ -15,7 +15,8 @@
 
 #include <stdint.h>
 
-#define ZN_ABI_VERSION 4u
+#define ZN_ABI_VERSION 5u
+enum { ZN_FREEZE_EPOCHS = 4 };
 #define ZN_ALIGN 64
 
 enum { ZN_SPACE_PARAM, ZN_SPACE_ARENA, ZN_SPACE_BATCH, ZN_SPACE_COUNT };
@@ -31,7 +32,8 @@ typedef struct zn_args {
     uint32_t position; /* of the batch's first sample in the epoch's order */
     uint32_t count;    /* samples of the batch that are real (evaluation's last batch); the others are copies */
     uint32_t seed_lo, seed_hi;
-    float correction1, correction2; /* 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t): t the number of the step, from 1 */
+    float correction1, correction2;   /* 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t): t the number of the step, from 1 */
+    float lr_until[ZN_FREEZE_EPOCHS]; /* lr before the epochs of zn_train_desc.freeze, then 0 */
 } zn_args;
 
 struct zn_phase;
@@ -113,6 +115,7 @@ typedef struct zn_source_option {
     const char *name, *text;
     int64_t number;
 } zn_source_option;
+enum zn_flip { ZN_FLIP_NONE, ZN_FLIP_RANDOM, ZN_FLIP_ALTERNATE };
 enum { ZN_NORMALIZE_NONE, ZN_NORMALIZE_PER_CHANNEL, ZN_NORMALIZE_GIVEN };
 typedef struct zn_data_desc {
     const char *source; /* by name, one of runtime/sources.def; NULL: none */
@@ -121,8 +124,12 @@ typedef struct zn_data_desc {
     uint64_t normalize;
     uint64_t nchannels; /* of mean and deviation when GIVEN */
     const double *mean, *deviation;
-    int64_t crop; /* padding; 0 = none */
-    uint64_t flip;
+    int64_t crop;      /* padding; 0 = none */
+    uint64_t reflect;  /* what the padding is: 0 the pixel 0, 1 the image mirrored at its edge */
+    uint64_t flip;     /* a zn_flip */
+    int64_t cutout;    /* side of a square of pixels 0; 0 = none */
+    int64_t shift;     /* views of an evaluation: moved by this; 0 = none */
+    uint64_t mirrored; /* views of an evaluation: mirror images too */
 } zn_data_desc;
 
 /* The batch as the model takes it. Image element (n, y, x, c) is the float at
@@ -137,23 +144,39 @@ typedef struct zn_input_desc {
     uint64_t size; /* of one copy of the BATCH space */
 } zn_input_desc;
 
-enum { ZN_LR_CONSTANT, ZN_LR_STEP, ZN_LR_COSINE };
+enum { ZN_LR_CONSTANT, ZN_LR_STEP, ZN_LR_COSINE, ZN_LR_LINEAR };
+enum { ZN_AVERAGE_NONE, ZN_AVERAGE_EMA, ZN_AVERAGE_LOOKAHEAD };
 typedef struct zn_train_desc {
     uint64_t lr_kind;
-    double lr, warmup, end, factor;
+    double lr, warmup, start, end, factor;
     uint64_t nat;
     const double *at;
-    int64_t batch, epochs;
+    uint64_t by_epochs; /* the schedule was computed from `epochs`: it does not fit another number */
+    int64_t batch;
+    double epochs;
     int64_t seed;
     double beta1, beta2; /* of the corrections in zn_args; 0 where the optimizer has none */
+    uint64_t nfreeze;    /* epochs after which parameters are frozen, at most ZN_FREEZE_EPOCHS */
+    const double *freeze;
+    uint64_t average; /* of parameters and statistics: tensors of their name and ".average" */
+    double average_decay;
+    int64_t average_every, average_ramp;
 } zn_train_desc;
+
+/* A file that the source was put together from: its lines are those of the whole from first_line on. */
+typedef struct zn_source_part {
+    const char *path;
+    uint64_t first_line;
+} zn_source_part;
 
 typedef struct zn_module_desc {
     uint64_t abi_version;
     const char *name;
     const char *source_path;
-    const char *source; /* text of the .znet file */
+    const char *source; /* text of the .znet file and of what it imports */
     uint64_t source_len;
+    uint64_t nfile; /* with what it imports; 0: one file, source_path */
+    const zn_source_part *file;
     const char *source_sha256; /* hex */
     const char *overrides;     /* JSON object text: -D, --set and options that changed anything */
     const char *versions;      /* JSON object text: znet, llvm, ... */

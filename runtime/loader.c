@@ -2,9 +2,10 @@
  *
  * The order of an epoch is Fisher and Yates's shuffle, from the end, with word i of the stream (seed, shuffle; counter
  * (i / 4, epoch, 0, 0)) for place i. Augmentation takes words 0, 1, 2 of counter (sample, epoch, 0, 0) of the stream
- * (seed, augment): rows, columns, and flip if the top bit is set. Padding is the pixel 0 before it is normalised. A
- * pixel's float is (float)((p / 255 - mean) / deviation), computed once. Only interiors are written: what lies between
- * images and rows stays as the map was, zero. */
+ * (seed, augment): rows, columns, and flip if the top bit is set; word 3 is the middle of a cutout. An alternating flip
+ * takes the top bit of word 0 of counter (sample, 0, 1, 0) once, and its inverse in odd epochs. Padding is the pixel 0
+ * before it is normalised. A pixel's float is (float)((p / 255 - mean) / deviation), computed once. Only interiors are
+ * written: what lies between images and rows stays as the map was, zero. */
 #include "runtime/loader.h"
 
 #include "support/math.h"
@@ -21,8 +22,9 @@
 struct zn_rt_loader {
     const zn_input_desc *in;
     const zn_rt_dataset *data;
-    int64_t crop;
-    bool flip;
+    int64_t crop, cutout;
+    bool reflect;
+    uint64_t flip; /* a zn_flip */
     uint64_t seed;
     char *memory[ZN_RT_BATCHES];
     uint64_t row_pitch; /* floats from one row of an image to the next */
@@ -101,6 +103,59 @@ static void fill_image(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy,
     }
 }
 
+/* i of a line of n that goes on mirrored at both ends, the ends themselves once. */
+static int64_t reflected(int64_t i, int64_t n) {
+    int64_t period = 2 * (n - 1);
+    if (n == 1)
+        return 0;
+    i = (i % period + period) % period;
+    return i < n ? i : period - i;
+}
+
+/* The same as fill_image with the image mirrored where that has padding. */
+static void fill_reflected(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy, int64_t dx, bool mirror,
+                           float *to) {
+    int64_t h = l->data->height, w = l->data->width, c = l->data->channels;
+    for (int64_t y = 0; y < h; y++, to += l->row_pitch) {
+        const uint8_t *row = pixels + reflected(y + dy, h) * w * c;
+        for (int64_t x = 0; x < w; x++) {
+            const uint8_t *p = row + reflected((mirror ? w - 1 - x : x) + dx, w) * c;
+            for (int64_t k = 0; k < c; k++)
+                to[x * c + k] = l->table[256 * k + p[k]];
+        }
+    }
+}
+
+/* The pixel 0 in a square around element `middle`, as far as it lies inside. */
+static void cut_out(const zn_rt_loader *l, int64_t middle, float *to) {
+    int64_t h = l->data->height, w = l->data->width, c = l->data->channels;
+    int64_t top = middle / w - l->cutout / 2, left = middle % w - l->cutout / 2;
+    int64_t bottom = top + l->cutout < h ? top + l->cutout : h, right = left + l->cutout < w ? left + l->cutout : w;
+    top = top > 0 ? top : 0;
+    left = left > 0 ? left : 0;
+    for (int64_t y = top; y < bottom && left < right; y++)
+        fill_padding(l->table, c, right - left, to + (uint64_t)y * l->row_pitch + left * c);
+}
+
+/* How an epoch changes a sample. */
+static void fill_augmented(const zn_rt_loader *l, zn_philox_key key, uint32_t sample, uint32_t epoch,
+                           const uint8_t *pixels, float *to) {
+    uint32_t w[4], side[4], places = (uint32_t)(2 * l->crop + 1);
+    bool mirror = false;
+    zn_philox(key, sample, epoch, 0, 0, w);
+    int64_t dy = (int64_t)zn_philox_below(w[0], places) - l->crop,
+            dx = (int64_t)zn_philox_below(w[1], places) - l->crop;
+    if (l->flip == ZN_FLIP_RANDOM)
+        mirror = w[2] >> 31;
+    if (l->flip == ZN_FLIP_ALTERNATE) {
+        zn_philox(key, sample, 0, 1, 0, side);
+        mirror = (side[0] >> 31) ^ (epoch & 1);
+    }
+    (l->reflect ? fill_reflected : fill_image)(l, pixels, dy, dx, mirror, to);
+    if (l->cutout)
+        cut_out(l, zn_philox_below(w[3], (uint32_t)(l->data->height * l->data->width)), to);
+}
+
 static void fill(zn_rt_loader *l, int batch, const zn_rt_load *what) {
     const zn_rt_split *s = &l->data->split[what->split];
     int64_t image = l->data->height * l->data->width * l->data->channels;
@@ -112,20 +167,17 @@ static void fill(zn_rt_loader *l, int batch, const zn_rt_load *what) {
         l->order_epoch = what->epoch;
     }
     for (int64_t i = 0; i < l->in->batch; i++) {
-        int64_t at = what->position + i < s->n ? what->position + i : what->position, dy = 0, dx = 0;
-        bool mirror = false;
-        if (what->shuffled) {
-            uint32_t w[4];
+        int64_t at = what->position + i < s->n ? what->position + i : what->position;
+        float *place = to + (uint64_t)i * l->in->image_pitch;
+        if (what->shuffled)
             at = l->order[at];
-            if (l->crop > 0 || l->flip) {
-                zn_philox(key, (uint32_t)at, what->epoch, 0, 0, w);
-                uint32_t places = (uint32_t)(2 * l->crop + 1);
-                dy = (int64_t)zn_philox_below(w[0], places) - l->crop;
-                dx = (int64_t)zn_philox_below(w[1], places) - l->crop;
-                mirror = l->flip && w[2] >> 31;
-            }
-        }
-        fill_image(l, s->pixels + at * image, dy, dx, mirror, to + (uint64_t)i * l->in->image_pitch);
+        const uint8_t *pixels = s->pixels + at * image;
+        if (what->shuffled && (l->crop > 0 || l->flip || l->cutout))
+            fill_augmented(l, key, (uint32_t)at, what->epoch, pixels, place);
+        else if (what->view)
+            fill_reflected(l, pixels, what->view->dy, what->view->dx, what->view->mirror, place);
+        else
+            fill_image(l, pixels, 0, 0, false, place);
         labels[i] = s->labels[at];
     }
 }
@@ -263,6 +315,9 @@ static int start_thread(zn_rt_loader *l, zn_rt_error *e) {
 int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_dataset *data, const zn_rt_memory *mem,
                       uint64_t seed, zn_rt_pool *pool, zn_rt_error *e) {
     *out = NULL;
+    if (m->data.cutout < 0 || m->data.cutout > 1 << 20)
+        return zn_rt_fail(e, ZN_RT_INPUT, "cutout has a side of %" PRId64 "; it must lie between 0 and 2^20",
+                          m->data.cutout);
     if (m->data.crop < 0 || m->data.crop > 1 << 20)
         return zn_rt_fail(e, ZN_RT_INPUT, "crop pads by %" PRId64 "; it must lie between 0 and 2^20", m->data.crop);
     zn_rt_loader *l = calloc(1, sizeof *l);
@@ -271,7 +326,9 @@ int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_d
     l->in = &m->input;
     l->data = data;
     l->crop = m->data.crop;
-    l->flip = m->data.flip != 0;
+    l->flip = m->data.flip;
+    l->reflect = m->data.reflect != 0;
+    l->cutout = m->data.cutout;
     l->seed = seed;
     l->order_epoch = -1;
     l->row_pitch = m->input.rank == 1 ? (uint64_t)(data->width * data->channels) : m->input.pitch;

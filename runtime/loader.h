@@ -9,6 +9,7 @@
 #include "runtime/dataset.h"
 #include "runtime/error.h"
 #include "runtime/memory.h"
+#include "runtime/views.h"
 
 #include <stdbool.h>
 
@@ -21,6 +22,7 @@ typedef struct zn_rt_load {
     bool shuffled;
     uint32_t epoch;
     int64_t position;
+    const zn_rt_view *view; /* of images in order; NULL: as they are */
 } zn_rt_load;
 
 /* data and mem outlive the loader. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,6 +88,12 @@ static void put_f64(zn_rt_text *t, const char *key, double value) {
     zn_rt_text_json_f64(t, value);
 }
 
+static void put_accuracy(zn_rt_text *t, const zn_rt_evaluation *test) {
+    put_f64(t, "test_accuracy", test->accuracy);
+    if (!isnan(test->views))
+        put_f64(t, "test_accuracy_views", test->views);
+}
+
 static void put_bytes(zn_rt_text *t, const char *key, size_t value) {
     if (value)
         put_i64(t, key, (int64_t)value);
@@ -118,11 +125,18 @@ static void put_overrides(zn_rt_text *t, const char *compiled, const zn_rt_optio
         int64_t number;
         bool given;
     } all[] = {{"--data", o->data, 0, o->data != NULL},
-               {"--epochs", NULL, o->epochs, o->epochs >= 0},
                {"--steps", NULL, o->steps, o->steps >= 0},
                {"--seed", NULL, o->seed, o->has_seed},
                {"--init-from", o->init_from, 0, o->init_from != NULL}};
     bool comma = put_object_open(t, "overrides", compiled);
+    if (o->epochs >= 0) {
+        zn_rt_text_printf(t, "%s\"--epochs\":", comma ? "," : "");
+        comma = true;
+        if (o->epochs == floor(o->epochs))
+            zn_rt_text_json_i64(t, (int64_t)o->epochs);
+        else
+            zn_rt_text_json_f64(t, o->epochs);
+    }
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].given)
             continue;
@@ -169,7 +183,7 @@ int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt
     zn_rt_text *t = begin(log, "initial");
     put_f64(t, "train_loss", train->loss);
     put_f64(t, "test_loss", test->loss);
-    put_f64(t, "test_accuracy", test->accuracy);
+    put_accuracy(t, test);
     return end(log, e);
 }
 
@@ -192,7 +206,7 @@ int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluat
     put_i64(t, "epoch", p->epoch);
     put_f64(t, "train_loss", p->mean_loss);
     put_f64(t, "test_loss", test->loss);
-    put_f64(t, "test_accuracy", test->accuracy);
+    put_accuracy(t, test);
     put_f64(t, "images_per_second", p->images_per_second);
     return end(log, e);
 }
@@ -202,7 +216,7 @@ int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
         return 0;
     zn_rt_text *t = begin(log, "end");
     put_f64(t, "test_loss", s->test.loss);
-    put_f64(t, "test_accuracy", s->test.accuracy);
+    put_accuracy(t, &s->test);
     put_f64(t, "seconds", s->seconds);
     put_f64(t, "images_per_second", s->images_per_second);
     put_f64(t, "first_step_seconds", s->first_step_seconds);

@@ -127,6 +127,15 @@ static int read_number(const char *name, int64_t low, int64_t high, int64_t *out
                       optarg, low, high);
 }
 
+static int read_epochs(double *out, zn_rt_error *e) {
+    double x;
+    if (!zn_f64_parse(optarg, strlen(optarg), &x) || !(x > 0 && x <= MAX_EPOCHS))
+        return zn_rt_fail(e, ZN_RT_USAGE, "--epochs is `%s`; it takes a number above 0, at most %" PRId64, optarg,
+                          (int64_t)MAX_EPOCHS);
+    *out = x;
+    return 0;
+}
+
 static int read_progress(zn_rt_options *o, zn_rt_error *e) {
     if (strcmp(optarg, "auto") == 0)
         o->progress = ZN_RT_PROGRESS_AUTO;
@@ -156,7 +165,7 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
         o->log = optarg;
         break;
     case OPT_EPOCHS:
-        code = read_number("epochs", 1, MAX_EPOCHS, &o->epochs, e);
+        code = read_epochs(&o->epochs, e);
         break;
     case OPT_STEPS:
         code = read_number("steps", 0, INT64_MAX, &o->steps, e);

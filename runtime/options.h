@@ -20,7 +20,8 @@ typedef struct zn_rt_options {
     zn_rt_action action;
     zn_rt_progress_mode progress;
     const char *data, *out, *init_from, *log; /* NULL = not given */
-    int64_t epochs, steps;                    /* -1 = not given */
+    double epochs;                            /* -1 = not given */
+    int64_t steps;                            /* -1 = not given */
     int64_t log_every;                        /* 0 = none */
     int64_t seed;
     bool has_seed, eval_first;

@@ -156,6 +156,8 @@ int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
         printf("interrupted\n");
     if (!isnan(s->test.accuracy))
         printf("test accuracy  %.2f %%\n", s->test.accuracy);
+    if (!isnan(s->test.views))
+        printf("  with views   %.2f %%\n", s->test.views);
     printf("test loss      %.4f\n", s->test.loss);
     printf("time           %.1f s", s->seconds);
     if (isfinite(s->images_per_second))

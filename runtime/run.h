@@ -10,6 +10,7 @@
 
 typedef struct zn_rt_evaluation {
     double loss, accuracy; /* accuracy in percent; NaN where there are no classes */
+    double views;          /* accuracy with test views; NaN where the file asks for none */
 } zn_rt_evaluation;
 
 /* After a step. */

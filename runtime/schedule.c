@@ -1,6 +1,7 @@
 /* Learning rate schedules in double precision, rounded to float at the end (docs: language, train). With W steps of
  * warm-up and T in all, step t uses lr (t + 1) / W while t < W; then constant lr; or lr times `factor` once for every
- * entry of `at` (in epochs) that was reached; or end + (lr - end)(1 + cos(pi (t - W) / (T - W))) / 2. */
+ * entry of `at` (in epochs) that was reached; or end + (lr - end)(1 + cos(pi (t - W) / (T - W))) / 2. The linear one
+ * uses lr (start + (1 - start) t / W) while t < W, then lr (1 + (end - 1)(t - W) / (T - W)). */
 #include "runtime/schedule.h"
 
 #include <math.h>
@@ -15,6 +16,9 @@ int64_t zn_rt_warmup_steps(const zn_train_desc *t, int64_t steps_per_epoch) {
 float zn_rt_learning_rate(const zn_train_desc *d, int64_t steps_per_epoch, int64_t total, int64_t t) {
     int64_t warm = zn_rt_warmup_steps(d, steps_per_epoch);
     double lr = d->lr;
+    if (d->lr_kind == ZN_LR_LINEAR)
+        return (float)(t < warm ? lr * (d->start + (1 - d->start) * ((double)t / (double)warm))
+                                : lr * (1 + (d->end - 1) * ((double)(t - warm) / (double)(total - warm))));
     if (t < warm)
         return (float)(lr * (double)(t + 1) / (double)warm);
     switch (d->lr_kind) {
@@ -41,6 +45,20 @@ static double power(double x, int64_t n) {
         if (n % 2)
             y *= x;
     return y;
+}
+
+void zn_rt_freeze(const zn_train_desc *d, int64_t steps_per_epoch, int64_t t, zn_args *args) {
+    for (uint64_t i = 0; i < ZN_FREEZE_EPOCHS; i++)
+        args->lr_until[i] = i < d->nfreeze && (double)t < d->freeze[i] * (double)steps_per_epoch ? args->lr : 0;
+}
+
+int64_t zn_rt_total_steps(double epochs, int64_t steps_per_epoch) {
+    double steps = ceil(epochs * (double)steps_per_epoch);
+    return steps >= 1 && steps < 0x1p62 ? (int64_t)steps : -1;
+}
+
+double zn_rt_lookahead(const zn_train_desc *d, int64_t total, int64_t t) {
+    return d->average_decay * power((double)t / (double)total, d->average_ramp);
 }
 
 void zn_rt_corrections(const zn_train_desc *d, int64_t t, zn_args *args) {

@@ -66,6 +66,15 @@ static bool scan(const float *base, const zn_output *o, found *at) {
     return false;
 }
 
+/* The file and line that a line of the whole source is. */
+static uint64_t own_line(const zn_module_desc *m, uint64_t line, const char **path) {
+    uint64_t i = m->nfile;
+    while (i > 1 && m->file[i - 1].first_line > line)
+        i--;
+    *path = i > 1 ? m->file[i - 1].path : m->source_path;
+    return i > 1 ? line - m->file[i - 1].first_line + 1 : line;
+}
+
 /* "  14 | text of the line" */
 static void explain_line(const zn_module_desc *m, uint32_t number, zn_rt_error *e) {
     const char *p = m->source, *stop = m->source + m->source_len;
@@ -78,13 +87,16 @@ static void explain_line(const zn_module_desc *m, uint32_t number, zn_rt_error *
         return;
     const char *newline = memchr(p, '\n', (size_t)(stop - p));
     size_t length = (size_t)((newline ? newline : stop) - p);
-    zn_rt_explain(e, "\n%5" PRIu32 " | %.*s", number, (int)(length < 160 ? length : 160), p);
+    const char *path;
+    zn_rt_explain(e, "\n%5" PRIu64 " | %.*s", own_line(m, number, &path), (int)(length < 160 ? length : 160), p);
 }
 
 void zn_rt_explain_place(const zn_module_desc *m, uint64_t line, zn_rt_error *e) {
     if (line == 0 || !m->source)
         return;
-    zn_rt_explain(e, "\n  --> %s:%" PRIu64, m->source_path, line);
+    const char *path;
+    uint64_t own = own_line(m, line, &path);
+    zn_rt_explain(e, "\n  --> %s:%" PRIu64, path, own);
     explain_line(m, (uint32_t)line, e);
 }
 

@@ -5,6 +5,7 @@
  * Weights are written before the last evaluation when a run is interrupted, so that little patience is needed. */
 #include "runtime/train.h"
 
+#include "runtime/average.h"
 #include "runtime/dataset.h"
 #include "runtime/interrupt.h"
 #include "runtime/loader.h"
@@ -19,6 +20,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 typedef struct run {
     const zn_module_desc *m;
@@ -31,8 +33,12 @@ typedef struct run {
     zn_rt_pool *pool;
     zn_rt_log log;
     zn_rt_engine engine;
-    int64_t seed, epochs, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
-    int copy;                                           /* of the batch memory that is next */
+    zn_rt_average average;
+    double epochs;
+    int64_t seed, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
+    double *mean;                               /* logits of a batch, over its views; NULL: there are none */
+    const zn_rt_view *view;                     /* that is asked for; NULL: the plain image */
+    int copy;                                   /* of the batch memory that is next */
     double start;
 
     zn_rt_progress progress;
@@ -55,7 +61,59 @@ static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position
 static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, int64_t position) {
     zn_rt_loader_request(
         r->loader, copy,
-        (zn_rt_load){.split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position});
+        (zn_rt_load){
+            .split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position, .view = r->view});
+}
+
+/* The evaluation's logits, rows of `classes` floats. */
+static const float *logits_of(const run *r, int copy) {
+    const zn_program *p = zn_rt_program(&r->engine, ZN_RT_EVAL);
+    for (uint64_t i = p->nkept; i > 0; i--)
+        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == r->m->input.classes)
+            return (const float *)zn_rt_memory_at(&r->mem, p->kept[i - 1].at, copy) + p->kept[i - 1].first;
+    return NULL;
+}
+
+/* The first largest of k numbers. */
+static int64_t first_largest(const double *x, int64_t k) {
+    int64_t best = 0;
+    for (int64_t j = 1; j < k; j++)
+        if (x[j] > x[best])
+            best = j;
+    return best;
+}
+
+/* Accuracy on the test images with the mean of the logits of their views, in percent. */
+static void evaluate_views(run *r, double *accuracy) {
+    zn_rt_view view[ZN_RT_VIEWS];
+    int nview = zn_rt_views(&r->m->data, view);
+    int64_t n = r->data.split[1].n, batch = r->m->input.batch, classes = r->m->input.classes, correct = 0;
+    *accuracy = (double)NAN;
+    if (!r->mean)
+        return;
+    double *mean = r->mean;
+    zn_rt_loader_wait(r->loader);
+    for (int64_t at = 0; at < n; at += batch) {
+        int64_t count = n - at < batch ? n - at : batch;
+        const int32_t *labels = NULL;
+        for (int64_t i = 0; i < batch * classes; i++)
+            mean[i] = 0;
+        for (int v = 0; v < nview; v++) {
+            zn_args args = make_args(r, 0, 0, at, count);
+            r->view = &view[v];
+            request(r, r->copy, 1, false, 0, at);
+            zn_rt_loader_wait(r->loader);
+            zn_rt_run_phases(&r->engine, ZN_RT_EVAL, r->copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
+            const float *logits = logits_of(r, r->copy);
+            for (int64_t i = 0; logits && i < count * classes; i++)
+                mean[i] += view[v].weight * (double)logits[i];
+            labels = (const int32_t *)(const void *)(r->mem.batch[r->copy] + r->m->input.labels);
+        }
+        for (int64_t i = 0; i < count; i++)
+            correct += first_largest(mean + i * classes, classes) == labels[i];
+    }
+    r->view = NULL;
+    *accuracy = 100.0 * (double)correct / (double)n;
 }
 
 /* Means over a split, with the evaluation program. */
@@ -91,12 +149,18 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
             correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
     }
     *out = (zn_rt_evaluation){loss / (double)n,
-                              r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN};
+                              r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
+    if (split == 1)
+        evaluate_views(r, &out->views);
     return 0;
 }
 
 static int evaluate_test(run *r, zn_rt_error *e) {
-    int code = r->evaluated ? 0 : evaluate(r, 1, &r->test, e);
+    if (r->evaluated)
+        return 0;
+    zn_rt_average_swap(&r->average);
+    int code = evaluate(r, 1, &r->test, e);
+    zn_rt_average_swap(&r->average);
     if (code)
         return code;
     r->evaluated = true;
@@ -112,6 +176,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     zn_args args =
         make_args(r, zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, t), epoch, position, batch);
     zn_rt_corrections(&r->m->train, t, &args);
+    zn_rt_freeze(&r->m->train, r->steps_per_epoch, t, &args);
     zn_rt_loader_wait(r->loader);
     r->copy = 1 - copy;
     if (more)
@@ -126,6 +191,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     }
     zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, zn_rt_program(&r->engine, ZN_RT_TRAIN)->nforward,
                      zn_rt_program(&r->engine, ZN_RT_TRAIN)->nphase);
+    zn_rt_average_step(&r->average, t + 1, r->total);
     r->evaluated = false;
     int code = zn_rt_statistics_finite(r->m, r->mem.param, t + 1, epoch + 1, args.lr, e);
     if (code)
@@ -158,7 +224,7 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
     int code = 0;
     for (int64_t t = 0; t < r->stop && !code; t++) {
         int64_t place = t % r->steps_per_epoch;
-        bool last = place == r->steps_per_epoch - 1;
+        bool last = place == r->steps_per_epoch - 1 || t + 1 == r->total;
         if (zn_rt_interrupted()) {
             *interrupted = true;
             break;
@@ -184,24 +250,31 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
 
 static size_t planned_memory(const run *r) {
     return r->mem.param_size + r->mem.arena_size + ZN_RT_BATCHES * r->mem.batch_size + zn_rt_pool_scratch(r->pool) +
-           zn_rt_loader_bytes(r->loader);
+           zn_rt_loader_bytes(r->loader) +
+           (r->mean ? (size_t)(r->m->input.batch * r->m->input.classes) * sizeof *r->mean : 0);
 }
 
 /* Lengths of the run, from the data, the recipe and the options. */
 static int plan_steps(run *r, zn_rt_error *e) {
     r->epochs = r->o->epochs >= 0 ? r->o->epochs : r->m->train.epochs;
     r->steps_per_epoch = r->data.split[0].n / r->m->input.batch;
-    if (r->epochs < 1 || r->epochs > UINT32_MAX || __builtin_mul_overflow(r->epochs, r->steps_per_epoch, &r->total))
-        return zn_rt_fail(e, ZN_RT_USAGE, "%" PRId64 " epochs are out of range", r->epochs);
+    r->total = zn_rt_total_steps(r->epochs, r->steps_per_epoch);
+    if (!(r->epochs > 0) || r->epochs > UINT32_MAX || r->total < 1)
+        return zn_rt_fail(e, ZN_RT_USAGE, "%g epochs are out of range", r->epochs);
+    if (r->epochs != r->m->train.epochs && r->m->train.by_epochs)
+        return zn_rt_fail(e, ZN_RT_USAGE,
+                          "the learning rate was computed for %g epochs, by their name in `lr`: compile with --set "
+                          "train.epochs=%g",
+                          r->m->train.epochs, r->epochs);
     int64_t warm = zn_rt_warmup_steps(&r->m->train, r->steps_per_epoch);
     if (warm >= r->total)
         return zn_rt_fail(e, ZN_RT_USAGE,
                           "the warm-up of %" PRId64 " steps is not shorter than the run of %" PRId64
-                          " steps; train longer, or stop early in the schedule of %" PRId64
+                          " steps; train longer, or stop early in the schedule of %g"
                           " epochs with --steps N, or compile with another schedule (--set train.lr=...)",
                           warm, r->total, r->m->train.epochs);
     r->stop = r->o->steps >= 0 && r->o->steps < r->total ? r->o->steps : r->total;
-    r->progress.epochs = r->epochs;
+    r->progress.epochs = (r->total - 1) / r->steps_per_epoch + 1;
     r->progress.steps = r->stop;
     return 0;
 }
@@ -227,6 +300,14 @@ static int open_run(run *r, zn_rt_error *e) {
     zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool);
     if (r->o->init_from)
         code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
+    zn_rt_view view[ZN_RT_VIEWS];
+    if (!code && m->input.classes > 0 && zn_rt_views(&m->data, view) > 0) {
+        r->mean = calloc((size_t)(m->input.batch * m->input.classes), sizeof *r->mean);
+        if (!r->mean)
+            code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
+    }
+    if (!code)
+        code = zn_rt_average_open(&r->average, m, r->mem.param, r->pool, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
     if (!code && r->log.n > 0) /* nobody else asks for the digest, which takes a tenth of a second */
@@ -242,12 +323,14 @@ static void close_run(run *r) {
     zn_rt_pool_close(r->pool);
     zn_rt_loader_close(r->loader);
     zn_rt_dataset_close(&r->data);
+    zn_rt_average_close(&r->average);
+    free(r->mean);
     zn_rt_memory_close(&r->mem);
 }
 
 static int initial_evaluation(run *r, zn_rt_error *e) {
     zn_rt_evaluation train;
-    int code = evaluate(r, 0, &train, e);
+    int code = evaluate(r, 0, &train, e); /* before the first step an average is the weights */
     if (!code)
         code = evaluate_test(r, e);
     if (code)
@@ -267,10 +350,14 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     if (!s->interrupted) /* otherwise the weights come first: whoever interrupts has little patience */
         code = evaluate_test(r, e);
+    if (code)
+        return code;
+    zn_rt_average_swap(&r->average); /* what is written is what is evaluated */
     if (!code)
         code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
                          : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
     r->saved = !code && r->o->out;
+    zn_rt_average_swap(&r->average);
     if (!code)
         code = evaluate_test(r, e);
     if (code)

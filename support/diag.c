@@ -75,6 +75,14 @@ void zn_diag_note(zn_diags *d, zn_diag *to, zn_note_kind kind, zn_span at, const
     to->last_note = n;
 }
 
+const char *zn_diag_place(const zn_diags *d, uint32_t line, uint32_t *own) {
+    size_t i = d->nfiles;
+    while (i > 1 && d->files[i - 1].first_line > line)
+        i--;
+    *own = i > 1 ? line - d->files[i - 1].first_line + 1 : line;
+    return i > 1 ? d->files[i - 1].path : d->path;
+}
+
 static int cmp_u32(uint32_t a, uint32_t b) {
     return (a > b) - (a < b);
 }

@@ -48,11 +48,19 @@ typedef struct zn_diag {
     struct zn_diag *next;
 } zn_diag;
 
+/* One of the files that a text was put together from. Lines of the text from first_line on are its own, from 1. */
+typedef struct zn_source_file {
+    const char *path, *real, *dir; /* as messages name it; without links, or NULL; its directory */
+    uint32_t first_line;
+    size_t offset, n; /* in the text */
+} zn_source_file;
+
 /* The sink: one per compilation. source is what spans index; path is how messages name it. */
 typedef struct zn_diags {
     zn_arena arena;
     const char *path, *source;
-    size_t source_len;
+    size_t source_len, nfiles;
+    const zn_source_file *files; /* in order; none: all lines are of `path` */
     zn_diag *first, *last;
     size_t errors, warnings;
     bool werror;             /* warnings are errors */
@@ -70,6 +78,9 @@ void zn_diag_note(zn_diags *d, zn_diag *to, zn_note_kind kind, zn_span at, const
     __attribute__((format(printf, 5, 6)));
 /* Orders the list by line, then column, then code; equal ones (same id, span and text) are dropped. */
 void zn_diags_sort(zn_diags *d);
+
+/* The file and line that line `line` of the text is. */
+const char *zn_diag_place(const zn_diags *d, uint32_t line, uint32_t *own);
 
 /* The nearest of n names to `name` by edit distance, or NULL if none is near (distance <= 1 + length / 4). */
 const char *zn_nearest_name(const char *name, const char *const *names, size_t n);

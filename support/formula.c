@@ -70,6 +70,63 @@ static void fill_random(const zn_formula *f, zn_philox_key key, int64_t first, i
     }
 }
 
+/* v of n numbers, `step` apart, to length 1. */
+static void normalise(float *v, int64_t n, int64_t step) {
+    double square = 0;
+    for (int64_t k = 0; k < n; k++)
+        square += (double)v[k * step] * (double)v[k * step];
+    double scale = square > 0 ? 1 / sqrt(square) : 0;
+    for (int64_t k = 0; k < n; k++)
+        v[k * step] = (float)((double)v[k * step] * scale);
+}
+
+/* Columns of m [n][all] orthonormal, n >= all: column j less its projections on those before it, a block at a time. */
+static void orthonormal_columns(float *m, int64_t n, int64_t all) {
+    enum { BLOCK = 128 };
+    for (int64_t j = 0; j < all; j++) {
+        for (int64_t twice = 0; twice < 2; twice++)
+            for (int64_t at = 0; at < j; at += BLOCK) {
+                double dot[BLOCK] = {0};
+                int64_t width = j - at < BLOCK ? j - at : BLOCK;
+                for (int64_t k = 0; k < n; k++)
+                    for (int64_t i = 0; i < width; i++)
+                        dot[i] += (double)m[k * all + j] * (double)m[k * all + at + i];
+                for (int64_t k = 0; k < n; k++) {
+                    double along = 0;
+                    for (int64_t i = 0; i < width; i++)
+                        along += dot[i] * (double)m[k * all + at + i];
+                    m[k * all + j] = (float)((double)m[k * all + j] - along);
+                }
+            }
+        normalise(m + j, n, all);
+    }
+}
+
+/* Rows of m [all][n] orthonormal, n >= all. */
+static void orthonormal_rows(float *m, int64_t all, int64_t n) {
+    for (int64_t j = 0; j < all; j++) {
+        float *v = m + j * n;
+        for (int64_t i = 0; i < 2 * j; i++) {
+            const float *u = m + i % j * n;
+            double dot = 0;
+            for (int64_t k = 0; k < n; k++)
+                dot += (double)v[k] * (double)u[k];
+            for (int64_t k = 0; k < n; k++)
+                v[k] = (float)((double)v[k] - dot * (double)u[k]);
+        }
+        normalise(v, n, 1);
+    }
+}
+
+static void orthogonal(float a, int64_t n, int64_t out, float *w) {
+    if (out <= n)
+        orthonormal_columns(w, n, out);
+    else
+        orthonormal_rows(w, n, out);
+    for (int64_t i = 0; i < n * out; i++)
+        w[i] *= a;
+}
+
 static int64_t elements(int rank, const int64_t *dim) {
     int64_t n = 1;
     for (int i = 0; i < rank; i++)
@@ -80,7 +137,7 @@ static int64_t elements(int rank, const int64_t *dim) {
 enum { PART = 1 << 16 }; /* elements; a multiple of 4 */
 
 int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim) {
-    bool whole = f->kind == ZN_FORMULA_IDENTITY || f->kind == ZN_FORMULA_HADAMARD;
+    bool whole = f->kind == ZN_FORMULA_IDENTITY || f->kind == ZN_FORMULA_HADAMARD || f->kind == ZN_FORMULA_ORTHOGONAL;
     return whole ? 1 : (elements(rank, dim) + PART - 1) / PART;
 }
 
@@ -105,6 +162,13 @@ void zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const ch
     case ZN_FORMULA_UNIFORM:
         fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), first, n, out + first);
         break;
+    case ZN_FORMULA_ORTHOGONAL: {
+        const zn_formula deviates = {ZN_FORMULA_NORMAL, 1, false};
+        int64_t outs = rank >= 1 ? dim[rank - 1] : 1;
+        fill_random(&deviates, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, all, out);
+        orthogonal(f->a, all / outs, outs, out);
+        break;
+    }
     case ZN_FORMULA_COUNT:
         break;
     }

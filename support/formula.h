@@ -9,7 +9,11 @@
  *   spanning identity: input i goes to output J_i
  * Random formulas use Philox4x32-10 keyed by (seed, name): element e of a tensor is word e % 4 of counter e / 4.
  *   normal    mean 0, deviation a       (Box-Muller with support/math.h)
- *   uniform   [-a, a) */
+ *   uniform   [-a, a)
+ *   orthogonal  normal deviates as a matrix of out vectors [kh * kw * in], made orthonormal in order by Gram and
+ *             Schmidt's method, twice, in double precision, times a; where there are more outputs than that, its
+ *             columns are: what torch.nn.init.orthogonal_ makes of its own deviates. No library: the same bits on every
+ *             processor */
 #ifndef ZN_SUPPORT_FORMULA_H
 #define ZN_SUPPORT_FORMULA_H
 
@@ -21,7 +25,8 @@
     X(IDENTITY, "identity")                                                                                            \
     X(HADAMARD, "hadamard")                                                                                            \
     X(NORMAL, "normal")                                                                                                \
-    X(UNIFORM, "uniform")
+    X(UNIFORM, "uniform")                                                                                              \
+    X(ORTHOGONAL, "orthogonal")
 typedef enum zn_formula_kind {
 #define X(ID, text) ZN_FORMULA_##ID,
     ZN_FORMULAS(X)

@@ -5,7 +5,10 @@
  * Requires @forward. Keeps: the function's argument and the type of its result. */
 #include "passes/init/init.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "ir/selector.h"
 
 #include "support/ice.h"
 
@@ -25,6 +28,16 @@ double zn_init_fan_out(const zn_init *c, const zn_value *v) {
     return fan(c, v, 1);
 }
 
+bool zn_init_selected(const zn_init *c, const zn_param *p) {
+    return zn_rule_of(c->m, "init", p->name) == c->rule;
+}
+
+bool zn_init_named(const zn_init *c, const zn_param *p) {
+    const char *selector = c->rule < 0 ? NULL : zn_rule_selector(c->m, "init", c->rule), *leaf = strrchr(p->name, '.');
+    const char *last = selector ? strrchr(selector, '.') : NULL;
+    return last && leaf && !strcmp(last, leaf) && zn_selector_names(selector, p->name);
+}
+
 /* ---- the schemes of the schema */
 #define DECLARE_SCHEME(ID, op) zn_scheme zn_scheme_##op;
 #define ROW_SCHEME(ID, op) {ZN_SIG_SCHEME_##ID, zn_scheme_##op},
@@ -37,6 +50,12 @@ double zn_init_fan_out(const zn_init *c, const zn_value *v) {
 #define DECLARE_LOSS(ID, op)
 #define DECLARE_OPTIMIZER(ID, op)
 #define DECLARE_SCHEDULE(ID, op)
+#define DECLARE_CLIP(ID, op)
+#define DECLARE_AVERAGE(ID, op)
+#define DECLARE_VIEW(ID, op)
+#define ROW_CLIP(ID, op)
+#define ROW_AVERAGE(ID, op)
+#define ROW_VIEW(ID, op)
 #define ROW_LAYER(ID, op)
 #define ROW_RESIDUAL(ID, op)
 #define ROW_FUNC(ID, op)
@@ -60,17 +79,50 @@ static const struct {
 #include "ir/schema.def"
 };
 
-bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
-    zn_init c = {.m = m, .f = zn_func_find(m, "forward"), .pass = ctx};
-    if (!c.f)
-        return true;
-    const char *name = zn_option_str(m, ZN_ARG_SECTION_INIT_init);
+static void run(zn_init *c, const char *name) {
     zn_sig_id id = zn_sig_from_name(ZN_GROUP_SCHEME, name);
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (schemes[i].id == id) {
-            schemes[i].run(&c);
-            return !c.failed;
+            schemes[i].run(c);
+            return;
         }
-    zn_diag_add(ctx->diags, ZN_DIAG_INIT_OPTION, (zn_span){0}, "unknown initialisation scheme `%s`", name);
-    return false;
+    zn_diag_add(c->pass->diags, ZN_DIAG_INIT_OPTION, (zn_span){0}, "unknown initialisation scheme `%s`", name);
+    c->failed = true;
+}
+
+/* Every rule's scheme, and `zero` for what no rule matches. Each looks at all of @forward and sets what is its own. */
+static void run_rules(zn_init *c) {
+    const char *selector;
+    for (int i = 0; (selector = zn_rule_selector(c->m, "init", i)); i++) {
+        const zn_param *p = c->m->params;
+        while (p && !zn_selector_matches(selector, p->name))
+            p = p->next;
+        if (!p) {
+            zn_diag *x = zn_diag_add(c->pass->diags, ZN_DIAG_RULE_UNMATCHED, zn_rule_get(c->m, "init", i, "path")->span,
+                                     "the selector `%s` matches no parameter", selector);
+            zn_selector_suggest(c->m, selector, c->pass->diags, x);
+            c->failed = true;
+        }
+    }
+    for (int i = -1; !c->failed && (i < 0 || zn_rule_selector(c->m, "init", i)); i++) {
+        char scope[32];
+        const zn_conf *scheme = i < 0 ? NULL : zn_rule_get(c->m, "init", i, "scheme");
+        snprintf(scope, sizeof scope, "init.rule%d", i);
+        c->rule = i;
+        c->m->option_scope = scope;
+        run(c, scheme && scheme->kind == ZN_CONF_STR ? scheme->s : zn_arg_table[ZN_ARG_SECTION_INIT_init].value);
+        c->m->option_scope = NULL;
+    }
+}
+
+bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
+    zn_init c = {.m = m, .f = zn_func_find(m, "forward"), .pass = ctx, .rule = -1};
+    if (!c.f)
+        return true;
+    if (!zn_rule_selector(m, "init", 0)) {
+        run(&c, zn_option_str(m, ZN_ARG_SECTION_INIT_init));
+        return !c.failed;
+    }
+    run_rules(&c);
+    return !c.failed;
 }

@@ -11,6 +11,7 @@ typedef struct zn_init {
     zn_func *f; /* @forward */
     zn_pass_ctx *pass;
     bool failed; /* after a report */
+    int rule;    /* of the file that this scheme stands in; -1: it is the one for what no rule matches */
 } zn_init;
 
 typedef void zn_scheme(zn_init *c);
@@ -20,6 +21,10 @@ static inline bool zn_init_weighted(const zn_value *v) {
 }
 /* The weight of a convolution or product, or the vector of a bias. */
 zn_param *zn_init_param(const zn_init *c, const zn_value *v);
+/* Is the parameter this scheme's to set? */
+bool zn_init_selected(const zn_init *c, const zn_param *p);
+/* Does the rule's selector end in the parameter's own leaf, so that it is set whatever it is? */
+bool zn_init_named(const zn_init *c, const zn_param *p);
 /* Numbers that one output of a weighted layer is made of, and outputs that one input goes into: kh kw in, kh kw out. */
 double zn_init_fan_in(const zn_init *c, const zn_value *v);
 double zn_init_fan_out(const zn_init *c, const zn_value *v);

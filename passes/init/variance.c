@@ -20,11 +20,14 @@ static zn_formula uniform(double bound) {
  * them. */
 void zn_scheme_kaiming(zn_init *c) {
     for (zn_value *v = c->f->first; v; v = v->next) {
+        bool bias = v->op == ZN_OP_BIAS && v->operand[0]->op == ZN_OP_MATMUL;
+        if (!(zn_init_weighted(v) || bias) || !zn_init_selected(c, zn_init_param(c, v)))
+            continue;
         if (v->op == ZN_OP_CONV)
             zn_init_param(c, v)->init = normal(sqrt(2 / zn_init_fan_out(c, v)));
         else if (v->op == ZN_OP_MATMUL)
             zn_init_param(c, v)->init = uniform(1 / sqrt(zn_init_fan_in(c, v)));
-        else if (v->op == ZN_OP_BIAS && v->operand[0]->op == ZN_OP_MATMUL)
+        else
             zn_init_param(c, v)->init = uniform(1 / sqrt(zn_init_fan_in(c, v->operand[0])));
     }
 }
@@ -40,7 +43,7 @@ void zn_scheme_xavier(zn_init *c) {
     bool is_uniform = zn_option_word(c->m, ZN_ARG_SCHEME_XAVIER_distribution) == 1;
     double gain = zn_option_float(c->m, ZN_ARG_SCHEME_XAVIER_gain);
     for (zn_value *v = c->f->first; v; v = v->next)
-        if (zn_init_weighted(v))
+        if (zn_init_weighted(v) && zn_init_selected(c, zn_init_param(c, v)))
             zn_init_param(c, v)->init =
                 with_variance(2 / (zn_init_fan_in(c, v) + zn_init_fan_out(c, v)), gain, is_uniform);
 }
@@ -50,6 +53,6 @@ void zn_scheme_lecun(zn_init *c) {
     bool is_uniform = zn_option_word(c->m, ZN_ARG_SCHEME_LECUN_distribution) == 1;
     double gain = zn_option_float(c->m, ZN_ARG_SCHEME_LECUN_gain);
     for (zn_value *v = c->f->first; v; v = v->next)
-        if (zn_init_weighted(v))
+        if (zn_init_weighted(v) && zn_init_selected(c, zn_init_param(c, v)))
             zn_init_param(c, v)->init = with_variance(1 / zn_init_fan_in(c, v), gain, is_uniform);
 }

@@ -64,6 +64,8 @@ static zn_formula in_groups(init_ctx *c, const zn_value *layer, const zn_param *
 
 static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
     zn_param *w = zn_init_param(c->init, layer);
+    if (!zn_init_selected(c->init, w))
+        return;
     if (zn_conv_groups(layer) > 1 && f.kind != ZN_FORMULA_CONST)
         f = in_groups(c, layer, w);
     if (w->type.rank == 4 && f.kind != ZN_FORMULA_CONST && (w->type.dim[0] % 2 == 0 || w->type.dim[1] % 2 == 0)) {
@@ -433,6 +435,9 @@ static void zero_augment(init_ctx *c) {
         unit_list units = {0};
         if (chain_of(c, res, &chain))
             units = cut(c, &chain);
+        for (size_t k = 0; k < units.n; k++)
+            if (!zn_init_selected(c->init, zn_init_param(c->init, units.at[k].layer)))
+                units.n = 0; /* another start has a say in this branch: it keeps its structure */
         if (!units.n) {
             zn_value *last = last_weighted(res->operand[2], res->operand[0]);
             if (last)
@@ -444,7 +449,8 @@ static void zero_augment(init_ctx *c) {
         }
     }
     for (size_t i = 0; i < free_layers.n; i++)
-        outside(c, free_layers.at[i]);
+        if (zn_init_selected(c->init, zn_init_param(c->init, free_layers.at[i])))
+            outside(c, free_layers.at[i]);
     if (head && !head->note)
         set_head(c, head);
     for (zn_value *v = c->f->first; v; v = v->next)

@@ -54,6 +54,10 @@ equal "--epochs 4 and --set train.epochs=4" "$longer" "$(digest "$znetc" run "$f
 differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
 equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
 
+# everything that a recipe may ask for
+matrix recipe "$source/tests/e2e/recipe.znet"
+matrix "values and shortcuts" "$source/tests/numeric/nets/values.znet"
+
 # Winograd convolutions: an order of their own, and the same guarantees
 for net in wino wino_deep wino_odd; do
     matrix "winograd, $net" "$source/tests/numeric/nets/$net.znet"

@@ -165,7 +165,8 @@ const zn_module_desc *fake_module(const fake_options *o) {
     memcpy(options, o->option, sizeof options);
     m.data = o->data;
     m.data.option = options;
-    m.train = (zn_train_desc){.lr_kind = ZN_LR_COSINE, .lr = o->lr, .batch = o->batch, .epochs = o->epochs, .seed = 1};
+    m.train = (zn_train_desc){
+        .lr_kind = ZN_LR_COSINE, .lr = o->lr, .batch = o->batch, .epochs = (double)o->epochs, .seed = 1};
     const int64_t x[X_COUNT] = {
         o->batch,       o->height,  (int64_t)row,   (int64_t)m.input.first, (int64_t)image_pitch,
         (int64_t)pitch, o->classes, o->interrupt_at};

@@ -23,6 +23,29 @@ static void identity(void) {
             CU_ASSERT_EQUAL(w[i * 2 + o], i == o ? 1.0f : 0.0f);
 }
 
+/* Columns, or rows where there are fewer, of a kernel as a matrix [kh kw in][out]. */
+static void orthogonal(void) {
+    static const int64_t shape[][4] = {{3, 3, 5, 20}, {1, 1, 7, 7}, {2, 2, 3, 40}, {5, 5, 3, 1}, {3, 3, 40, 300}};
+    static float w[3 * 3 * 40 * 300];
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++) {
+        zn_formula f = {ZN_FORMULA_ORTHOGONAL, 1.5f, false};
+        int64_t n = shape[s][0] * shape[s][1] * shape[s][2], out = shape[s][3];
+        bool columns = out <= n;
+        zn_formula_eval(&f, 4, shape[s], "w", 3, w);
+        int64_t count = columns ? out : n, length = columns ? n : out;
+        double worst = 0;
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t j = 0; j <= i; j++) {
+                double dot = 0;
+                for (int64_t k = 0; k < length; k++)
+                    dot += columns ? (double)w[k * out + i] * (double)w[k * out + j]
+                                   : (double)w[i * out + k] * (double)w[j * out + k];
+                worst = fmax(worst, fabs(dot - (i == j ? 2.25 : 0)));
+            }
+        CU_ASSERT_TRUE(worst < 2e-6);
+    }
+}
+
 static void hadamard(void) {
     float w[8 * 8];
     zn_formula f = {ZN_FORMULA_HADAMARD, 0.5f, false};
@@ -103,7 +126,8 @@ static void parts(void) {
         for (int64_t p = n - 1; p >= 0; p--)
             zn_formula_part(&f, 2, dim, "w", 7, p, b);
         CU_ASSERT_EQUAL(memcmp(a, b, sizeof a), 0);
-        CU_ASSERT_TRUE(n > 1 || kind == ZN_FORMULA_IDENTITY || kind == ZN_FORMULA_HADAMARD);
+        CU_ASSERT_TRUE(n > 1 || kind == ZN_FORMULA_IDENTITY || kind == ZN_FORMULA_HADAMARD ||
+                       kind == ZN_FORMULA_ORTHOGONAL);
     }
 }
 
@@ -122,6 +146,7 @@ int main(void) {
     CU_pSuite s = CU_add_suite("formula", NULL, NULL);
     CU_add_test(s, "identity", identity);
     CU_add_test(s, "hadamard", hadamard);
+    CU_add_test(s, "orthogonal", orthogonal);
     CU_add_test(s, "spanning order", spanning);
     CU_add_test(s, "random draws", random_draws);
     CU_add_test(s, "parts", parts);

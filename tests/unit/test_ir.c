@@ -128,7 +128,7 @@ static const struct {
     {"zir 2 module \"m\" param @p : f32[1, 1, 1, 1, 1] weight init zeros", "more than 4 dimensions"},
     {"zir 2 module \"m\" param @p : i32[3] weight init zeros", "no valid type"},
     {"zir 2 module \"m\" param @p : f32[3] king init zeros", "role"},
-    {"zir 2 module \"m\" param @p : f32[3] weight init orthogonal", "formula"},
+    {"zir 2 module \"m\" param @p : f32[3] weight init orthonormal", "formula"},
     {"zir 2 module \"m\" param @p : f32[3] weight init normal", "expected `(`"},
     {"zir 2 module \"m\" param @p : f32[3] weight init zeros param @p : f32[3] weight init zeros", "two parameters"},
     {"zir 2 module \"m\" func f() { return }", "@name"},

@@ -307,16 +307,22 @@ static void order(void) {
 }
 
 /* What a pixel becomes, by the definition. */
-static float expected_pixel(const zn_rt_dataset *d, int64_t sample, int64_t y, int64_t x, int64_t c, const double *mean,
-                            const double *deviation) {
+static float expected_pixel(const zn_rt_dataset *d, int64_t sample, int64_t y, int64_t x, int64_t c, bool mirrored,
+                            const double *mean, const double *deviation) {
     int v = 0;
+    if (mirrored) { /* at the edge, which stands there once */
+        while (y < 0 || y >= d->height)
+            y = y < 0 ? -y : 2 * (d->height - 1) - y;
+        while (x < 0 || x >= d->width)
+            x = x < 0 ? -x : 2 * (d->width - 1) - x;
+    }
     if (y >= 0 && y < d->height && x >= 0 && x < d->width)
         v = d->split[0].pixels[((sample * d->height + y) * d->width + x) * d->channels + c];
     return (float)((v / 255.0 - mean[c]) / deviation[c]);
 }
 
 /* Crop, flip and normalise into a layout with a halo, for images of 1, 2 and 3 channels and for vectors. */
-static void loader(int64_t channels, uint64_t rank, int64_t crop) {
+static void loader(int64_t channels, uint64_t rank, int64_t crop, bool recipe) {
     const double mean[3] = {0.1, 0.2, 0.3}, deviation[3] = {0.5, 0.25, 2};
     fake_options o = fake_default();
     zn_rt_dataset d;
@@ -329,7 +335,9 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
     o.data.mean = mean;
     o.data.deviation = deviation;
     o.data.crop = crop;
-    o.data.flip = 1;
+    o.data.flip = recipe ? ZN_FLIP_ALTERNATE : ZN_FLIP_RANDOM;
+    o.data.reflect = recipe;
+    o.data.cutout = recipe ? 3 : 0;
     o.height = 5, o.width = 6, o.channels = channels, o.classes = 7, o.batch = 8, o.rank = rank,
     o.halo = rank == 1 ? 0 : 2;
     const zn_module_desc *m = fake_module(&o);
@@ -342,7 +350,7 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
         zn_rt_order(9, epoch, 30, place);
         for (int64_t position = 0; position + 8 <= 30; position += 8) {
             int copy = (int)(position / 8) & 1;
-            zn_rt_loader_request(l, copy, (zn_rt_load){0, true, epoch, position});
+            zn_rt_loader_request(l, copy, (zn_rt_load){0, true, epoch, position, NULL});
             zn_rt_loader_wait(l);
             const float *image = (const float *)(const void *)mem.batch[copy];
             const int32_t *label = (const int32_t *)(const void *)(mem.batch[copy] + m->input.labels);
@@ -356,6 +364,11 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
                 int64_t dy = (int64_t)zn_philox_below(w[0], (uint32_t)(2 * crop + 1)) - crop;
                 int64_t dx = (int64_t)zn_philox_below(w[1], (uint32_t)(2 * crop + 1)) - crop;
                 bool flip = w[2] >> 31;
+                int64_t middle = zn_philox_below(w[3], 5 * 6);
+                if (recipe) {
+                    zn_philox(zn_philox_key_make(9, ZN_PURPOSE_AUGMENT, ""), (uint32_t)at, 0, 1, 0, w);
+                    flip = (w[0] >> 31) ^ (epoch & 1);
+                }
                 flips += flip;
                 shifts += dy || dx;
                 CU_ASSERT_EQUAL(label[i], d.split[0].labels[at]);
@@ -364,7 +377,10 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
                         for (int64_t c = 0; c < channels; c++)
                             want[m->input.first + (uint64_t)i * m->input.image_pitch + (uint64_t)y * m->input.pitch +
                                  (uint64_t)(x * channels + c)] =
-                                expected_pixel(&d, at, y + dy, (flip ? 5 - x : x) + dx, c, mean, deviation);
+                                recipe && llabs(y - middle / 6) <= 1 && llabs(x - middle % 6) <= 1
+                                    ? (float)(-mean[c] / deviation[c])
+                                    : expected_pixel(&d, at, y + dy, (flip ? 5 - x : x) + dx, c, recipe, mean,
+                                                     deviation);
             }
             for (size_t k = 0; k < size; k++)
                 bad += memcmp(&want[k], &image[k], sizeof *want) != 0;
@@ -375,7 +391,7 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
     CU_ASSERT_TRUE(flips > 5 && flips < 67);
     CU_ASSERT_TRUE(crop == 0 || shifts > 20);
     /* In order: no augmentation, the end filled up with the first of the batch. */
-    zn_rt_loader_request(l, 1, (zn_rt_load){1, false, 0, 0});
+    zn_rt_loader_request(l, 1, (zn_rt_load){1, false, 0, 0, NULL});
     zn_rt_loader_wait(l);
     const int32_t *label = (const int32_t *)(const void *)(mem.batch[1] + m->input.labels);
     for (int i = 0; i < 8; i++)
@@ -386,13 +402,20 @@ static void loader(int64_t channels, uint64_t rank, int64_t crop) {
 }
 
 static void loader_layouts(void) {
-    loader(1, 3, 2);
-    loader(2, 3, 1);
-    loader(3, 3, 2);
-    loader(3, 3, 9); /* whole images of padding */
-    loader(1, 3, 0);
-    loader(3, 1, 2);
-    loader(1, 1, 0);
+    loader(1, 3, 2, false);
+    loader(1, 3, 2, true);
+    loader(2, 3, 1, false);
+    loader(2, 3, 1, true);
+    loader(3, 3, 2, false);
+    loader(3, 3, 2, true);
+    loader(3, 3, 9, false);
+    loader(3, 3, 9, true); /* whole images of padding */
+    loader(1, 3, 0, false);
+    loader(1, 3, 0, true);
+    loader(3, 1, 2, false);
+    loader(3, 1, 2, true);
+    loader(1, 1, 0, false);
+    loader(1, 1, 0, true);
 }
 
 static void per_channel(void) {
@@ -418,7 +441,7 @@ static void per_channel(void) {
             square += v * images[16 + i] / 255.0;
         }
         double deviation = constant ? 1 : sqrt(square - mean * mean);
-        zn_rt_loader_request(l, 0, (zn_rt_load){1, false, 0, 0});
+        zn_rt_loader_request(l, 0, (zn_rt_load){1, false, 0, 0, NULL});
         zn_rt_loader_wait(l);
         const float *x = (const float *)(const void *)mem.batch[0];
         for (int i = 0; i < SIDE * SIDE; i++)

@@ -244,7 +244,7 @@ static void usage(void) {
                {"--threads 0", "--threads is `0`; it takes a whole number from 1 to 256"},
                {"--threads 257", "from 1 to 256"},
                {"--epochs 0", "--epochs is `0`"},
-               {"--epochs 1.5", "--epochs is `1.5`"},
+               {"--epochs x", "--epochs is `x`; it takes a number above 0"},
                {"--steps -1", "--steps is `-1`; it takes a whole number from 0"},
                {"--seed 99999999999999999999", "--seed is `99999999999999999999`; it takes a whole number"},
                {"--progress loud", "it takes auto, plain or none"},

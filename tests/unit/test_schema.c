@@ -58,7 +58,7 @@ static void attributes(void) {
         if (sig.op == ZN_OP_COUNT)
             continue;
         layers++;
-        ZN_EQUAL_INT(zn_op_table[sig.op].operands, 1);
+        ZN_EQUAL_INT(zn_op_table[sig.op].operands, sig.flags & ZN_C_VALUES ? 2 : 1);
         for (int i = 0; i < zn_op_attr_count(sig.op); i++) {
             const zn_attr_info *info = &zn_attr_table[zn_op_attr_first(sig.op) + i];
             bool known = *info->def || !strcmp(info->name, "layer");

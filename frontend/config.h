@@ -1,0 +1,19 @@
+/* Private to the front end: what the files of the sections share (config.c, rules.c). */
+#ifndef ZN_FRONTEND_CONFIG_H
+#define ZN_FRONTEND_CONFIG_H
+
+#include "frontend/sema.h"
+
+/* What is not evaluated still counts as used. */
+void zn_config_mark_used(zn_sema *s, const zn_expr *e);
+/* A call by name from a group, with or without parentheses, its arguments bound to *slot. NULL after reporting. */
+const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot);
+/* What a scheme's row cannot say of its options; false after reporting. */
+bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v);
+
+/* Rules of numbers: decay, rate, freeze. */
+void zn_config_number_rules(zn_sema *s, const zn_entry *e, const char *base);
+/* Rules of starts. */
+void zn_config_init_rules(zn_sema *s, const zn_entry *e);
+
+#endif
