@@ -694,8 +694,12 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     zn_value *loss = add_loss(&c, copy_forward(&c, from, "train_step", true));
     zn_value **first_use = prepare(&c);
     if (!needs(&c, loss)) {
-        zn_diag_add(ctx->diags, ZN_DIAG_GRAD_NONE, place_of(from, loss),
-                    "there is nothing to train: no parameter has an influence on the loss");
+        const zn_param *p = m->params;
+        while (p && zn_role_trained(p->role) == zn_param_trained(p))
+            p = p->next;
+        zn_diag_add(ctx->diags, ZN_DIAG_GRAD_NONE, place_of(from, loss), "there is nothing to train: %s",
+                    p ? "every parameter that has an influence on the loss is frozen"
+                      : "no parameter has an influence on the loss");
         return false;
     }
     zn_value *end = c.f->last;

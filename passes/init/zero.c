@@ -314,11 +314,17 @@ static void bottleneck(init_ctx *c, zn_value *res, const value_list *chain, cons
                 res->span.line, units->n);
 }
 
-/* The weighted layer nearest before v on the way of first operands; NULL if none before `stop`. */
+/* Does v stand before `stop`, so that a way from a residual's branch has left the branch (it may begin with a value
+ * named elsewhere)? Numbers are those from before the scheme inserted anything; what it inserted has none. */
+static bool is_before(const zn_value *v, const zn_value *stop) {
+    return v->id && v->id < stop->id;
+}
+
+/* The weighted layer nearest before v on the way of first operands; NULL if none behind `stop`. */
 static zn_value *last_weighted(zn_value *v, const zn_value *stop) {
-    while (v && v != stop && !zn_init_weighted(v))
+    while (v && v != stop && !is_before(v, stop) && !zn_init_weighted(v))
         v = v->noperands ? v->operand[v->op == ZN_OP_RESIDUAL ? 2 : 0] : NULL;
-    return v == stop ? NULL : v;
+    return !v || v == stop || is_before(v, stop) ? NULL : v;
 }
 
 /* ---- rule 5: outside residuals */
@@ -380,7 +386,8 @@ static void outside(init_ctx *c, zn_value *layer) {
 static void mark_inside(const zn_value *res) {
     static char inside;
     for (int arm = 1; arm < 3; arm++)
-        for (zn_value *v = res->operand[arm]; v && v != res->operand[0]; v = v->noperands ? v->operand[0] : NULL)
+        for (zn_value *v = res->operand[arm]; v && v != res->operand[0] && !is_before(v, res->operand[0]);
+             v = v->noperands ? v->operand[0] : NULL)
             v->note = &inside;
 }
 
@@ -474,6 +481,7 @@ static options read_options(const zn_module *m) {
 }
 
 void zn_scheme_zero(zn_init *init) {
+    zn_func_number(init->f);
     init_ctx c = {init, init->m, init->f, init->pass, read_options(init->m)};
     if (c.o.paper && c.o.augment) {
         zn_diag_add(
