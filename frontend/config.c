@@ -389,6 +389,7 @@ static void config_train(zn_sema *s) {
                           v.i, s->samples);
     }
     double epochs = take_value(s, k, "epochs", &v) ? (v.kind == ZN_V_INT ? (double)v.i : v.f) : 0;
+    s->epochs = epochs;
     if ((e = value_of(s, k, "lr")))
         config_lr(s, e, epochs, s->samples && s->batch ? s->samples / s->batch : 0);
     if (take_value(s, k, "decay", &v))

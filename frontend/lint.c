@@ -58,6 +58,23 @@ static void lint_step(zn_sema *s, zn_expr *const *slot, const zn_val *v, double 
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, factor->at, "a `factor` of 1 leaves the learning rate as it is");
 }
 
+static void lint_linear(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
+    double start, end;
+    const zn_expr *e = literal(sig, slot, v, "start", &start);
+    double warmup = as_float(&v[ZN_ARG_AT(SCHEDULE, LINEAR, warmup)]);
+    if (e && warmup == 0)
+        zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "`start` is of the warm-up, and there is none");
+    e = literal(sig, slot, v, "end", &end);
+    if (e && end > 1)
+        zn_sema_error(s, ZN_DIAG_SCHEDULE, e->at,
+                      "the learning rate rises to %s times its peak until the end of the run", number(s, end));
+}
+
+void zn_lint_freeze(zn_sema *s, zn_span at, double after, double epochs) {
+    if (epochs > 0 && after >= epochs)
+        zn_sema_error(s, ZN_DIAG_NO_EFFECT, at, "nothing is frozen: the run ends after %s epochs", number(s, epochs));
+}
+
 void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, double epochs) {
     double lr, end;
     const zn_expr *e = literal(sig, slot, v, "lr", &lr);
@@ -67,6 +84,8 @@ void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const
     }
     if (sig->id == ZN_SIG_SCHEDULE_STEP)
         lint_step(s, slot, v, epochs);
+    if (sig->id == ZN_SIG_SCHEDULE_LINEAR)
+        lint_linear(s, sig, slot, v);
     if (sig->id != ZN_SIG_SCHEDULE_COSINE)
         return;
     double from = as_float(&v[ZN_ARG_AT(SCHEDULE, COSINE, lr)]);

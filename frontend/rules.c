@@ -63,6 +63,8 @@ void zn_config_number_rules(zn_sema *s, const zn_entry *e, const char *base) {
         if (!ok)
             continue;
         all[i] = x;
+        if (freeze && x > 0)
+            zn_lint_freeze(s, r->value->at, x, s->epochs);
         zn_conf_set_str(s->module, key_of(s, base, i, "path"), r->selector, r->at);
         zn_conf_set_float(s->module, key_of(s, base, i, "value"), x, r->value->at);
     }

@@ -109,8 +109,8 @@ typedef struct zn_sema {
     const zn_sig *sigs[ZN_SIG_COUNT];
     /* results of config.c that shapes depend on */
     bool has_train;
-    int64_t batch; /* 0: not known (reported) */
-    double decay;
+    int64_t batch;        /* 0: not known (reported) */
+    double decay, epochs; /* epochs: 0 = not known */
     zn_loss_kind loss;
     zn_span views_at;   /* of test views; line 0: none */
     int64_t classes;    /* of the data; 0: not known */
@@ -206,6 +206,7 @@ void zn_config(zn_sema *s);
 
 /* lint.c: warnings. epochs: 0 = not known */
 void zn_lint_schedule(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v, double epochs);
+void zn_lint_freeze(zn_sema *s, zn_span at, double after, double epochs);
 void zn_lint_layer(zn_sema *s, const zn_term *t, const zn_val *v);
 void zn_lint_repeat(zn_sema *s, const zn_expr *e, int64_t n);
 
