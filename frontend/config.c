@@ -493,55 +493,54 @@ static void config_normalize(zn_sema *s, zn_expr *e) {
     zn_conf_set_floats(m, "data.deviation", n, deviation, e->at);
 }
 
-static void config_augment(zn_sema *s, zn_expr *e) {
-    zn_conf_set_int(s->module, "data.crop", 0, (zn_span){0});
-    zn_conf_set_bool(s->module, "data.flip", false, (zn_span){0});
-    if (!e)
-        return;
-    if (e->kind != ZN_E_LIST) {
-        if (e->kind != ZN_E_BAD)
-            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`augment` needs a list, such as [crop(pad = 4), flip]");
-        return;
-    }
+/* A list of calls, each at most once, written into the configuration; `flip` has no option that would say it is there.
+ */
+typedef struct call_list {
+    int row; /* of the section's key */
+    const char *example, *empty;
+    zn_sig_id flip;
+    const char *flip_key;
+} call_list;
+
+/* How many there are. */
+static size_t take_list(zn_sema *s, zn_expr *e, const call_list *l) {
+    const zn_sig_arg *key = &zn_arg_table[l->row];
     bool seen[ZN_SIG_COUNT] = {false};
+    if (!e || e->kind == ZN_E_BAD)
+        return 0;
+    if (e->kind != ZN_E_LIST) {
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs a list, such as %s", key->name, l->example);
+        return 0;
+    }
     if (!e->args.n)
-        zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list augments nothing; leave `augment` out");
+        zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list %s; leave `%s` out", l->empty, key->name);
     for (zn_arg *a = e->args.first; a; a = a->next) {
         call c = {0};
-        c.sig = zn_config_head(s, ZN_GROUP_AUGMENT, a->value, "augment", &c.slot);
+        c.sig = zn_config_head(s, zn_sig_row(l->flip).group, a->value, key->name, &c.slot);
         if (!c.sig)
             continue;
         if (seen[c.sig->id])
-            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `augment`", c.sig->name);
+            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `%s`", c.sig->name, key->name);
         seen[c.sig->id] = true;
-        take_options(s, &c, &zn_arg_table[ZN_ARG_SECTION_DATA_augment], a->value->at);
-        if (c.sig->id == ZN_SIG_AUGMENT_FLIP)
-            zn_conf_set_bool(s->module, "data.flip", true, a->value->at);
+        take_options(s, &c, key, a->value->at);
+        if (c.sig->id == l->flip)
+            zn_conf_set_bool(s->module, l->flip_key, true, a->value->at);
     }
+    return e->args.n;
+}
+
+static void config_augment(zn_sema *s, zn_expr *e) {
+    static const call_list list = {ZN_ARG_SECTION_DATA_augment, "[crop(pad = 4), flip]", "augments nothing",
+                                   ZN_SIG_AUGMENT_FLIP, "data.flip"};
+    zn_conf_set_int(s->module, "data.crop", 0, (zn_span){0});
+    zn_conf_set_bool(s->module, "data.flip", false, (zn_span){0});
+    take_list(s, e, &list);
 }
 
 static void config_views(zn_sema *s, zn_expr *e) {
-    bool seen[ZN_SIG_COUNT] = {false};
-    if (!e)
-        return;
-    if (e->kind != ZN_E_LIST) {
-        if (e->kind != ZN_E_BAD)
-            zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`views` needs a list, such as [flip, shift(1)]");
-        return;
-    }
-    for (zn_arg *a = e->args.first; a; a = a->next) {
-        call c = {0};
-        c.sig = zn_config_head(s, ZN_GROUP_VIEW, a->value, "views", &c.slot);
-        if (!c.sig)
-            continue;
-        if (seen[c.sig->id])
-            zn_sema_error(s, ZN_DIAG_ARG_TWICE, a->value->at, "`%s` stands twice in `views`", c.sig->name);
-        seen[c.sig->id] = true;
-        take_options(s, &c, &zn_arg_table[ZN_ARG_SECTION_DATA_views], a->value->at);
-        if (c.sig->id == ZN_SIG_VIEW_FLIP)
-            zn_conf_set_bool(s->module, "data.views.flip", true, a->value->at);
-    }
-    if (e->args.first)
+    static const call_list list = {ZN_ARG_SECTION_DATA_views, "[flip, shift(1)]", "shows nothing", ZN_SIG_VIEW_FLIP,
+                                   "data.views.flip"};
+    if (take_list(s, e, &list))
         s->views_at = e->at;
 }
 
