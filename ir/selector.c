@@ -73,8 +73,13 @@ void zn_selector_suggest(const zn_module *m, const char *selector, zn_diags *d, 
     enum { MOST = 4096 };
     const char *names[MOST];
     size_t n = 0;
-    for (const zn_param *p = m->params; p && n < MOST; p = p->next)
+    zn_arena scratch = {0};
+    for (const zn_param *p = m->params; p && n + 1 < MOST; p = p->next) {
+        const char *leaf = strrchr(p->name, '.');
         names[n++] = p->name;
+        if (leaf) /* the layer */
+            names[n++] = zn_arena_strndup(&scratch, p->name, (size_t)(leaf - p->name));
+    }
     const char *near = zn_nearest_name(selector, names, n);
     if (near)
         zn_diag_note(d, x, ZN_NOTE_HELP, (zn_span){0}, "did you mean `%s`?", near);
@@ -82,6 +87,7 @@ void zn_selector_suggest(const zn_module *m, const char *selector, zn_diags *d, 
         zn_diag_note(d, x, ZN_NOTE_HELP, (zn_span){0},
                      "paths look like `%s`; `*` stands for part of a segment, `**` for any number of segments",
                      m->params->name);
+    zn_arena_free(&scratch);
 }
 
 const zn_conf *zn_rule_get(const zn_module *m, const char *base, int i, const char *name) {

@@ -4,6 +4,7 @@
  * 1, and the parameter is trained to the end. A rule that matches no trained parameter is an error at its line. */
 #include "ir/selector.h"
 #include "passes/pass.h"
+#include "passes/util.h"
 
 #include <math.h>
 
@@ -46,6 +47,11 @@ static bool all_match(const zn_module *m, const kind *k, zn_pass_ctx *ctx) {
         zn_selector_suggest(m, selector, ctx->diags, x);
     }
     return ok;
+}
+
+void zn_recipe_check(zn_module *m, zn_pass_ctx *ctx) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        (void)all_match(m, &kinds[i], ctx);
 }
 
 bool zn_pass_recipe(zn_module *m, zn_pass_ctx *ctx) {

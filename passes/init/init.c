@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ir/selector.h"
+#include "passes/util.h"
 
 #include "support/ice.h"
 
@@ -104,6 +105,8 @@ static void run_rules(zn_init *c) {
             c->failed = true;
         }
     }
+    if (c->failed) /* the next pass will not come to it */
+        zn_recipe_check(c->m, c->pass);
     for (int i = -1; !c->failed && (i < 0 || zn_rule_selector(c->m, "init", i)); i++) {
         char scope[32];
         const zn_conf *scheme = i < 0 ? NULL : zn_rule_get(c->m, "init", i, "scheme");
