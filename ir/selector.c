@@ -75,6 +75,8 @@ void zn_selector_suggest(const zn_module *m, const char *selector, zn_diags *d, 
     size_t n = 0;
     zn_arena scratch = {0};
     for (const zn_param *p = m->params; p && n + 1 < MOST; p = p->next) {
+        if (zn_selector_matches(selector, p->name))
+            continue; /* it is there, but not trained */
         const char *leaf = strrchr(p->name, '.');
         names[n++] = p->name;
         if (leaf) /* the layer */
