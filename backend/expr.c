@@ -113,12 +113,10 @@ static zn_ll expr_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_
     return zn_fmul(e, x[0], inv[0]);
 }
 static zn_ll expr_channel_scale(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
-    UNUSED;
-    return zn_fmul(e, x[0], inv[0]);
+    return expr_scale(e, v, x, inv, p);
 }
 static zn_ll expr_shift(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {
-    UNUSED;
-    return zn_fadd(e, x[0], inv[0]);
+    return expr_bias(e, v, x, inv, p);
 }
 /* inv: mean, inv * scale, bias */
 static zn_ll expr_bn_norm(zn_emit *e, const zn_value *v, const zn_ll *x, const zn_ll *inv, const zn_point *p) {

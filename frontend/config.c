@@ -94,6 +94,10 @@ static void set_option(zn_sema *s, const char *text) {
     if (e) {
         if (e->value)
             zn_config_mark_used(s, e->value);
+        for (const zn_rule *r = e->rules.first; r; r = r->next)
+            zn_config_mark_used(s, r->value);
+        e->rules = (zn_rules){0};
+        e->braces = false;
     } else {
         e = zn_new(s->arena, zn_entry);
         e->key = key;

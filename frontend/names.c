@@ -93,7 +93,7 @@ bool zn_is_word(const char *name) {
         for (size_t i = 0; (sig.group == ZN_GROUP_LAYER || sig.group == ZN_GROUP_RESIDUAL) && i < sig.n; i++)
             if (((sig.arg[i].kind == ZN_A_WORD || sig.arg[i].kind == ZN_A_PAD) &&
                  zn_word_index(sig.arg[i].words, name, &planned) >= 0 && !planned) ||
-                (sig.arg[i].kind == ZN_A_BIAS && !strcmp(name, "auto")))
+                (sig.arg[i].kind == ZN_A_AUTO_BOOL && !strcmp(name, "auto")))
                 return true;
     }
     return false;
@@ -335,7 +335,7 @@ void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_lo
         if (!slot[i])
             continue;
         zn_arg_kind kind = sig->arg[i].kind;
-        bool word = kind == ZN_A_WORD || kind == ZN_A_BIAS || kind == ZN_A_PAD;
+        bool word = kind == ZN_A_WORD || kind == ZN_A_AUTO_BOOL || kind == ZN_A_PAD;
         if (word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
             continue;
         if (sig->id == ZN_SIG_RESIDUAL_RESIDUAL && i == ZN_ARG_AT(RESIDUAL, RESIDUAL, scale) &&

@@ -43,7 +43,7 @@ static zn_val default_of(zn_sema *s, const zn_sig_arg *a) {
         v.i = !strcmp(text, "true");
         break;
     case ZN_A_WORD:
-    case ZN_A_BIAS:
+    case ZN_A_AUTO_BOOL:
         v.kind = ZN_V_STR;
         v.s = text;
         v.i = a->words ? zn_word_index(a->words, text, &planned) : 0;
@@ -207,7 +207,7 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
         return true;
     case ZN_A_WORD:
         return zn_eval_word(s, env, e, a->name, a->words, out);
-    case ZN_A_BIAS:
+    case ZN_A_AUTO_BOOL:
         return eval_bias(s, env, e, a->name, out);
     case ZN_A_SIZE:
         return eval_size(s, env, e, a->name, out);

@@ -201,18 +201,25 @@ static bool explicit_shortcut(zn_sema *s, const zn_term *t, zn_place p, const zn
     return zn_shape_equal(&z, y) || different(s, t, "gives", &z, y, r);
 }
 
-/* The factor of the branch: a number or learned(x). Appended to the branch where it is not 1. */
-static bool add_scale(zn_sema *s, const zn_term *t, zn_place p, const zn_shape *y, zn_node *r) {
-    const zn_expr *e = t->slot[ZN_ARG_AT(RESIDUAL, RESIDUAL, scale)];
-    bool learned = e && e->kind == ZN_E_CALL && !strcmp(e->s, "learned");
-    double x = 1;
-    if (!e)
-        return true;
-    if (!zn_eval_float(s, p.env, learned ? e->args.first->value : e, "scale", -HUGE_VAL, HUGE_VAL, false, &x))
-        return false;
-    if (y->bad)
-        return true;
-    if (learned) {
+static const zn_expr *scale_of(const zn_term *t) {
+    return t->slot[ZN_ARG_AT(RESIDUAL, RESIDUAL, scale)];
+}
+static bool is_learned(const zn_expr *e) {
+    return e && e->kind == ZN_E_CALL && !strcmp(e->s, "learned");
+}
+
+/* The factor of the branch, of the value in front of the residual; false after reporting. */
+static bool eval_scale(zn_sema *s, const zn_term *t, const zn_env *env, double *x) {
+    const zn_expr *e = scale_of(t);
+    *x = 1;
+    return !e ||
+           zn_eval_float(s, env, is_learned(e) ? e->args.first->value : e, "scale", -HUGE_VAL, HUGE_VAL, false, x);
+}
+
+/* Appends the factor to the branch: a trained number, or a constant that is not 1. */
+static void add_scale(zn_sema *s, const zn_term *t, zn_place p, double x, const zn_shape *y, zn_node *r) {
+    const zn_expr *e = scale_of(t);
+    if (is_learned(e)) {
         const char *path = zn_net_join(s, p.in, zn_net_numbered(s, p.in, "scale"));
         zn_net_take_path(s, path, e->at, p.via);
         zn_node *n = zn_net_add(s, &r->branch, ZN_NODE_NUMBERS, e->at, path, y, *y);
@@ -221,19 +228,20 @@ static bool add_scale(zn_sema *s, const zn_term *t, zn_place p, const zn_shape *
     } else if (x != 1) {
         zn_net_add(s, &r->branch, ZN_NODE_MULTIPLY, e->at, p.in->path, y, *y)->number = x;
     }
-    return true;
 }
 
 zn_shape zn_net_residual(zn_sema *s, const zn_term *t, zn_place p, zn_shape x, zn_nodes *out) {
     zn_val *v = zn_new_n(s->arena, zn_val, t->sig->n);
-    bool ok = zn_eval_options(s, p.env, t->sig, t->slot, v);
+    double scale;
+    bool ok = zn_eval_options(s, p.env, t->sig, t->slot, v) & eval_scale(s, t, p.env, &scale);
     const zn_val *policy = &v[ZN_ARG_AT(RESIDUAL, RESIDUAL, shortcut)];
     zn_node *r = zn_new(s->arena, zn_node);
     zn_place inner = p;
     inner.branch = true;
     r->in = x;
     zn_shape y = zn_net_unroll(s, t->body, inner, x, &r->branch);
-    ok &= add_scale(s, t, p, &y, r);
+    if (ok && !y.bad)
+        add_scale(s, t, p, scale, &y, r);
     if (t->other)
         ok &= explicit_shortcut(s, t, p, &y, r);
     if (!ok || y.bad || x.bad || s->stop)

@@ -61,7 +61,7 @@ static void range_text(const zn_sig_arg *a, zn_buf *out) {
         static const char *const text[] = {[ZN_A_ANY] = "value",
                                            [ZN_A_SPECIAL] = "below",
                                            [ZN_A_BOOL] = "true, false",
-                                           [ZN_A_BIAS] = "`auto`, true, false",
+                                           [ZN_A_AUTO_BOOL] = "`auto`, true, false",
                                            [ZN_A_LENGTH] = "number above 0",
                                            [ZN_A_SIZE] = "integer or [rows, columns]",
                                            [ZN_A_PAD] = "`same`, `valid`, integer",

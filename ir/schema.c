@@ -18,7 +18,7 @@
 #define POSITIVE .kind = ZN_A_FLOAT, .low = 0, .high = HUGE_VAL, .above = true
 #define BOOL .kind = ZN_A_BOOL
 #define WORD(list) .kind = ZN_A_WORD, .words = (list)
-#define AUTO_BOOL .kind = ZN_A_BIAS
+#define AUTO_BOOL .kind = ZN_A_AUTO_BOOL
 #define LENGTH .kind = ZN_A_LENGTH
 #define SIZE .kind = ZN_A_SIZE
 #define PAD .kind = ZN_A_PAD, .words = "same|valid"

@@ -68,7 +68,7 @@ typedef enum zn_arg_kind {
     ZN_A_FLOAT,
     ZN_A_BOOL,
     ZN_A_WORD,
-    ZN_A_BIAS,
+    ZN_A_AUTO_BOOL,
     ZN_A_LENGTH,
     ZN_A_SIZE,
     ZN_A_PAD,

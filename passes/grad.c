@@ -132,12 +132,16 @@ static void grad_matmul(grad_ctx *c, zn_value *v, zn_value *dy) {
     }
 }
 
+/* Sum over all but channels. */
+static zn_value *sum_rows(grad_ctx *c, const zn_value *v, zn_value *x) {
+    zn_value *s = add_op(c, v, ZN_OP_SUM_ROWS, 1, &x);
+    zn_attr_of(s, SUM_ROWS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
+    return typed(c, s);
+}
+
 static void grad_bias(grad_ctx *c, zn_value *v, zn_value *dy) {
-    if (needs(c, v->operand[1])) {
-        zn_value *g = add_op(c, v, ZN_OP_SUM_ROWS, 1, &dy);
-        zn_attr_of(g, SUM_ROWS, shards)->i = zn_stats_shards(dy->type.dim[0], area_of(&dy->type));
-        accumulate(c, v->operand[1], typed(c, g));
-    }
+    if (needs(c, v->operand[1]))
+        accumulate(c, v->operand[1], sum_rows(c, v, dy));
     accumulate(c, v->operand[0], dy);
 }
 
@@ -412,11 +416,8 @@ static void grad_cross_entropy(grad_ctx *c, zn_value *v, zn_value *dy) {
 
 /* Sum over all elements, [1]: over rows by sum_rows, then over channels. */
 static zn_value *total(grad_ctx *c, const zn_value *v, zn_value *x) {
-    if (x->type.rank > 1) {
-        zn_value *s = add_op(c, v, ZN_OP_SUM_ROWS, 1, &x);
-        zn_attr_of(s, SUM_ROWS, shards)->i = zn_stats_shards(x->type.dim[0], area_of(&x->type));
-        x = typed(c, s);
-    }
+    if (x->type.rank > 1)
+        x = sum_rows(c, v, x);
     return make(c, v, ZN_OP_REDUCE_SUM, 1, &x);
 }
 
@@ -438,12 +439,8 @@ static void grad_channel_scale(grad_ctx *c, zn_value *v, zn_value *dy) {
     zn_value *x = v->operand[0], *s = v->operand[1];
     if (needs(c, x))
         accumulate(c, x, make(c, v, ZN_OP_CHANNEL_SCALE, 2, OPERANDS(dy, s)));
-    if (needs(c, s)) {
-        zn_value *g = make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, saved(c, x)));
-        g = add_op(c, v, ZN_OP_SUM_ROWS, 1, &g);
-        zn_attr_of(g, SUM_ROWS, shards)->i = zn_stats_shards(dy->type.dim[0], area_of(&dy->type));
-        accumulate(c, s, typed(c, g));
-    }
+    if (needs(c, s))
+        accumulate(c, s, sum_rows(c, v, make(c, v, ZN_OP_MUL, 2, OPERANDS(dy, saved(c, x)))));
 }
 
 #define grad_none NULL

@@ -10,7 +10,6 @@
 
 #include "ir/selector.h"
 #include "passes/util.h"
-
 #include "support/ice.h"
 
 zn_param *zn_init_param(const zn_init *c, const zn_value *v) {

@@ -4,6 +4,7 @@
  * the parameter; norms keep 1 and 0, and biases 0 where nothing else is said. Fans are those of PyTorch: fan_in = kh kw
  * in, fan_out = kh kw out. */
 #include <math.h>
+#include <string.h>
 
 #include "passes/init/init.h"
 
@@ -16,11 +17,21 @@ static zn_formula uniform(double bound) {
     return (zn_formula){ZN_FORMULA_UNIFORM, (float)bound, false};
 }
 
+/* Is v the bias that a product has itself: of a parameter beside its weight, and not of a layer behind it? */
+static bool is_bias_of_product(const zn_init *c, const zn_value *v) {
+    if (v->op != ZN_OP_BIAS || v->operand[0]->op != ZN_OP_MATMUL)
+        return false;
+    const char *bias = zn_init_param(c, v)->name, *weight = zn_init_param(c, v->operand[0])->name,
+               *dot = strrchr(weight, '.');
+    size_t n = dot ? (size_t)(dot - weight) : 0;
+    return !dot || (!strncmp(bias, weight, n) && bias[n] == '.' && !strchr(bias + n + 1, '.'));
+}
+
 /* torchvision's ResNets: He et al., arXiv 1502.01852, with fan_out and the gain of relu; linear layers as PyTorch makes
  * them. */
 void zn_scheme_kaiming(zn_init *c) {
     for (zn_value *v = c->f->first; v; v = v->next) {
-        bool bias = v->op == ZN_OP_BIAS && v->operand[0]->op == ZN_OP_MATMUL;
+        bool bias = is_bias_of_product(c, v);
         if (!(zn_init_weighted(v) || bias) || !zn_init_selected(c, zn_init_param(c, v)))
             continue;
         if (v->op == ZN_OP_CONV)

@@ -54,6 +54,14 @@ equal "--epochs 4 and --set train.epochs=4" "$longer" "$(digest "$znetc" run "$f
 differ "fewer steps" "$base" "$(digest "$znetc" run "$file" -- --steps 3)"
 equal "all steps" "$base" "$(digest "$znetc" run "$file" -- --steps 1000)"
 
+# a rule for everything is the scheme itself; an option takes the place of rules
+plain=$(digest "$znetc" run "$file" --set init=kaiming --set train.decay=0.01)
+{ cat "$file" && echo 'init { ** = kaiming }'; } >"$tmp/rules.znet"
+equal "init { ** = kaiming }" "$plain" "$(digest "$znetc" run "$tmp/rules.znet" --set train.decay=0.01)"
+recipe=$source/tests/e2e/recipe.znet
+without=$(sed -e 's/^  decay .*/  decay = 0.25/' "$recipe" >"$tmp/decay.znet"; digest "$znetc" run "$tmp/decay.znet")
+equal "--set train.decay over rules" "$without" "$(digest "$znetc" run "$recipe" --set train.decay=0.25)"
+
 # everything that a recipe may ask for
 matrix recipe "$source/tests/e2e/recipe.znet"
 matrix "values and shortcuts" "$source/tests/numeric/nets/values.znet"
