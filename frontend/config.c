@@ -565,9 +565,9 @@ static void config_data(zn_sema *s) {
 bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
     if (sig->id != ZN_SIG_SCHEME_ZERO)
         return true;
-    if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
-                      "`scalars = true` is not supported yet");
+    if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i && v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {
+        zn_sema_error(s, ZN_DIAG_INIT_OPTION, slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
+                      "`scalars = true` is for `zero(variant = augment)`; `weights` changes no structure");
         return false;
     }
     if (v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {
