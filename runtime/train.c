@@ -297,8 +297,8 @@ static int open_run(run *r, zn_rt_error *e) {
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
-    zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool);
-    if (r->o->init_from)
+    code = zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool, e);
+    if (!code && r->o->init_from)
         code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
     zn_rt_view view[ZN_RT_VIEWS];
     if (!code && m->input.classes > 0 && zn_rt_views(&m->data, view) > 0) {

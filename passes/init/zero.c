@@ -59,7 +59,7 @@ static zn_formula in_groups(init_ctx *c, const zn_value *layer, const zn_param *
                     (long long)out);
         c->init->failed = true;
     }
-    return (zn_formula){ZN_FORMULA_IDENTITY, (float)groups, false};
+    return (zn_formula){.kind = ZN_FORMULA_IDENTITY, .a = (float)groups};
 }
 
 static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
@@ -79,7 +79,7 @@ static void set_weight(init_ctx *c, const zn_value *layer, zn_formula f) {
 
 /* Algorithms 1 and 2: I, I* or c I* H I*. */
 static zn_formula algorithm12(const init_ctx *c, int64_t in, int64_t out) {
-    zn_formula f = {ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in};
+    zn_formula f = {.kind = ZN_FORMULA_IDENTITY, .a = 1, .spanning = c->o.spanning && out > in};
     if (out <= in)
         return f;
     int m = 0;
@@ -150,7 +150,7 @@ static zn_value *project(init_ctx *c, place at, zn_value *u, int64_t out, const 
     } while (zn_param_find(c->m, weight));
     int64_t in = zn_type_channels(&u->type), dim4[4] = {1, 1, in, out}, dim2[2] = {in, out};
     zn_param *p = zn_param_new(c->m, weight, zn_type_make(ZN_F32, image ? 4 : 2, image ? dim4 : dim2), ZN_ROLE_WEIGHT,
-                               (zn_formula){ZN_FORMULA_IDENTITY, 1, c->o.spanning && out > in}, at.span);
+                               (zn_formula){.kind = ZN_FORMULA_IDENTITY, .a = 1, .spanning = c->o.spanning && out > in}, at.span);
     p->decay = (float)zn_option_float(c->m, ZN_ARG_SECTION_TRAIN_decay);
     zn_value *operand[2] = {u, zn_param_read(c->m, c->f, at.before, p, path)};
     zn_value *v = build(c, at, image ? ZN_OP_CONV : ZN_OP_MATMUL, 2, operand);
@@ -298,7 +298,7 @@ static void bottleneck(init_ctx *c, zn_value *res, const value_list *chain, cons
         const unit *u = &units->at[k];
         int64_t in = width_in(u->layer), out = width_out(u->layer);
         if (out < in || (out == in && k == 0))
-            set_weight(c, u->layer, (zn_formula){ZN_FORMULA_IDENTITY, 1, false});
+            set_weight(c, u->layer, (zn_formula){.kind = ZN_FORMULA_IDENTITY, .a = 1});
         else
             add_skip(c, chain, u, k, x, res, out == in);
         x = chain->at[units->at[k + 1].begin]->operand[0];
