@@ -1,4 +1,5 @@
 /* The verifier: what every module keeps true between passes. */
+#include <math.h>
 #include <string.h>
 
 #include "ir/module.h"
@@ -79,6 +80,16 @@ static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
     return ok;
 }
 
+/* Is there something to calibrate, with numbers that make sense? */
+static bool calibration_is_right(const zn_param *p) {
+    const zn_calibration *c = &p->calibration;
+    bool layer = p->role == ZN_ROLE_WEIGHT && (p->type.rank == 2 || p->type.rank == 4);
+    return c->kind == ZN_CALIBRATION_NONE ||
+           (layer && c->a > 0 && isfinite(c->a) && c->n >= 1 && c->n <= INT32_MAX &&
+            (c->kind != ZN_CALIBRATION_WHITENING || p->type.rank == 4) &&
+            (c->kind != ZN_CALIBRATION_VARIANCE_AWARE || (p->init.kind == ZN_FORMULA_NORMAL && p->init.a > 0)));
+}
+
 bool zn_module_verify(zn_module *m, zn_diags *d) {
     bool ok = true;
     for (zn_param *p = m->params; p; p = p->next)
@@ -86,6 +97,10 @@ bool zn_module_verify(zn_module *m, zn_diags *d) {
             if (d)
                 zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` has no valid type or no name of its own",
                             p->name);
+            ok = false;
+        } else if (!calibration_is_right(p)) {
+            if (d)
+                zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` cannot be calibrated so", p->name);
             ok = false;
         }
     for (zn_func *f = m->funcs; f; f = f->next) {
