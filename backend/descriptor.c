@@ -61,7 +61,8 @@ SHAPE(zn_program, AT(zn_program, name), AT(zn_program, nphase), AT(zn_program, p
       AT(zn_program, nkept), AT(zn_program, kept))
 SHAPE(zn_tensor_desc, AT(zn_tensor_desc, name), AT(zn_tensor_desc, role), AT(zn_tensor_desc, rank),
       AT(zn_tensor_desc, dim), AT(zn_tensor_desc, offset), AT(zn_tensor_desc, formula), AT(zn_tensor_desc, a),
-      AT(zn_tensor_desc, spanning), AT(zn_tensor_desc, in_file), AT(zn_tensor_desc, trained), AT(zn_tensor_desc, line))
+      AT(zn_tensor_desc, spanning), AT(zn_tensor_desc, dirac), AT(zn_tensor_desc, q), AT(zn_tensor_desc, of),
+      AT(zn_tensor_desc, inner), AT(zn_tensor_desc, in_file), AT(zn_tensor_desc, trained), AT(zn_tensor_desc, line))
 SHAPE(zn_calibration_desc, AT(zn_calibration_desc, kind), AT(zn_calibration_desc, a), AT(zn_calibration_desc, n),
       AT(zn_calibration_desc, tensor), AT(zn_calibration_desc, first), AT(zn_calibration_desc, end),
       AT(zn_calibration_desc, input), AT(zn_calibration_desc, output), AT(zn_calibration_desc, stride),
@@ -288,6 +289,10 @@ static k programs(desc *d) {
     return array(d, v, n);
 }
 
+static k names(desc *d, const char *const of[2]) {
+    return LLVMConstArray2(d->ptr, (k[]){text(d, of[0]), text(d, of[1])}, 2);
+}
+
 static k tensors(desc *d, size_t *n) {
     *n = 0;
     for (const zn_param *p = d->plan->m->params; p; p = p->next)
@@ -297,7 +302,8 @@ static k tensors(desc *d, size_t *n) {
     for (const zn_param *p = d->plan->m->params; p; p = p->next, i++)
         v[i] = RECORD(d, zn_tensor_desc, text(d, p->name), u64(d, p->role), u64(d, (uint64_t)p->type.rank),
                       dims(d, &p->type), u64(d, (uint64_t)d->plan->param_offset[i]), u64(d, p->init.kind),
-                      f32(d, p->init.a), u32(d, p->init.spanning), u64(d, zn_role_saved(p->role)),
+                      f32(d, p->init.a), u32(d, p->init.spanning), u64(d, p->init.dirac), i64(d, p->init.q),
+                      names(d, p->init.of), i64(d, p->init.inner), u64(d, zn_role_saved(p->role)),
                       u64(d, zn_param_trained(p)), u64(d, p->span.line));
     return array(d, v, *n);
 }

@@ -565,9 +565,9 @@ static void config_data(zn_sema *s) {
 bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
     if (sig->id != ZN_SIG_SCHEME_ZERO)
         return true;
-    if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i) {
-        zn_sema_error(s, ZN_DIAG_NOT_YET, slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
-                      "`scalars = true` is not supported yet");
+    if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i && v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {
+        zn_sema_error(s, ZN_DIAG_INIT_OPTION, slot[ZN_ARG_AT(SCHEME, ZERO, scalars)]->at,
+                      "`scalars = true` is for `zero(variant = augment)`; `weights` changes no structure");
         return false;
     }
     if (v[ZN_ARG_AT(SCHEME, ZERO, scale)].i && !v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {
@@ -580,15 +580,12 @@ bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot,
 }
 
 /* What `zero` takes for granted depends on its variant. */
-static bool complete_zero(zn_sema *s, const call *c, zn_span at) {
+static void complete_zero(zn_sema *s, const zn_config_start *c, zn_span at) {
     bool weights = c->v[ZN_ARG_AT(SCHEME, ZERO, variant)].i;
-    if (!zn_config_check_scheme(s, c->sig, c->slot, c->v))
-        return false;
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, head)])
         zn_conf_set_str(s->module, "init.head", weights ? "identity" : "zero", at);
     if (!c->slot[ZN_ARG_AT(SCHEME, ZERO, relu_at_zero)])
         zn_conf_set_int(s->module, "init.relu_at_zero", !weights, at);
-    return true;
 }
 
 static void config_init(zn_sema *s) {
@@ -596,21 +593,21 @@ static void config_init(zn_sema *s) {
     zn_expr *e = s->file->section[ZN_SECTION_INIT] ? value_of(s, ZN_SECTION_INIT, key->name) : NULL;
     zn_span at = e ? e->at : (zn_span){0};
     const zn_entry *rules = s->file->section[ZN_SECTION_INIT] ? rules_of(s, ZN_SECTION_INIT, key->name) : NULL;
-    call c = {0};
+    zn_config_start c;
     if (rules && !e) {
         zn_config_init_rules(s, rules);
         s->option = NULL;
         return;
     }
-    if (e) {
-        c = take_call(s, key, e);
-    } else {
-        c.sig = zn_sig_find(s, key->group, key->value);
-        c.slot = zn_new_n(s->arena, zn_expr *, c.sig->n);
-        take_options(s, &c, key, at);
+    if (!e) { /* the default, which nobody wrote */
+        e = zn_expr_new(s->arena, ZN_E_NAME, at, NULL, NULL, NULL);
+        e->s = key->value;
     }
-    if (c.sig && (c.sig->id != ZN_SIG_SCHEME_ZERO || complete_zero(s, &c, at)))
-        zn_conf_set_str(s->module, "init.text", zn_options_text(s, c.sig, c.slot, c.v), at);
+    if (zn_config_take_start(s, e, "init", &c)) {
+        zn_conf_set_str(s->module, "init.text", c.text, at);
+        if (c.sig->id == ZN_SIG_SCHEME_ZERO)
+            complete_zero(s, &c, at);
+    }
     s->option = NULL;
 }
 

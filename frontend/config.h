@@ -13,6 +13,15 @@ bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot,
 
 /* Rules of numbers: decay, rate, freeze. */
 void zn_config_number_rules(zn_sema *s, const zn_entry *e, const char *base);
+/* A start with its options, written under `scope` ("init", "init.rule0"), and starts that stand in it under SCOPE.name.
+ * False after reporting. */
+typedef struct zn_config_start {
+    const zn_sig *sig;
+    zn_expr **slot;
+    zn_val *v;
+    const char *text; /* as in a file */
+} zn_config_start;
+bool zn_config_take_start(zn_sema *s, zn_expr *e, const char *scope, zn_config_start *out);
 /* Rules of starts. */
 void zn_config_init_rules(zn_sema *s, const zn_entry *e);
 

@@ -336,8 +336,14 @@ void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_lo
             continue;
         zn_arg_kind kind = sig->arg[i].kind;
         bool word = kind == ZN_A_WORD || kind == ZN_A_AUTO_BOOL || kind == ZN_A_PAD;
-        if (word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals))
+        if ((word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals)) || kind == ZN_A_CALL)
             continue;
+        if (kind == ZN_A_FANS) {
+            bool used;
+            const zn_local out = {"fan_out", {0}, &used, false, locals}, in = {"fan_in", {0}, &used, false, &out};
+            zn_resolve_expr(s, slot[i], &in, in_model);
+            continue;
+        }
         if (sig->id == ZN_SIG_RESIDUAL_RESIDUAL && i == ZN_ARG_AT(RESIDUAL, RESIDUAL, scale) &&
             slot[i]->kind == ZN_E_CALL && !strcmp(slot[i]->s, "learned")) {
             resolve_learned(s, slot[i], locals, in_model);

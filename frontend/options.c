@@ -189,6 +189,64 @@ static bool eval_length(zn_sema *s, const zn_env *env, const zn_expr *e, const c
     return true;
 }
 
+/* ---- expressions of fans */
+
+enum { FANS_DEPTH = 32 }; /* levels of such an expression, at most: its reader has a stack */
+
+static bool is_fan(const zn_expr *e) {
+    return e->kind == ZN_E_NAME && (!strcmp(e->s, "fan_in") || !strcmp(e->s, "fan_out"));
+}
+
+static bool mentions_fans(const zn_expr *e) {
+    bool found =
+        is_fan(e) || (e->a && mentions_fans(e->a)) || (e->b && mentions_fans(e->b)) || (e->c && mentions_fans(e->c));
+    for (const zn_arg *a = e->args.first; a && !found; a = a->next)
+        found = mentions_fans(a->value);
+    return found;
+}
+
+/* Appends e in reverse Polish notation, which passes/init/ reads: what does not depend on fans as its value. */
+static bool fans_text(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_buf *out) {
+    const char *name = NULL;
+    char num[ZN_NUMBER_MAX];
+    double x;
+    if (!mentions_fans(e)) {
+        if (!zn_eval_float(s, env, e, what, -HUGE_VAL, HUGE_VAL, false, &x))
+            return false;
+        zn_f64_json(x, num);
+        name = num;
+    } else if (e->kind == ZN_E_NAME) {
+        name = e->s;
+    } else if (e->kind == ZN_E_CALL && !strcmp(e->s, "sqrt") && e->args.n == 1) {
+        if (!fans_text(s, env, e->args.first->value, what, out))
+            return false;
+        name = "sqrt";
+    } else if (e->kind == ZN_E_BINARY &&
+               (e->op == ZN_B_ADD || e->op == ZN_B_SUB || e->op == ZN_B_MUL || e->op == ZN_B_DIV)) {
+        if (!fans_text(s, env, e->a, what, out) || !fans_text(s, env, e->b, what, out))
+            return false;
+        name = zn_bop_text[e->op];
+    } else {
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "of fans `%s` can be made by + - * / and sqrt only", what);
+        return false;
+    }
+    zn_buf_printf(out, "%s%s", out->n ? " " : "", name);
+    return true;
+}
+
+static bool eval_fans(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    zn_buf text = {0};
+    bool ok = e->kind != ZN_E_BAD;
+    if (ok && e->depth > FANS_DEPTH) {
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is nested more than %d levels deep", what, (int)FANS_DEPTH);
+        ok = false;
+    }
+    ok = ok && fans_text(s, env, e, what, &text);
+    *out = (zn_val){.kind = ZN_V_STR, .s = zn_arena_strdup(s->arena, zn_buf_str(&text))};
+    zn_buf_free(&text);
+    return ok;
+}
+
 static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
     bool b = false;
     switch (a->kind) {
@@ -217,9 +275,11 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
         return eval_path(s, env, e, a->name, out);
     case ZN_A_EPOCHS:
         return eval_epochs(s, env, e, a->name, out);
+    case ZN_A_FANS:
+        return eval_fans(s, env, e, a->name, out);
     case ZN_A_ANY:
     case ZN_A_SPECIAL:
-    case ZN_A_CALL:
+    case ZN_A_CALL: /* by who takes the outer call */
         break;
     }
     return true;

@@ -72,18 +72,64 @@ void zn_config_number_rules(zn_sema *s, const zn_entry *e, const char *base) {
         check_epochs(s, &e->rules, all);
 }
 
-/* The row with its keys under init.rule<i>. */
-static zn_sig scoped(zn_sema *s, const zn_sig *sig, int i) {
+/* The row with its keys under `scope` in place of `init`. */
+static zn_sig scoped(zn_sema *s, const zn_sig *sig, const char *scope) {
     static const char init[] = "init.";
     zn_sig own = *sig;
     zn_sig_arg *arg = zn_new_n(s->arena, zn_sig_arg, sig->n);
     for (size_t k = 0; k < sig->n; k++) {
         arg[k] = sig->arg[k];
         ZN_ASSERT(!strncmp(arg[k].key, init, sizeof init - 1));
-        arg[k].key = key_of(s, "init", i, arg[k].key + sizeof init - 1);
+        arg[k].key = zn_arena_printf(s->arena, "%s.%s", scope, arg[k].key + sizeof init - 1);
     }
     own.arg = arg;
     return own;
+}
+
+enum { MAX_NESTED = 4 }; /* starts within starts */
+
+static bool take_start(zn_sema *s, zn_expr *e, const char *scope, int depth, zn_config_start *out);
+
+/* Starts among the options; their texts take the place of values. */
+static bool take_nested(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, zn_val *v, const char *scope, int depth) {
+    bool ok = true;
+    for (size_t k = 0; k < sig->n; k++) {
+        zn_config_start inner;
+        if (sig->arg[k].kind != ZN_A_CALL || !slot[k])
+            continue;
+        if (depth == MAX_NESTED) {
+            zn_sema_error(s, ZN_DIAG_RANGE, slot[k]->at, "starts are nested more than %d levels deep", (int)MAX_NESTED);
+            zn_config_mark_used(s, slot[k]);
+            return false;
+        }
+        bool good =
+            take_start(s, slot[k], zn_arena_printf(s->arena, "%s.%s", scope, sig->arg[k].name), depth + 1, &inner);
+        ok &= good;
+        if (good)
+            v[k] = (zn_val){.kind = ZN_V_STR, .s = inner.text};
+    }
+    return ok;
+}
+
+static bool take_start(zn_sema *s, zn_expr *e, const char *scope, int depth, zn_config_start *out) {
+    out->sig = zn_config_head(s, ZN_GROUP_SCHEME, e, "init", &out->slot);
+    if (!out->sig)
+        return false;
+    out->v = zn_new_n(s->arena, zn_val, out->sig->n);
+    if (!zn_eval_options(s, NULL, out->sig, out->slot, out->v) ||
+        !zn_config_check_scheme(s, out->sig, out->slot, out->v))
+        return false;
+    zn_sig own = scoped(s, out->sig, scope);
+    zn_conf_set_str(s->module, zn_arena_printf(s->arena, "%s.scheme", scope), out->sig->name, e->at);
+    zn_conf_options(s, &own, out->v, e->at);
+    if (!take_nested(s, out->sig, out->slot, out->v, scope, depth))
+        return false;
+    out->text = zn_options_text(s, out->sig, out->slot, out->v);
+    return true;
+}
+
+bool zn_config_take_start(zn_sema *s, zn_expr *e, const char *scope, zn_config_start *out) {
+    return take_start(s, e, scope, 0, out);
 }
 
 void zn_config_init_rules(zn_sema *s, const zn_entry *e) {
@@ -91,18 +137,11 @@ void zn_config_init_rules(zn_sema *s, const zn_entry *e) {
     int i = 0;
     zn_buf_puts(&text, "{");
     for (const zn_rule *r = e->rules.first; r; r = r->next, i++) {
-        zn_expr **slot;
-        const zn_sig *sig = zn_config_head(s, ZN_GROUP_SCHEME, r->value, "init", &slot);
-        if (!sig)
+        zn_config_start start;
+        if (!zn_config_take_start(s, r->value, zn_arena_printf(s->arena, "init.rule%d", i), &start))
             continue;
-        zn_val *v = zn_new_n(s->arena, zn_val, sig->n);
-        if (!zn_eval_options(s, NULL, sig, slot, v) || !zn_config_check_scheme(s, sig, slot, v))
-            continue;
-        zn_sig own = scoped(s, sig, i);
         zn_conf_set_str(s->module, key_of(s, "init", i, "path"), r->selector, r->at);
-        zn_conf_set_str(s->module, key_of(s, "init", i, "scheme"), sig->name, r->value->at);
-        zn_conf_options(s, &own, v, r->value->at);
-        zn_buf_printf(&text, " %s = %s", r->selector, zn_options_text(s, sig, slot, v));
+        zn_buf_printf(&text, " %s = %s", r->selector, start.text);
     }
     zn_buf_puts(&text, " }");
     zn_conf_set_str(s->module, "init.text", zn_buf_str(&text), e->at);

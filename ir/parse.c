@@ -268,8 +268,41 @@ static bool read_loc(reader *r, zn_span *s) {
            read_u32(r, &s->len) && expect(r, ")");
 }
 
+static bool read_param_name(reader *r, const char **out);
+
+/* Groups of an identity: `(spanning)`, `(n groups)` or nothing. */
+static bool read_identity(reader *r, zn_formula *f) {
+    int64_t groups;
+    f->a = 1;
+    if (!take(r, "("))
+        return true;
+    f->spanning = take(r, "spanning");
+    if (f->spanning)
+        return expect(r, ")");
+    if (!read_int(r, &groups) || !expect(r, "groups") || !expect(r, ")"))
+        return false;
+    if (groups < 1 || groups > 1 << 24)
+        return fail(r, "groups must be between 1 and 2^24");
+    f->a = (float)groups;
+    return true;
+}
+
+/* `dirac +` or `dirac(n groups) +` in front of a formula. */
+static bool read_dirac(reader *r, zn_formula *f) {
+    if (!take(r, "dirac"))
+        return !r->failed;
+    f->dirac = 1;
+    if (take(r, "(") && (!read_u32(r, &f->dirac) || !expect(r, "groups") || !expect(r, ")")))
+        return false;
+    if (f->dirac < 1 || f->dirac > 1 << 24)
+        return fail(r, "groups must be between 1 and 2^24");
+    return expect(r, "+");
+}
+
 static bool read_formula(reader *r, zn_formula *f) {
     *f = zn_formula_const(0);
+    if (!read_dirac(r, f))
+        return false;
     if (take(r, "zeros"))
         return true;
     if (take(r, "ones")) {
@@ -283,26 +316,21 @@ static bool read_formula(reader *r, zn_formula *f) {
         return fail(r, "expected a formula");
     f->kind = (zn_formula_kind)kind;
     next(r);
-    if (f->kind == ZN_FORMULA_IDENTITY) {
-        f->a = 1;
-        int64_t groups;
-        if (!take(r, "("))
-            return true;
-        f->spanning = take(r, "spanning");
-        if (f->spanning)
-            return expect(r, ")");
-        if (!read_int(r, &groups) || !expect(r, "groups") || !expect(r, ")"))
-            return false;
-        if (groups < 1 || groups > 1 << 24)
-            return fail(r, "groups must be between 1 and 2^24");
-        f->a = (float)groups;
-        return true;
-    }
+    if (f->kind == ZN_FORMULA_IDENTITY)
+        return read_identity(r, f);
+    if (f->kind == ZN_FORMULA_MIRRORED || f->kind == ZN_FORMULA_LOOKS_LINEAR)
+        return !r->failed;
     double a;
     if (!expect(r, "(") || !read_float(r, &a))
         return false;
     f->a = (float)a;
-    if (f->kind == ZN_FORMULA_HADAMARD && take(r, ","))
+    if (f->kind == ZN_FORMULA_DENSE_HADAMARD && (!expect(r, ",") || !read_int(r, &f->q)))
+        return false;
+    if (f->kind == ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT &&
+        (!expect(r, ",") || !read_param_name(r, &f->of[0]) || !expect(r, ",") || !read_param_name(r, &f->of[1]) ||
+         !expect(r, ",") || !read_int(r, &f->inner)))
+        return false;
+    if ((f->kind == ZN_FORMULA_HADAMARD || f->kind == ZN_FORMULA_DENSE_HADAMARD) && take(r, ","))
         f->spanning = expect(r, "spanning");
     return expect(r, ")");
 }

@@ -71,9 +71,21 @@ bool zn_attr_equal(zn_attr_kind kind, const zn_attr *a, const zn_attr *b) {
     return true;
 }
 
+static void print_param_name(const char *name, zn_buf *out) {
+    zn_buf_putc(out, '@');
+    if (zn_text_word(name))
+        zn_buf_puts(out, name);
+    else
+        zn_text_quote(name, out);
+}
+
 void zn_formula_print(const zn_formula *f, zn_buf *out) {
     char num[ZN_NUMBER_MAX];
     zn_f32_text(f->a, num);
+    if (f->dirac == 1)
+        zn_buf_puts(out, "dirac + ");
+    else if (f->dirac)
+        zn_buf_printf(out, "dirac(%u groups) + ", f->dirac);
     switch (f->kind) {
     case ZN_FORMULA_CONST:
         if (!strcmp(num, "0.0") || !strcmp(num, "1.0"))
@@ -90,12 +102,22 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
     case ZN_FORMULA_HADAMARD:
         zn_buf_printf(out, "hadamard(%s%s)", num, f->spanning ? ", spanning" : "");
         break;
-    case ZN_FORMULA_NORMAL:
-    case ZN_FORMULA_UNIFORM:
-    case ZN_FORMULA_ORTHOGONAL:
-        zn_buf_printf(out, "%s(%s)", zn_formula_names[f->kind], num);
+    case ZN_FORMULA_DENSE_HADAMARD:
+        zn_buf_printf(out, "dense_hadamard(%s, %lld%s)", num, (long long)f->q, f->spanning ? ", spanning" : "");
         break;
-    case ZN_FORMULA_COUNT:
+    case ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT:
+        zn_buf_printf(out, "%s(%s, ", zn_formula_names[f->kind], num);
+        print_param_name(f->of[0], out);
+        zn_buf_puts(out, ", ");
+        print_param_name(f->of[1], out);
+        zn_buf_printf(out, ", %lld)", (long long)f->inner);
+        break;
+    case ZN_FORMULA_MIRRORED:
+    case ZN_FORMULA_LOOKS_LINEAR:
+        zn_buf_puts(out, zn_formula_names[f->kind]);
+        break;
+    default:
+        zn_buf_printf(out, "%s(%s)", zn_formula_names[f->kind], num);
         break;
     }
 }
@@ -166,14 +188,6 @@ static void print_confs(const printer *p) {
             print_conf(p, c, n);
         zn_buf_puts(p->out, "}\n");
     }
-}
-
-static void print_param_name(const char *name, zn_buf *out) {
-    zn_buf_putc(out, '@');
-    if (zn_text_word(name))
-        zn_buf_puts(out, name);
-    else
-        zn_text_quote(name, out);
 }
 
 static void print_param(const printer *p, const zn_param *x) {

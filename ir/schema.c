@@ -26,6 +26,7 @@
 #define EPOCHS .kind = ZN_A_EPOCHS
 #define ANY .kind = ZN_A_ANY
 #define SPECIAL .kind = ZN_A_SPECIAL
+#define FANS .kind = ZN_A_FANS
 #define CALL(of) .kind = ZN_A_CALL, .group = ZN_GROUP_##of
 
 enum { KEY = 96 };

@@ -75,6 +75,7 @@ typedef enum zn_arg_kind {
     ZN_A_PATH,
     ZN_A_EPOCHS,
     ZN_A_CALL,
+    ZN_A_FANS,
 } zn_arg_kind;
 
 typedef struct zn_sig_arg {

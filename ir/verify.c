@@ -4,6 +4,7 @@
 
 #include "ir/module.h"
 #include "support/ice.h"
+#include "support/signs.h"
 
 static bool complain(zn_diags *d, const zn_value *v, const zn_func *f, const char *what) {
     if (d)
@@ -81,13 +82,45 @@ static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
 }
 
 /* Is there something to calibrate, with numbers that make sense? */
-static bool calibration_is_right(const zn_param *p) {
+static bool verify_calibration(const zn_param *p, zn_diags *d) {
     const zn_calibration *c = &p->calibration;
     bool layer = p->role == ZN_ROLE_WEIGHT && (p->type.rank == 2 || p->type.rank == 4);
-    return c->kind == ZN_CALIBRATION_NONE ||
-           (layer && c->a > 0 && isfinite(c->a) && c->n >= 1 && c->n <= INT32_MAX &&
-            (c->kind != ZN_CALIBRATION_WHITENING || p->type.rank == 4) &&
-            (c->kind != ZN_CALIBRATION_VARIANCE_AWARE || (p->init.kind == ZN_FORMULA_NORMAL && p->init.a > 0)));
+    bool ok = c->kind == ZN_CALIBRATION_NONE || (layer && c->a > 0 && isfinite(c->a) && c->n >= 1 && c->n <= INT32_MAX);
+    if (c->kind == ZN_CALIBRATION_WHITENING)
+        ok = ok && p->type.rank == 4;
+    if (c->kind == ZN_CALIBRATION_VARIANCE_AWARE) /* whose deviation is known */
+        ok = ok && p->init.kind == ZN_FORMULA_NORMAL && p->init.a > 0 && !p->init.dirac;
+    if (!ok && d)
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` cannot be calibrated by `%s`, or not so", p->name,
+                    zn_calibration_names[c->kind]);
+    return ok;
+}
+
+/* Does the formula make sense for a tensor of this shape? NULL if so, else what it lacks. */
+static const char *misfit(const zn_module *m, const zn_formula *f, const zn_type *t) {
+    int64_t out = zn_type_channels(t), in = t->rank >= 2 ? t->dim[t->rank - 2] : 1;
+    if (f->dirac && (t->rank < 2 || out % f->dirac))
+        return "groups that divide its outputs";
+    if (f->kind == ZN_FORMULA_GOLD && out > 1 << ZN_GOLD_BITS)
+        return "at most 2^24 outputs";
+    if (f->kind == ZN_FORMULA_DENSE_HADAMARD && f->q % 2 == 0)
+        return "an odd step";
+    if (f->kind == ZN_FORMULA_MIRRORED && out % 2)
+        return "an even number of outputs";
+    if (f->kind >= ZN_FORMULA_LOOKS_LINEAR && (out % 2 || in % 2))
+        return "even numbers of inputs and outputs";
+    if (f->kind == ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT && (f->inner < 2 || f->inner % 2 || f->inner > INT32_MAX ||
+                                                            !zn_param_find(m, f->of[0]) || !zn_param_find(m, f->of[1])))
+        return "two other parameters, and an even width between them";
+    return NULL;
+}
+
+static bool verify_formula(const zn_module *m, const zn_param *p, zn_diags *d) {
+    const char *lacks = misfit(m, &p->init, &p->type);
+    if (lacks && d)
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s`: the formula `%s` needs %s", p->name,
+                    zn_formula_names[p->init.kind], lacks);
+    return !lacks;
 }
 
 bool zn_module_verify(zn_module *m, zn_diags *d) {
@@ -98,10 +131,8 @@ bool zn_module_verify(zn_module *m, zn_diags *d) {
                 zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` has no valid type or no name of its own",
                             p->name);
             ok = false;
-        } else if (!calibration_is_right(p)) {
-            if (d)
-                zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` cannot be calibrated so", p->name);
-            ok = false;
+        } else {
+            ok = verify_formula(m, p, d) && verify_calibration(p, d) && ok;
         }
     for (zn_func *f = m->funcs; f; f = f->next) {
         zn_arena scratch = {0};

@@ -102,8 +102,12 @@ typedef struct zn_tensor_desc {
     int64_t dim[4];
     uint64_t offset; /* in PARAM */
     uint64_t formula;
-    float a;
+    float a; /* this and the next five: zn_formula's fields of these names */
     uint32_t spanning;
+    uint64_t dirac;
+    int64_t q;
+    const char *of[2];
+    int64_t inner;
     uint64_t in_file; /* stands in the weights file */
     uint64_t trained;
     uint64_t line; /* of the user's file; 0 = none */

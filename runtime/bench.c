@@ -155,11 +155,11 @@ static int open_bench(bench *b, zn_rt_error *e) {
     b->engine = (zn_rt_engine){m, &b->mem, b->pool};
     b->args = (zn_args){.lr = learning_rate, .count = (uint32_t)m->input.batch, .seed_lo = 1};
     zn_rt_corrections(&m->train, 0, &b->args);
-    zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed, b->pool);
+    code = zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed, b->pool, e);
     for (int i = 0; i < ZN_RT_BATCHES; i++)
         fill_batch(m, b->mem.batch[i], (uint32_t)i);
     zn_rt_error notes; /* weights do not matter to the time */
-    return zn_rt_calibrate(&(zn_rt_calibration){.engine = &b->engine, .args = b->args}, &notes, e);
+    return code ? code : zn_rt_calibrate(&(zn_rt_calibration){.engine = &b->engine, .args = b->args}, &notes, e);
 }
 
 int zn_rt_bench_run(const zn_module_desc *m, const zn_rt_bench_options *o, zn_rt_bench *out, zn_rt_error *e) {

@@ -282,7 +282,9 @@ static int plan_steps(run *r, zn_rt_error *e) {
 
 /* Weights as the run begins: of a file, or by formulas and what those see of the data. */
 static int start_weights(run *r, zn_rt_error *notes, zn_rt_error *e) {
-    zn_rt_weights_init(r->m, r->mem.param, (uint64_t)r->seed, r->pool);
+    int code = zn_rt_weights_init(r->m, r->mem.param, (uint64_t)r->seed, r->pool, e);
+    if (code)
+        return code;
     if (r->o->init_from)
         return zn_rt_weights_read(r->m, r->mem.param, r->o->init_from, e);
     zn_rt_calibration c = {&r->engine, make_args(r, 0, 0, 0, r->m->input.batch), &r->data, r->loader};

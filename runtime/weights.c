@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,15 +34,22 @@ typedef struct initial {
     const zn_module_desc *m;
     char *param;
     uint64_t seed;
+    atomic_bool failed;
 } initial;
 
 static zn_formula formula_of(const zn_tensor_desc *t) {
-    return (zn_formula){(zn_formula_kind)t->formula, t->a, t->spanning != 0};
+    return (zn_formula){.kind = (zn_formula_kind)t->formula,
+                        .a = t->a,
+                        .spanning = t->spanning != 0,
+                        .dirac = (uint32_t)t->dirac,
+                        .q = t->q,
+                        .of = {t->of[0], t->of[1]},
+                        .inner = t->inner};
 }
 
 /* Parts [begin, end) of all tensors' parts, in order. */
 static void init_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
-    const initial *in = ctx;
+    initial *in = ctx;
     int64_t first = 0; /* part of the tensor */
     (void)scratch;
     for (uint64_t i = 0; i < in->m->ntensor && first < end; i++) {
@@ -49,19 +57,22 @@ static void init_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
         zn_formula f = formula_of(t);
         int64_t parts = zn_formula_parts(&f, (int)t->rank, t->dim);
         for (int64_t p = begin > first ? begin - first : 0; p < parts && first + p < end; p++)
-            zn_formula_part(&f, (int)t->rank, t->dim, t->name, in->seed, p, (float *)(void *)(in->param + t->offset));
+            if (!zn_formula_part(&f, (int)t->rank, t->dim, t->name, in->seed, p,
+                                 (float *)(void *)(in->param + t->offset)))
+                in->failed = true;
         first += parts;
     }
 }
 
-void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool) {
-    initial in = {m, param, seed};
+int zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool, zn_rt_error *e) {
+    initial in = {m, param, seed, false};
     int64_t parts = 0;
     for (uint64_t i = 0; i < m->ntensor; i++) {
         zn_formula f = formula_of(&m->tensor[i]);
         parts += zn_formula_parts(&f, (int)m->tensor[i].rank, m->tensor[i].dim);
     }
     zn_rt_parfor(pool, init_parts, &in, parts, 1);
+    return in.failed ? zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the start of the weights") : 0;
 }
 
 static int by_name(const void *a, const void *b) {

@@ -13,7 +13,7 @@
 #include "support/file.h"
 
 /* Sets every tensor from its formula, by all threads of the pool. */
-void zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool);
+int zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_rt_pool *pool, zn_rt_error *e);
 
 /* Writes the file to f (may be NULL: nothing is written) and gives the SHA-256 of its bytes. path is for messages. */
 int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, const char *path,

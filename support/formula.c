@@ -1,4 +1,4 @@
-/* Initial values from formulas (see support/formula.h); allocation-free.
+/* Initial values from formulas (see support/formula.h).
  *
  * Element e of a random tensor depends on e alone: word e % 4 of counter (low e / 4, high e / 4, 0, 0). Normal deviates
  * are Box-Muller pairs (w0, w1) and (w2, w3): radius from the first word, angle from the second; the even element is
@@ -8,8 +8,10 @@
 
 #include "support/math.h"
 #include "support/philox.h"
+#include "support/signs.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const zn_formula_names[ZN_FORMULA_COUNT] = {
@@ -35,6 +37,20 @@ static int ceil_log2(int64_t n) {
     while (m < 62 && INT64_C(1) << m < n)
         m++;
     return m;
+}
+
+/* A weight as taps [taps][in][out]; tensors of lower rank have one tap, and vectors one input. */
+typedef struct shape {
+    int64_t taps, centre, in, out;
+} shape;
+
+static shape shape_of(int rank, const int64_t *dim) {
+    shape s = {1, 0, rank >= 2 ? dim[rank - 2] : 1, rank >= 1 ? dim[rank - 1] : 1};
+    if (rank == 4) { /* the centre is the tap that padding `same` lays on the pixel itself */
+        s.taps = dim[0] * dim[1];
+        s.centre = (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2;
+    }
+    return s;
 }
 
 /* w[in][out] of the centre tap. */
@@ -134,47 +150,230 @@ static int64_t elements(int rank, const int64_t *dim) {
     return n;
 }
 
+/* ---- formulas of single entries */
+
+/* k (j / K + 1 / out) in units of a turn, the whole turns left out: the numerator over K out. */
+static double sinusoid(int64_t i, int64_t j, int64_t entries, int64_t out) {
+    uint64_t n = (uint64_t)entries * (uint64_t)out, k = (uint64_t)i + 1;
+    uint64_t turn = (uint64_t)(((__uint128_t)k * ((uint64_t)j * (uint64_t)out + (uint64_t)entries)) % n);
+    return zn_sinpi(2.0 * ((double)turn / (double)n));
+}
+
+double zn_sinusoidal_mean_square(int64_t entries, int64_t out) {
+    double sum = 0;
+    for (int64_t i = 0; i < out; i++) {
+        double row = 0;
+        for (int64_t j = 0; j < entries; j++) {
+            double x = sinusoid(i, j, entries, out);
+            row += x * x;
+        }
+        sum += row;
+    }
+    return sum / ((double)entries * (double)out);
+}
+
+/* Row `row` of [taps in][out], a tap and an input: the outputs. */
+static void fill_row(const zn_formula *f, const zn_paley *paley, shape s, int64_t row, float *out) {
+    int64_t t = row / s.in, c = row % s.in, j = c * s.taps + t, entries = s.taps * s.in;
+    int64_t period = entries < s.out ? entries : s.out;
+    switch (f->kind) {
+    case ZN_FORMULA_DENSE_HADAMARD:
+        zn_dense_signs(s.out, entries, j, f->q, f->spanning, f->a, out);
+        break;
+    case ZN_FORMULA_GOLD:
+        zn_gold_signs(s.out, s.in, s.taps, c, t, f->a, out);
+        break;
+    case ZN_FORMULA_PALEY:
+        zn_paley_signs(paley, s.out, j, f->a, out);
+        break;
+    case ZN_FORMULA_SINUSOIDAL:
+        for (int64_t i = 0; i < s.out; i++)
+            out[i] = f->a * (float)sinusoid(i, j, entries, s.out);
+        break;
+    default: /* padded_identity */
+        for (int64_t i = 0; i < s.out; i++)
+            out[i] = i % period == j % period ? f->a : 0.0f;
+        break;
+    }
+}
+
+/* ---- RISOTTO */
+
+/* The matrix M [in][out] that a weight called `name` starts from. */
+static void semi_orthogonal(const char *name, uint64_t seed, int64_t in, int64_t out, float *m) {
+    const zn_formula deviates = {.kind = ZN_FORMULA_NORMAL, .a = 1};
+    fill_random(&deviates, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, in * out, m);
+    orthogonal(1, in, out, m);
+}
+
+/* m -= a (A B), A [in][inner], B [inner][out]: false without memory. */
+static bool less_product(const zn_formula *f, uint64_t seed, int64_t in, int64_t out, float *m) {
+    int64_t inner = f->inner / 2;
+    float *a = calloc((size_t)(in * inner + 3), sizeof *a), *b = calloc((size_t)(inner * out + 3), sizeof *b);
+    bool ok = a && b;
+    if (ok) {
+        semi_orthogonal(f->of[0], seed, in, inner, a);
+        semi_orthogonal(f->of[1], seed, inner, out, b);
+        for (int64_t i = 0; i < in; i++)
+            for (int64_t o = 0; o < out; o++) {
+                double sum = 0;
+                for (int64_t k = 0; k < inner; k++)
+                    sum += (double)a[i * inner + k] * (double)b[k * out + o];
+                m[i * out + o] = (float)((double)m[i * out + o] - (double)f->a * sum);
+            }
+    }
+    free(a);
+    free(b);
+    return ok;
+}
+
+/* The centre tap [in][out] of two or four blocks of M, which is made at the end of the tap (a quarter or half of it).
+ */
+static bool mirror(const zn_formula *f, const char *name, uint64_t seed, int64_t in, int64_t out, float *w) {
+    bool four = f->kind != ZN_FORMULA_MIRRORED;
+    int64_t rows = four ? in / 2 : in, half = out / 2;
+    float *m = calloc((size_t)(rows * half + 3), sizeof *m);
+    if (!m)
+        return false;
+    semi_orthogonal(name, seed, rows, half, m);
+    bool ok = f->kind != ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT || less_product(f, seed, rows, half, m);
+    for (int64_t i = 0; ok && i < (four ? 2 : 1) * rows; i++)
+        for (int64_t o = 0; o < 2 * half; o++) {
+            float x = m[i % rows * half + o % half];
+            w[i * out + o] = (i < rows) == (o < half) ? x : -x;
+        }
+    free(m);
+    for (int64_t i = 0; ok && f->kind == ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY && i < in && i < out; i++)
+        w[i * out + i] -= 1;
+    for (int64_t i = 0; ok && f->kind == ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY && i < in * out; i++)
+        w[i] *= f->a;
+    return ok;
+}
+
+/* ---- the whole */
+
+/* In the centre of a weight of zeros. */
+static bool fill_centre(const zn_formula *f, shape s, const char *name, uint64_t seed, float *w) {
+    switch (f->kind) {
+    case ZN_FORMULA_CENTRE:
+        for (int64_t i = 0; i < s.in * s.out; i++)
+            w[i] = f->a;
+        return true;
+    case ZN_FORMULA_DELTA_ORTHOGONAL:
+        semi_orthogonal(name, seed, s.in, s.out, w);
+        for (int64_t i = 0; i < s.in * s.out; i++)
+            w[i] *= f->a;
+        return true;
+    case ZN_FORMULA_IDENTITY:
+    case ZN_FORMULA_HADAMARD:
+        fill_tap(f, s.in, s.out, w);
+        return true;
+    default:
+        return mirror(f, name, seed, s.in, s.out, w);
+    }
+}
+
 enum { PART = 1 << 16 }; /* elements; a multiple of 4 */
 
-int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim) {
-    bool whole = f->kind == ZN_FORMULA_IDENTITY || f->kind == ZN_FORMULA_HADAMARD || f->kind == ZN_FORMULA_ORTHOGONAL;
-    return whole ? 1 : (elements(rank, dim) + PART - 1) / PART;
-}
-
-void zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
-                     float *out) {
-    int64_t all = elements(rank, dim), first = part * PART, n = all - first < PART ? all - first : PART;
-    switch (f->kind) {
+/* How elements are made: in any parts, in rows of outputs, or all at once. */
+typedef enum way { BY_ELEMENT, BY_ROW, WHOLE, IN_CENTRE } way;
+static way way_of(zn_formula_kind k) {
+    switch (k) {
     case ZN_FORMULA_CONST:
-        for (int64_t i = first; i < first + n; i++)
-            out[i] = f->a;
-        break;
-    case ZN_FORMULA_IDENTITY:
-    case ZN_FORMULA_HADAMARD: {
-        /* The centre is the tap that padding `same` lays on the pixel itself. */
-        int64_t taps_before = rank == 4 ? (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2 : 0;
-        int64_t in = rank >= 2 ? dim[rank - 2] : 1, outs = rank >= 1 ? dim[rank - 1] : 1;
-        memset(out, 0, (size_t)all * sizeof *out);
-        fill_tap(f, in, outs, out + taps_before * in * outs);
-        break;
-    }
     case ZN_FORMULA_NORMAL:
     case ZN_FORMULA_UNIFORM:
-        fill_random(f, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), first, n, out + first);
-        break;
-    case ZN_FORMULA_ORTHOGONAL: {
-        const zn_formula deviates = {ZN_FORMULA_NORMAL, 1, false};
-        int64_t outs = rank >= 1 ? dim[rank - 1] : 1;
-        fill_random(&deviates, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, all, out);
-        orthogonal(f->a, all / outs, outs, out);
-        break;
-    }
-    case ZN_FORMULA_COUNT:
-        break;
+        return BY_ELEMENT;
+    case ZN_FORMULA_DENSE_HADAMARD:
+    case ZN_FORMULA_GOLD:
+    case ZN_FORMULA_PALEY:
+    case ZN_FORMULA_SINUSOIDAL:
+    case ZN_FORMULA_PADDED_IDENTITY:
+        return BY_ROW;
+    case ZN_FORMULA_ORTHOGONAL:
+        return WHOLE;
+    default:
+        return IN_CENTRE;
     }
 }
 
-void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out) {
+static int64_t rows_of_part(shape s) {
+    return s.out < PART ? PART / s.out : 1;
+}
+
+int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim) {
+    shape s = shape_of(rank, dim);
+    switch (way_of(f->kind)) {
+    case BY_ELEMENT: /* `dirac` looks for its outputs in whole rows */
+        if (!f->dirac)
+            return (elements(rank, dim) + PART - 1) / PART;
+        return 1;
+    case BY_ROW:
+        return (s.taps * s.in + rows_of_part(s) - 1) / rows_of_part(s);
+    case WHOLE:
+    case IN_CENTRE:
+        break;
+    }
+    return 1;
+}
+
+static void fill_elements(const zn_formula *f, zn_philox_key key, int64_t first, int64_t n, float *out) {
+    if (f->kind != ZN_FORMULA_CONST)
+        fill_random(f, key, first, n, out);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = f->a;
+}
+
+/* The identity for the first outputs of each group, in rows [first, end). */
+static void put_dirac(const zn_formula *f, shape s, int64_t first, int64_t end, float *w) {
+    int64_t each = s.out / f->dirac, some = s.in < each ? s.in : each;
+    for (int64_t row = first; row < end; row++)
+        for (int64_t o = 0; o < s.out; o++)
+            if (o % each < some)
+                w[row * s.out + o] = row / s.in == s.centre && row % s.in == o % each ? 1.0f : 0.0f;
+}
+
+bool zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
+                     float *out) {
+    shape s = shape_of(rank, dim);
+    int64_t all = elements(rank, dim), rows = s.taps * s.in, first = 0, end = rows;
+    bool ok = true;
+    switch (way_of(f->kind)) {
+    case BY_ELEMENT: {
+        zn_philox_key key = zn_philox_key_make(seed, ZN_PURPOSE_INIT, name);
+        int64_t from = part * PART, left = all - from;
+        fill_elements(f, key, from, f->dirac || left < PART ? left : PART, out + from);
+        break;
+    }
+    case BY_ROW: {
+        zn_paley paley = {0};
+        if (f->kind == ZN_FORMULA_PALEY)
+            paley = zn_paley_make(s.out, rows);
+        first = part * rows_of_part(s);
+        end = first + rows_of_part(s) < rows ? first + rows_of_part(s) : rows;
+        for (int64_t row = first; row < end; row++)
+            fill_row(f, &paley, s, row, out + row * s.out);
+        break;
+    }
+    case WHOLE: {
+        const zn_formula deviates = {.kind = ZN_FORMULA_NORMAL, .a = 1};
+        fill_random(&deviates, zn_philox_key_make(seed, ZN_PURPOSE_INIT, name), 0, all, out);
+        orthogonal(f->a, rows, s.out, out);
+        break;
+    }
+    case IN_CENTRE:
+        memset(out, 0, (size_t)all * sizeof *out);
+        ok = fill_centre(f, s, name, seed, out + s.centre * s.in * s.out);
+        break;
+    }
+    if (f->dirac)
+        put_dirac(f, s, first, end, out);
+    return ok;
+}
+
+bool zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out) {
+    bool ok = true;
     for (int64_t i = 0, n = zn_formula_parts(f, rank, dim); i < n; i++)
-        zn_formula_part(f, rank, dim, name, seed, i, out);
+        ok &= zn_formula_part(f, rank, dim, name, seed, i, out);
+    return ok;
 }

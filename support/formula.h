@@ -13,7 +13,18 @@
  *   orthogonal  normal deviates as a matrix of out vectors [kh * kw * in], made orthonormal in order by Gram and
  *             Schmidt's method, twice, in double precision, times a; where there are more outputs than that, its
  *             columns are: what torch.nn.init.orthogonal_ makes of its own deviates. No library: the same bits on every
- *             processor */
+ *             processor *   delta_orthogonal  such a matrix of [in] in the centre tap, a times it, zeros around
+ *   centre    a in the centre tap, from every input to every output
+ * Deterministic formulas over the whole patch; entry j of a patch counts the input channel slowest, then kh, then kw,
+ * of K = kh kw in entries; outputs i from 0: dense_hadamard, gold, paley   signs times a: support/signs.h sinusoidal  a
+ * sin(2 pi k (j / K + 1 / out)), k = i + 1: sinusoidal initialisation padded_identity  a where i and j are equal modulo
+ * min(out, K), else 0: IDInit, arXiv 2503.04626 RISOTTO (arXiv 2210.02411), of half as many channels, in the centre
+ * tap; M is delta_orthogonal's matrix: mirrored            [M; -M] looks_linear        [M, -M; -M, M]
+ *   looks_linear_less_identity  a ([M, -M; -M, M] - I)
+ *   looks_linear_less_product   [N, -N; -N, N], N = M - a B A, A and B the M of two other weights, named in `of`, which
+ *                       lead from in / 2 to inner / 2 and from there to out / 2 channels
+ * dirac (> 0: the groups of the convolution): the first outputs of each group, as many as it has inputs, are the
+ * identity in the centre tap instead. */
 #ifndef ZN_SUPPORT_FORMULA_H
 #define ZN_SUPPORT_FORMULA_H
 
@@ -26,7 +37,18 @@
     X(HADAMARD, "hadamard")                                                                                            \
     X(NORMAL, "normal")                                                                                                \
     X(UNIFORM, "uniform")                                                                                              \
-    X(ORTHOGONAL, "orthogonal")
+    X(ORTHOGONAL, "orthogonal")                                                                                        \
+    X(DELTA_ORTHOGONAL, "delta_orthogonal")                                                                            \
+    X(CENTRE, "centre")                                                                                                \
+    X(DENSE_HADAMARD, "dense_hadamard")                                                                                \
+    X(GOLD, "gold")                                                                                                    \
+    X(PALEY, "paley")                                                                                                  \
+    X(SINUSOIDAL, "sinusoidal")                                                                                        \
+    X(PADDED_IDENTITY, "padded_identity")                                                                              \
+    X(MIRRORED, "mirrored")                                                                                            \
+    X(LOOKS_LINEAR, "looks_linear")                                                                                    \
+    X(LOOKS_LINEAR_LESS_IDENTITY, "looks_linear_less_identity")                                                        \
+    X(LOOKS_LINEAR_LESS_PRODUCT, "looks_linear_less_product")
 typedef enum zn_formula_kind {
 #define X(ID, text) ZN_FORMULA_##ID,
     ZN_FORMULAS(X)
@@ -39,20 +61,28 @@ typedef struct zn_formula {
     zn_formula_kind kind;
     float a;
     bool spanning;
+    uint32_t dirac;
+    int64_t q;         /* dense_hadamard: its step through the rows */
+    const char *of[2]; /* looks_linear_less_product: names of weights A and B */
+    int64_t inner;
 } zn_formula;
 
 static inline zn_formula zn_formula_const(float a) {
-    return (zn_formula){ZN_FORMULA_CONST, a, false};
+    return (zn_formula){.kind = ZN_FORMULA_CONST, .a = a};
 }
 
-/* Fills out[] (the product of dim[0..rank)). name keys random formulas. */
-void zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);
+/* Fills out[] (the product of dim[0..rank)). name keys random formulas. False: no memory (only
+ * looks_linear_less_product takes any). */
+bool zn_formula_eval(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, float *out);
 /* The same in parts, which threads may fill at once: elements of parts 0 ... zn_formula_parts - 1 are all of out[]. */
 int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim);
-void zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
+bool zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
                      float *out);
 
 /* J_i of the spanning order over m = ceil(log2 out) bits. */
 int64_t zn_spanning_index(int64_t i, int m);
+
+/* The mean square of sinusoidal's matrix at a = 1. */
+double zn_sinusoidal_mean_square(int64_t entries, int64_t out);
 
 #endif

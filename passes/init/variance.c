@@ -11,10 +11,10 @@
 zn_scheme zn_scheme_kaiming, zn_scheme_xavier, zn_scheme_lecun;
 
 static zn_formula normal(double deviation) {
-    return (zn_formula){ZN_FORMULA_NORMAL, (float)deviation, false};
+    return (zn_formula){.kind = ZN_FORMULA_NORMAL, .a = (float)deviation};
 }
 static zn_formula uniform(double bound) {
-    return (zn_formula){ZN_FORMULA_UNIFORM, (float)bound, false};
+    return (zn_formula){.kind = ZN_FORMULA_UNIFORM, .a = (float)bound};
 }
 
 /* Is v the bias that a product has itself: of a parameter beside its weight, and not of a layer behind it? */

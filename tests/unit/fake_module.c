@@ -173,21 +173,31 @@ const zn_module_desc *fake_module(const fake_options *o) {
     memcpy(extra, x, sizeof extra);
     interrupts = o->interrupts;
 
-    tensor[0] = (zn_tensor_desc){
-        "head.weight", ROLE_WEIGHT, 2, {(int64_t)inputs, o->classes, 0, 0}, 0, ZN_FORMULA_NORMAL, 0.01f, 0, 1, 1, 3};
-    tensor[1] =
-        (zn_tensor_desc){"head.bias", ROLE_BIAS, 1, {o->classes, 0, 0, 0}, weights, ZN_FORMULA_CONST, 0, 0, 1, 1, 3};
-    tensor[2] = (zn_tensor_desc){"head.weight.momentum",
-                                 ROLE_MOMENTUM,
-                                 2,
-                                 {(int64_t)inputs + 1, o->classes, 0, 0},
-                                 weights + classes * sizeof(float),
-                                 ZN_FORMULA_CONST,
-                                 0,
-                                 0,
-                                 0,
-                                 0,
-                                 3};
+    tensor[0] = (zn_tensor_desc){.name = "head.weight",
+                                 .role = ROLE_WEIGHT,
+                                 .rank = 2,
+                                 .dim = {(int64_t)inputs, o->classes},
+                                 .formula = ZN_FORMULA_NORMAL,
+                                 .a = 0.01f,
+                                 .in_file = 1,
+                                 .trained = 1,
+                                 .line = 3};
+    tensor[1] = (zn_tensor_desc){.name = "head.bias",
+                                 .role = ROLE_BIAS,
+                                 .rank = 1,
+                                 .dim = {o->classes},
+                                 .offset = weights,
+                                 .formula = ZN_FORMULA_CONST,
+                                 .in_file = 1,
+                                 .trained = 1,
+                                 .line = 3};
+    tensor[2] = (zn_tensor_desc){.name = "head.weight.momentum",
+                                 .role = ROLE_MOMENTUM,
+                                 .rank = 2,
+                                 .dim = {(int64_t)inputs + 1, o->classes},
+                                 .offset = weights + classes * sizeof(float),
+                                 .formula = ZN_FORMULA_CONST,
+                                 .line = 3};
     m.ntensor = 3;
     m.tensor = tensor;
     m.param_size = 2 * weights + 2 * classes * sizeof(float);

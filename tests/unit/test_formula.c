@@ -11,7 +11,7 @@
 
 static void identity(void) {
     float w[3 * 3 * 2 * 4];
-    zn_formula f = {ZN_FORMULA_IDENTITY, 1, false};
+    zn_formula f = {.kind = ZN_FORMULA_IDENTITY, .a = 1, .spanning = false};
     zn_formula_eval(&f, 4, (int64_t[4]){3, 3, 2, 4}, "w", 1, w);
     for (int t = 0; t < 9; t++)
         for (int i = 0; i < 2; i++)
@@ -28,7 +28,7 @@ static void orthogonal(void) {
     static const int64_t shape[][4] = {{3, 3, 5, 20}, {1, 1, 7, 7}, {2, 2, 3, 40}, {5, 5, 3, 1}, {3, 3, 40, 300}};
     static float w[3 * 3 * 40 * 300];
     for (size_t s = 0; s < sizeof shape / sizeof *shape; s++) {
-        zn_formula f = {ZN_FORMULA_ORTHOGONAL, 1.5f, false};
+        zn_formula f = {.kind = ZN_FORMULA_ORTHOGONAL, .a = 1.5f, .spanning = false};
         int64_t n = shape[s][0] * shape[s][1] * shape[s][2], out = shape[s][3];
         bool columns = out <= n;
         zn_formula_eval(&f, 4, shape[s], "w", 3, w);
@@ -48,7 +48,7 @@ static void orthogonal(void) {
 
 static void hadamard(void) {
     float w[8 * 8];
-    zn_formula f = {ZN_FORMULA_HADAMARD, 0.5f, false};
+    zn_formula f = {.kind = ZN_FORMULA_HADAMARD, .a = 0.5f, .spanning = false};
     zn_formula_eval(&f, 2, (int64_t[2]){8, 8}, "w", 1, w);
     for (int i = 0; i < 8; i++) /* a^-2 W W^T = 8 I */
         for (int j = 0; j < 8; j++) {
@@ -65,7 +65,7 @@ static void hadamard(void) {
 static void spanning(void) {
     const int order8[8] = {1, 2, 4, 0, 3, 5, 6, 7}, order6[6] = {1, 2, 4, 0, 3, 5};
     float w[8 * 8];
-    zn_formula f = {ZN_FORMULA_IDENTITY, 1, true};
+    zn_formula f = {.kind = ZN_FORMULA_IDENTITY, .a = 1, .spanning = true};
     zn_formula_eval(&f, 2, (int64_t[2]){8, 8}, "w", 1, w);
     for (int i = 0; i < 8; i++)
         for (int o = 0; o < 8; o++)
@@ -84,7 +84,7 @@ static void spanning(void) {
 static void random_draws(void) {
     enum { N = 40001 };
     static float a[N], b[N];
-    zn_formula f = {ZN_FORMULA_NORMAL, 2.0f, false};
+    zn_formula f = {.kind = ZN_FORMULA_NORMAL, .a = 2.0f, .spanning = false};
     zn_formula_eval(&f, 1, (int64_t[1]){N}, "conv1.weight", 7, a);
     double mean = 0, var = 0;
     for (int i = 0; i < N; i++)
@@ -118,7 +118,7 @@ static void parts(void) {
     static float a[N], b[N];
     const int64_t dim[2] = {300, 700};
     for (int kind = 0; kind < ZN_FORMULA_COUNT; kind++) {
-        zn_formula f = {(zn_formula_kind)kind, 2.0f, false};
+        zn_formula f = {.kind = (zn_formula_kind)kind, .a = 2.0f, .q = 3, .of = {"a", "b"}, .inner = 20};
         int64_t n = zn_formula_parts(&f, 2, dim);
         for (int i = 0; i < N; i++)
             b[i] = -9;
@@ -127,7 +127,8 @@ static void parts(void) {
             zn_formula_part(&f, 2, dim, "w", 7, p, b);
         CU_ASSERT_EQUAL(memcmp(a, b, sizeof a), 0);
         CU_ASSERT_TRUE(n > 1 || kind == ZN_FORMULA_IDENTITY || kind == ZN_FORMULA_HADAMARD ||
-                       kind == ZN_FORMULA_ORTHOGONAL);
+                       kind == ZN_FORMULA_ORTHOGONAL || kind == ZN_FORMULA_DELTA_ORTHOGONAL ||
+                       kind == ZN_FORMULA_CENTRE || kind >= ZN_FORMULA_MIRRORED);
     }
 }
 

@@ -382,6 +382,6 @@ static void groups_have_no_cycles(void) {
     X(weights_variant)                                                                                                 \
     X(the_papers_scale)                                                                                                \
     X(kaiming_formulas)                                                                                                \
-    X(variance_starts) X(every_parameter_is_updated) X(simplify_twice_is_once) X(bias_and_relu_join_the_product)       \
-        X(groups_have_no_cycles)
+    X(variance_starts)                                                                                                 \
+    X(every_parameter_is_updated) X(simplify_twice_is_once) X(bias_and_relu_join_the_product) X(groups_have_no_cycles)
 ZN_UNIT_MAIN("passes", TESTS)

@@ -331,6 +331,6 @@ static void layout_arithmetic(void) {
 #define TESTS(X)                                                                                                       \
     X(every_plan_is_sound)                                                                                             \
     X(fusion_saves_memory)                                                                                             \
-    X(skips_need_little_memory) X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(programs)               \
-        X(layout_arithmetic)
+    X(skips_need_little_memory)                                                                                        \
+    X(equal_layers_share_kernels) X(too_much_memory_is_an_error) X(programs) X(layout_arithmetic)
 ZN_UNIT_MAIN("plan", TESTS)

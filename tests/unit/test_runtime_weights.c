@@ -20,7 +20,14 @@ static char path[160];
 
 static zn_tensor_desc tensor(const char *name, uint64_t role, uint64_t rank, int64_t a, int64_t b, int64_t c, int64_t d,
                              uint64_t offset) {
-    return (zn_tensor_desc){name, role, rank, {a, b, c, d}, offset, ZN_FORMULA_CONST, 0, 0, role != MOMENTUM, 1, 0};
+    return (zn_tensor_desc){.name = name,
+                            .role = role,
+                            .rank = rank,
+                            .dim = {a, b, c, d},
+                            .offset = offset,
+                            .formula = ZN_FORMULA_CONST,
+                            .in_file = role != MOMENTUM,
+                            .trained = 1};
 }
 
 static zn_module_desc module(const zn_tensor_desc *t, uint64_t n) {
