@@ -562,7 +562,18 @@ static void config_data(zn_sema *s) {
 
 /* ---- init ---- */
 
+static bool check_hadamard(zn_sema *s, zn_expr *const *slot, const zn_val *v) {
+    int64_t q = v[ZN_ARG_AT(SCHEME, HADAMARD, q)].i;
+    if (q == 0 || q % 2)
+        return true;
+    zn_sema_error(s, ZN_DIAG_INIT_OPTION, slot[ZN_ARG_AT(SCHEME, HADAMARD, q)]->at,
+                  "`q` is the step through 2^n rows and must be odd; it is %" PRId64, q);
+    return false;
+}
+
 bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v) {
+    if (sig->id == ZN_SIG_SCHEME_HADAMARD)
+        return check_hadamard(s, slot, v);
     if (sig->id != ZN_SIG_SCHEME_ZERO)
         return true;
     if (v[ZN_ARG_AT(SCHEME, ZERO, scalars)].i && v[ZN_ARG_AT(SCHEME, ZERO, variant)].i) {

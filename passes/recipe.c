@@ -1,7 +1,8 @@
 /* Pass recipe: what rules of the file say of parameters: decay, rate and freeze by selector.
  *
- * It stands behind init, which may add parameters. The last rule that matches wins; where none does, decay is 0, rate
- * 1, and the parameter is trained to the end. A rule that matches no trained parameter is an error at its line. */
+ * It stands behind init, which may add parameters. The last rule that matches wins; where none does, decay is 0, the
+ * rate what the start gave the parameter, else 1, and it is trained to the end. A rule that matches no trained
+ * parameter is an error at its line. */
 #include "ir/selector.h"
 #include "passes/pass.h"
 #include "passes/util.h"
@@ -11,7 +12,7 @@
 /* One kind of rule: where it is written and where it goes. */
 typedef struct kind {
     const char *base;
-    double otherwise;
+    double otherwise; /* NaN: what it is */
     void (*set)(zn_param *p, double x);
 } kind;
 
@@ -27,7 +28,7 @@ static void set_freeze(zn_param *p, double x) {
 
 static const kind kinds[] = {
     {"train.decay", 0, set_decay},
-    {"train.rate", 1, set_rate},
+    {"train.rate", NAN, set_rate},
     {"train.freeze", HUGE_VAL, set_freeze},
 };
 
@@ -64,8 +65,9 @@ bool zn_pass_recipe(zn_module *m, zn_pass_ctx *ctx) {
         for (zn_param *p = m->params; p && ok; p = p->next) {
             int rule = zn_role_trained(p->role) ? zn_rule_of(m, k->base, p->name) : -1;
             const zn_conf *value = rule >= 0 ? zn_rule_get(m, k->base, rule, "value") : NULL;
-            if (zn_role_trained(p->role))
-                k->set(p, !value ? k->otherwise : value->kind == ZN_CONF_INT ? (double)value->i : value->f);
+            double x = !value ? k->otherwise : value->kind == ZN_CONF_INT ? (double)value->i : value->f;
+            if (zn_role_trained(p->role) && !isnan(x))
+                k->set(p, x);
         }
     }
     return ok;

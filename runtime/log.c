@@ -160,7 +160,7 @@ static void put_versions(zn_rt_text *t, const zn_module_desc *m) {
 }
 
 int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options *o, const char *data_sha256,
-                    int64_t seed, int threads, zn_rt_error *e) {
+                    const char *start_sha256, int64_t seed, int threads, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "start");
@@ -174,6 +174,7 @@ int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options
     put_string(t, "conv", m->conv);
     put_string(t, "gemm", m->gemm);
     put_string(t, "init", m->init);
+    put_string(t, "start_sha256", start_sha256);
     return end(log, e);
 }
 
@@ -222,6 +223,7 @@ int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
     put_f64(t, "first_step_seconds", s->first_step_seconds);
     put_bytes(t, "planned_bytes", s->planned_bytes);
     put_bytes(t, "peak_memory_bytes", s->peak_bytes);
+    put_string(t, "start_sha256", s->start_sha256);
     put_string(t, "weights_sha256", s->sha256);
     zn_rt_text_printf(t, ",\"interrupted\":%s", s->interrupted ? "true" : "false");
     return end(log, e);

@@ -26,7 +26,7 @@ int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, zn_r
 int zn_rt_log_close(zn_rt_log *log, zn_rt_error *e);
 
 int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options *o, const char *data_sha256,
-                    int64_t seed, int threads, zn_rt_error *e);
+                    const char *start_sha256, int64_t seed, int threads, zn_rt_error *e);
 int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e);
 int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e);
 int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e);

@@ -174,7 +174,7 @@ int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
         print_bytes("peak", s->peak_bytes);
     print_bytes(s->peak_bytes ? ", planned" : "planned", s->planned_bytes);
     print_bytes(" + data", s->data_bytes);
-    printf("\nweights sha256:%s\n", s->sha256);
+    printf("\nstart   sha256:%s\nweights sha256:%s\n", s->start_sha256, s->sha256);
     return flushed(e);
 }
 

@@ -29,7 +29,8 @@ typedef struct zn_rt_summary {
     zn_rt_evaluation test;
     double seconds, images_per_second, first_step_seconds; /* NaN = was not measured */
     size_t planned_bytes, data_bytes, peak_bytes;          /* peak 0 = not known */
-    char sha256[ZN_RT_SHA256_HEX];
+    char start_sha256[ZN_RT_SHA256_HEX]; /* of the weights before the first step, as their file would be */
+    char sha256[ZN_RT_SHA256_HEX];       /* and after the last one */
     bool interrupted;
 } zn_rt_summary;
 

@@ -291,7 +291,7 @@ static int start_weights(run *r, zn_rt_error *notes, zn_rt_error *e) {
     return zn_rt_calibrate(&c, notes, e);
 }
 
-static int open_run(run *r, zn_rt_error *e) {
+static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
     char sha256[ZN_RT_SHA256_HEX] = "";
@@ -319,12 +319,14 @@ static int open_run(run *r, zn_rt_error *e) {
     }
     if (!code)
         code = zn_rt_average_open(&r->average, m, r->mem.param, r->pool, e);
+    if (!code)
+        code = zn_rt_weights_write(m, r->mem.param, NULL, "", s->start_sha256, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
     if (!code && r->log.n > 0) /* nobody else asks for the digest, which takes a tenth of a second */
         code = zn_rt_dataset_digest(&r->data, sha256, e);
     if (!code)
-        code = zn_rt_log_start(&r->log, m, r->o, sha256, r->seed, threads, e);
+        code = zn_rt_log_start(&r->log, m, r->o, sha256, s->start_sha256, r->seed, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
         zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
     if (!code)
@@ -393,7 +395,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
-    int code = open_run(&r, e);
+    int code = open_run(&r, &s, e);
     if (!code)
         code = run_all(&r, &s, e);
     close_run(&r);

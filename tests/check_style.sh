@@ -13,7 +13,7 @@ complain() { # MESSAGE, then lines on standard input
 }
 
 code=$(find support ir frontend passes backend runtime driver tests bench -name '*.[chly]' -o -name '*.def' | sort)
-text="$code $(find . -maxdepth 1 \( -name '*.md' -o -name CMakeLists.txt \)) $(find docs examples scripts tests \( -name '*.md' -o -name '*.sh' -o -name '*.py' -o -name 'CMakeLists.txt' \) | sort)"
+text="$code $(find . -maxdepth 1 \( -name '*.md' -o -name CMakeLists.txt \)) $(find docs examples experiments scripts tests \( -name '*.md' -o -name '*.sh' -o -name '*.py' -o -name '*.awk' -o -name 'CMakeLists.txt' \) | sort)"
 [ "$(echo "$code" | wc -l)" -gt 50 ] || { echo "FAIL only few files were found"; exit 1; }
 
 tab=$(printf '\t')

@@ -31,50 +31,69 @@ static const char *obstacle(const zn_value *v) {
     return NULL;
 }
 
+static double fan_in(const zn_param *w) {
+    return (double)(zn_type_count(&w->type) / zn_type_channels(&w->type));
+}
+
+/* What stands before the calibration. For variance_aware what the weights would be if every input had a mean square of
+ * 1: a start in itself, where no data is seen. */
+static zn_formula formula_of(const zn_param *w, const zn_calibration *k) {
+    switch (k->kind) {
+    case ZN_CALIBRATION_LSUV:
+        return (zn_formula){.kind = ZN_FORMULA_ORTHOGONAL, .a = 1};
+    case ZN_CALIBRATION_VARIANCE_AWARE:
+        return (zn_formula){.kind = ZN_FORMULA_NORMAL, .a = (float)(k->a / sqrt(fan_in(w)))};
+    default:
+        return zn_formula_const(0);
+    }
+}
+
+static void set(zn_param *w, zn_calibration k) {
+    w->init = formula_of(w, &k);
+    w->calibration = k;
+}
+
+void zn_init_drop_calibrations(zn_init *c) {
+    for (zn_param *p = c->m->params; p; p = p->next) {
+        zn_formula f = formula_of(p, &p->calibration);
+        if (p->init.kind != f.kind || p->init.a != f.a || p->init.dirac)
+            p->calibration = (zn_calibration){0};
+    }
+}
+
 void zn_scheme_whitening(zn_init *c) {
     double eps = zn_option_float(c->m, ZN_ARG_SCHEME_WHITENING_eps);
     int64_t samples = zn_option_int(c->m, ZN_ARG_SCHEME_WHITENING_samples);
     for (zn_value *v = c->f->first; v; v = v->next) {
-        zn_param *w = zn_init_weighted(v) ? zn_init_param(c, v) : NULL;
-        if (!w || !zn_init_selected(c, w))
+        zn_param *w = zn_init_own(c, v);
+        const char *wrong = w ? obstacle(v) : NULL;
+        if (wrong)
+            zn_init_refuse(c, v, ZN_DIAG_INIT_DATA,
+                           "`whitening` makes filters of patches of the images, and this layer %s", wrong);
+        if (!w || wrong)
             continue;
-        const char *wrong = obstacle(v);
-        if (wrong) {
-            zn_diag_add(c->pass->diags, ZN_DIAG_INIT_DATA, v->span,
-                        "`whitening` makes filters of patches of the images, and this layer %s", wrong);
-            c->failed = true;
-            continue;
-        }
-        const int64_t *d = w->type.dim;
-        int64_t taps = d[0] * d[1] * d[2], made = d[3] >= 2 * taps ? 2 * taps : d[3] < taps ? d[3] : taps;
-        w->init = zn_formula_const(0);
-        w->calibration = (zn_calibration){ZN_CALIBRATION_WHITENING, eps, samples};
-        zn_pass_log(c->pass, "%s: whitening makes %lld filters of patches, the other %lld of %lld stay 0", w->name,
-                    (long long)made, (long long)(d[3] - made), (long long)d[3]);
+        int64_t taps = (int64_t)fan_in(w), out = zn_type_channels(&w->type),
+                made = out >= 2 * taps ? 2 * taps
+                       : out < taps    ? out
+                                       : taps;
+        set(w, (zn_calibration){ZN_CALIBRATION_WHITENING, eps, samples});
+        zn_pass_log(c->pass, "init: %s: whitening makes %lld of %lld filters, the others stay 0", w->name,
+                    (long long)made, (long long)out);
     }
+}
+
+static void set_all(zn_init *c, zn_calibration k) {
+    for (zn_value *v = c->f->first; v; v = v->next)
+        if (zn_init_own(c, v))
+            set(zn_init_own(c, v), k);
 }
 
 void zn_scheme_lsuv(zn_init *c) {
-    double tolerance = zn_option_float(c->m, ZN_ARG_SCHEME_LSUV_tolerance);
-    int64_t tries = zn_option_int(c->m, ZN_ARG_SCHEME_LSUV_tries);
-    for (zn_value *v = c->f->first; v; v = v->next) {
-        zn_param *w = zn_init_weighted(v) ? zn_init_param(c, v) : NULL;
-        if (w && zn_init_selected(c, w)) {
-            w->init = (zn_formula){.kind = ZN_FORMULA_ORTHOGONAL, .a = 1};
-            w->calibration = (zn_calibration){ZN_CALIBRATION_LSUV, tolerance, tries};
-        }
-    }
+    set_all(c, (zn_calibration){ZN_CALIBRATION_LSUV, zn_option_float(c->m, ZN_ARG_SCHEME_LSUV_tolerance),
+                                zn_option_int(c->m, ZN_ARG_SCHEME_LSUV_tries)});
 }
 
 void zn_scheme_variance_aware(zn_init *c) {
-    double gain = zn_option_float(c->m, ZN_ARG_SCHEME_VARIANCE_AWARE_gain);
-    int64_t batches = zn_option_int(c->m, ZN_ARG_SCHEME_VARIANCE_AWARE_batches);
-    for (zn_value *v = c->f->first; v; v = v->next) {
-        zn_param *w = zn_init_weighted(v) ? zn_init_param(c, v) : NULL;
-        if (w && zn_init_selected(c, w)) {
-            /* What it would be if every input had a mean square of 1: a start in itself, where no data is seen. */
-            w->init = (zn_formula){.kind = ZN_FORMULA_NORMAL, .a = (float)(gain / sqrt(zn_init_fan_in(c, v)))};
-            w->calibration = (zn_calibration){ZN_CALIBRATION_VARIANCE_AWARE, gain, batches};
-        }
-    }
+    set_all(c, (zn_calibration){ZN_CALIBRATION_VARIANCE_AWARE, zn_option_float(c->m, ZN_ARG_SCHEME_VARIANCE_AWARE_gain),
+                                zn_option_int(c->m, ZN_ARG_SCHEME_VARIANCE_AWARE_batches)});
 }

@@ -5,12 +5,16 @@
  * Requires @forward. Keeps: the function's argument and the type of its result. */
 #include "passes/init/init.h"
 
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "ir/plan.h"
 #include "ir/selector.h"
 #include "passes/util.h"
 #include "support/ice.h"
+#include "support/number.h"
 
 zn_param *zn_init_param(const zn_init *c, const zn_value *v) {
     ZN_ASSERT(v->operand[1]->op == ZN_OP_PARAM);
@@ -30,6 +34,11 @@ double zn_init_fan_out(const zn_init *c, const zn_value *v) {
 
 bool zn_init_selected(const zn_init *c, const zn_param *p) {
     return zn_rule_of(c->m, "init", p->name) == c->rule;
+}
+
+zn_param *zn_init_own(const zn_init *c, const zn_value *v) {
+    zn_param *w = zn_init_weighted(v) ? zn_init_param(c, v) : NULL;
+    return w && zn_init_selected(c, w) ? w : NULL;
 }
 
 bool zn_init_named(const zn_init *c, const zn_param *p) {
@@ -90,6 +99,89 @@ static void run(zn_init *c, const char *name) {
     c->failed = true;
 }
 
+void zn_init_nested(zn_init *c, int arg) {
+    const char *outer = c->m->option_scope, *name = zn_option_str(c->m, arg);
+    c->m->option_scope = zn_arena_printf(&c->m->arena, "%s.%s", outer ? outer : "init", zn_arg_table[arg].name);
+    run(c, name);
+    c->m->option_scope = outer;
+}
+
+/* ---- expressions of fans, in reverse Polish notation as the front end writes them */
+
+/* Two numbers to one; false if `op` is no operator. */
+static bool operate(const char *op, size_t n, double a, double b, double *x) {
+    if (n != 1)
+        return false;
+    *x = *op == '+' ? a + b : *op == '-' ? a - b : *op == '*' ? a * b : a / b;
+    return strchr("+-*/", *op) != NULL;
+}
+
+/* NaN: the text is no such expression. */
+static double value_of_fans(const char *text, double in, double out) {
+    enum { DEPTH = 64 };
+    double stack[DEPTH], x;
+    int n = 0;
+    for (const char *p = text; *p;) {
+        size_t k = strcspn(p, " ");
+        if (k == 4 && !strncmp(p, "sqrt", k) && n > 0) {
+            stack[n - 1] = sqrt(stack[n - 1]);
+        } else if (n > 1 && operate(p, k, stack[n - 2], stack[n - 1], &x)) {
+            stack[--n - 1] = x;
+        } else {
+            if (k == 6 && !strncmp(p, "fan_in", k))
+                x = in;
+            else if (k == 7 && !strncmp(p, "fan_out", k))
+                x = out;
+            else if (!zn_f64_parse(p, k, &x))
+                return (double)NAN;
+            if (n == DEPTH)
+                return (double)NAN;
+            stack[n++] = x;
+        }
+        p += k + (p[k] == ' ');
+    }
+    return n == 1 ? stack[0] : (double)NAN;
+}
+
+double zn_init_of_fans(zn_init *c, const zn_value *v, int arg) {
+    const char *text = zn_option_str(c->m, arg);
+    double x = value_of_fans(text ? text : "", zn_init_fan_in(c, v), zn_init_fan_out(c, v));
+    if (isfinite((float)x))
+        return x;
+    zn_init_refuse(c, v, ZN_DIAG_INIT_OPTION, "`%s` is not a finite number for this layer: fan_in is %g, fan_out %g",
+                   zn_arg_table[arg].name, zn_init_fan_in(c, v), zn_init_fan_out(c, v));
+    return 0;
+}
+
+/* ---- what schemes cannot do */
+
+void zn_init_refuse(zn_init *c, const zn_value *layer, zn_diag_id code, const char *format, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    zn_diag_add(c->pass->diags, code, layer->span, "%s", text);
+    c->failed = true;
+}
+
+bool zn_init_has_centre(zn_init *c, const zn_value *layer, const char *scheme) {
+    const zn_type *t = &zn_init_param(c, layer)->type;
+    if (t->rank != 4 || (t->dim[0] % 2 && t->dim[1] % 2))
+        return true;
+    zn_init_refuse(c, layer, ZN_DIAG_INIT_EVEN_KERNEL,
+                   "`%s` puts a matrix into the centre of a kernel, and a %lldx%lld kernel has none", scheme,
+                   (long long)t->dim[0], (long long)t->dim[1]);
+    return false;
+}
+
+bool zn_init_ungrouped(zn_init *c, const zn_value *layer, const char *scheme) {
+    if (zn_conv_groups(layer) == 1)
+        return true;
+    zn_init_refuse(c, layer, ZN_DIAG_INIT_GROUPS, "`%s` has no rule for convolutions in groups", scheme);
+    return false;
+}
+
 /* Every rule's scheme, and `zero` for what no rule matches. Each looks at all of @forward and sets what is its own. */
 static void run_rules(zn_init *c) {
     const char *selector;
@@ -123,8 +215,9 @@ bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
         return true;
     if (!zn_rule_selector(m, "init", 0)) {
         run(&c, zn_option_str(m, ZN_ARG_SECTION_INIT_init));
-        return !c.failed;
+    } else {
+        run_rules(&c);
     }
-    run_rules(&c);
+    zn_init_drop_calibrations(&c);
     return !c.failed;
 }

@@ -23,10 +23,27 @@ static inline bool zn_init_weighted(const zn_value *v) {
 zn_param *zn_init_param(const zn_init *c, const zn_value *v);
 /* Is the parameter this scheme's to set? */
 bool zn_init_selected(const zn_init *c, const zn_param *p);
+/* The weight of v if v is a weighted layer and the weight the scheme's to set; else NULL. */
+zn_param *zn_init_own(const zn_init *c, const zn_value *v);
 /* Does the rule's selector end in the parameter's own leaf, so that it is set whatever it is? */
 bool zn_init_named(const zn_init *c, const zn_param *p);
 /* Numbers that one output of a weighted layer is made of, and outputs that one input goes into: kh kw in, kh kw out. */
 double zn_init_fan_in(const zn_init *c, const zn_value *v);
 double zn_init_fan_out(const zn_init *c, const zn_value *v);
+/* The value of an option that is an expression of fans, for layer v; reports what is not finite. */
+double zn_init_of_fans(zn_init *c, const zn_value *v, int arg);
+
+/* Runs the scheme that an option names (a row of kind CALL), on what is this scheme's own. */
+void zn_init_nested(zn_init *c, int arg);
+
+/* Forgets the calibration of weights whose formula another scheme has replaced. */
+void zn_init_drop_calibrations(zn_init *c);
+
+/* A report at the layer's line: the scheme has no rule for such a layer. */
+void zn_init_refuse(zn_init *c, const zn_value *layer, zn_diag_id code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* False after reporting a kernel without a centre; a convolution in groups. */
+bool zn_init_has_centre(zn_init *c, const zn_value *layer, const char *scheme);
+bool zn_init_ungrouped(zn_init *c, const zn_value *layer, const char *scheme);
 
 #endif

@@ -7,22 +7,27 @@ matrix() {
     name=$1 file=$2
     shift 2
     first=
+    begun=
     for level in 0 2; do
         "$znetc" "$file" -O$level "$@" -o "$tmp/train" 2>"$tmp/err" || { fail "$name: does not compile"; cat "$tmp/err"; }
         for threads in 1 2 3; do
             aot=$(digest "$tmp/train" --threads $threads)
+            [ -n "$first" ] || first=$aot begun=$(start_digest)
+            equal "$name, -O$level, $threads threads, executable: start" "$begun" "$(start_digest)"
             jit=$(digest "$znetc" run "$file" -O$level "$@" -- --threads $threads)
-            [ -n "$first" ] || first=$aot
+            equal "$name, -O$level, $threads threads, JIT: start" "$begun" "$(start_digest)"
             equal "$name, -O$level, $threads threads, executable" "$first" "$aot"
             equal "$name, -O$level, $threads threads, JIT" "$first" "$jit"
         done
     done
     equal "$name: length of a digest" 64 ${#first}
+    equal "$name: length of the digest of the start" 64 ${#begun}
 }
 
 file=$source/tests/e2e/digest.znet
 matrix convolutions "$file"
 base=$first
+equal "the digest of the start is that of the weights after no step" "$begun" "$(digest "$znetc" run "$file" -- --steps 0)"
 for march in x86-64-v3 x86-64-v4; do
     if "$znetc" run "$file" --march=$march -- --steps 1 >/dev/null 2>&1; then
         equal "--march=$march" "$base" "$(digest "$znetc" run "$file" --march=$march -- --threads 2)"
@@ -39,6 +44,8 @@ equal "--gemm=generated" "$base" "$(digest "$znetc" run "$file" --gemm=generated
 equal "sha256sum of the weights" "$base" "$(sha256sum <"$tmp/jit/weights.safetensors" | cut -d' ' -f1)"
 checks=$((checks + 1))
 cmp -s "$tmp/jit/weights.safetensors" "$tmp/aot/weights.safetensors" || fail "weights of JIT and executable differ"
+
+equal "training on" "$base" "$(digest "$znetc" run "$file" -- --steps 1 --init-from "$tmp/jit/weights.safetensors" >/dev/null; start_digest)"
 
 # another experiment
 seed=$(digest "$znetc" run "$file" -- --seed 2)

@@ -54,6 +54,9 @@ digest() {
     fi
 }
 
+# That of the start, of the last run of `digest`.
+start_digest() { sed -n 's/^start   sha256:\([0-9a-f]\{64\}\)$/\1/p' "$tmp/digest"; }
+
 finish() {
     echo "$checks checks, $bad failed"
     [ "$checks" -gt 0 ] && [ "$bad" -eq 0 ]

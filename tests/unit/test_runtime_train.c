@@ -90,6 +90,14 @@ static const char *digest(void) {
     return all[turn];
 }
 
+/* The digest of the start that the last run printed. */
+static const char *start_digest(void) {
+    static char text[80];
+    const char *p = strstr(out_text, "start   sha256:");
+    snprintf(text, sizeof text, "%.64s", p ? p + 15 : "");
+    return text;
+}
+
 /* Event number i of a log, or NULL; the caller's to decref. */
 static json_t *event(const char *path, int i) {
     char line[4000];
@@ -171,6 +179,10 @@ static void whole_run(void) {
     CU_ASSERT_EQUAL(json_number_value(json_object_get(json_object_get(start, "overrides"), "train.lr")), 0.05);
     CU_ASSERT_EQUAL(json_string_length(json_object_get(start, "data_sha256")), 64);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(end, "weights_sha256")), digest());
+    const char *begun = json_string_value(json_object_get(start, "start_sha256"));
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(end, "start_sha256")), begun);
+    CU_ASSERT_STRING_EQUAL(begun, start_digest());
+    CU_ASSERT_STRING_NOT_EQUAL(begun, digest());
     CU_ASSERT_TRUE(json_is_false(json_object_get(end, "interrupted")));
     json_decref(start);
     json_decref(end);
