@@ -241,6 +241,8 @@ static caption caption_of(const matrix *x) {
     if (x->step > 1)
         zn_buf_printf(&c.line[1], "; a pixel: the largest of %lld x %lld", (long long)x->step, (long long)x->step);
     zn_formula_print(&x->p->init, &c.line[2]);
+    if (x->p->calibration.kind != ZN_CALIBRATION_NONE) /* what the data makes of it is known to a run alone */
+        zn_buf_printf(&c.line[2], ", before %s", zn_calibration_names[x->p->calibration.kind]);
     return c;
 }
 

@@ -56,6 +56,9 @@ equal "the same again" "$(cksum <"$tmp/resnet20.svg")" "$(cksum <"$tmp/again.svg
 draw seed1 "$source/examples/digits.znet" --init kaiming
 draw seed2 "$source/examples/digits.znet" --init kaiming --set train.seed=2
 differ "another seed" "$(cksum <"$tmp/seed1.svg")" "$(cksum <"$tmp/seed2.svg")"
+draw before "$source/examples/resnet20.znet" --init lsuv
+checks=$((checks + 1))
+grep -q ', before lsuv<' "$tmp/before.svg" || fail "the picture does not say that lsuv looks at data"
 draw large "$source/examples/resnet50.znet" --init kaiming
 checks=$((checks + 1))
 [ "$(wc -c <"$tmp/large.svg")" -lt 4000000 ] || fail "ResNet-50 takes $(wc -c <"$tmp/large.svg") bytes"
