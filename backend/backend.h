@@ -37,7 +37,7 @@ typedef struct zn_objects {
     size_t cached; /* that were not made anew */
 } zn_objects;
 
-/* Which kernels: all; those of the training step; those that only other programs run. */
+/* Which kernels: all; those of the training step and of what comes before it; those that only other programs run. */
 typedef enum zn_code_part { ZN_CODE_ALL, ZN_CODE_TRAIN, ZN_CODE_EVAL } zn_code_part;
 
 /* Machine code of kernels and, last, of the descriptor, made by so many threads. With ZN_CODE_TRAIN the descriptor has

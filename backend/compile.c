@@ -253,9 +253,12 @@ static void select_kernels(work *w, zn_code_part part) {
     const zn_plan *plan = w->plan;
     for (size_t i = 0; i < plan->kernels.n; i++)
         w->left_out[i] = part == ZN_CODE_TRAIN;
-    const zn_program_plan *train = part == ZN_CODE_ALL ? NULL : zn_plan_program(plan, "train_step");
-    for (size_t i = 0; train && i < train->phases.n; i++)
-        w->left_out[train->phases.at[i].index] = part == ZN_CODE_EVAL;
+    static const char *const early[] = {"train_step", "calibrate"};
+    for (size_t k = 0; part != ZN_CODE_ALL && k < sizeof early / sizeof *early; k++) {
+        const zn_program_plan *prog = zn_plan_program(plan, early[k]);
+        for (size_t i = 0; prog && i < prog->phases.n; i++)
+            w->left_out[prog->phases.at[i].index] = part == ZN_CODE_EVAL;
+    }
     for (size_t i = 0; i < plan->kernels.n; i++)
         if (plan->kernels.at[i]->family == ZN_KERNEL_OPENBLAS)
             w->left_out[i] = false; /* the runtime has it */

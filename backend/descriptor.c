@@ -63,6 +63,10 @@ SHAPE(zn_tensor_desc, AT(zn_tensor_desc, name), AT(zn_tensor_desc, role), AT(zn_
       AT(zn_tensor_desc, dim), AT(zn_tensor_desc, offset), AT(zn_tensor_desc, formula), AT(zn_tensor_desc, a),
       AT(zn_tensor_desc, spanning), AT(zn_tensor_desc, dirac), AT(zn_tensor_desc, q), AT(zn_tensor_desc, of),
       AT(zn_tensor_desc, inner), AT(zn_tensor_desc, in_file), AT(zn_tensor_desc, trained), AT(zn_tensor_desc, line))
+SHAPE(zn_calibration_desc, AT(zn_calibration_desc, kind), AT(zn_calibration_desc, a), AT(zn_calibration_desc, n),
+      AT(zn_calibration_desc, tensor), AT(zn_calibration_desc, first), AT(zn_calibration_desc, end),
+      AT(zn_calibration_desc, input), AT(zn_calibration_desc, output), AT(zn_calibration_desc, stride),
+      AT(zn_calibration_desc, before), AT(zn_calibration_desc, groups))
 SHAPE(zn_source_option, AT(zn_source_option, name), AT(zn_source_option, text), AT(zn_source_option, number))
 SHAPE(zn_data_desc, AT(zn_data_desc, source), AT(zn_data_desc, noption), AT(zn_data_desc, option),
       AT(zn_data_desc, normalize), AT(zn_data_desc, nchannels), AT(zn_data_desc, mean), AT(zn_data_desc, deviation),
@@ -84,9 +88,9 @@ SHAPE(zn_module_desc, AT(zn_module_desc, abi_version), AT(zn_module_desc, name),
       AT(zn_module_desc, source_sha256), AT(zn_module_desc, overrides), AT(zn_module_desc, versions),
       AT(zn_module_desc, init), AT(zn_module_desc, conv), AT(zn_module_desc, gemm), AT(zn_module_desc, cpu),
       AT(zn_module_desc, features), AT(zn_module_desc, ntensor), AT(zn_module_desc, tensor),
-      AT(zn_module_desc, param_size), AT(zn_module_desc, input), AT(zn_module_desc, data), AT(zn_module_desc, train),
-      AT(zn_module_desc, nprogram), AT(zn_module_desc, program), AT(zn_module_desc, blas_version),
-      AT(zn_module_desc, blas_start))
+      AT(zn_module_desc, param_size), AT(zn_module_desc, ncalibration), AT(zn_module_desc, calibration),
+      AT(zn_module_desc, input), AT(zn_module_desc, data), AT(zn_module_desc, train), AT(zn_module_desc, nprogram),
+      AT(zn_module_desc, program), AT(zn_module_desc, blas_version), AT(zn_module_desc, blas_start))
 
 static k record(desc *d, const shape *s, k *v, size_t n) {
     k made = LLVMConstStructInContext(d->ctx, v, (unsigned)n, 0);
@@ -218,16 +222,52 @@ static k dims(desc *d, const zn_type *t) {
     return LLVMConstArray2(d->i64, v, 4);
 }
 
+static k in_buffer(desc *d, const zn_buffer *b) {
+    return RECORD(d, zn_kept, text(d, b->what), ref(d, b), u64(d, (uint64_t)b->type.rank), dims(d, &b->type),
+                  u64(d, (uint64_t)zn_layout_first(&b->type, &b->layout)),
+                  u64(d, (uint64_t)zn_layout_image(&b->type, &b->layout)),
+                  u64(d, (uint64_t)zn_layout_row(&b->type, &b->layout)));
+}
+
 static k kept(desc *d, const zn_program_plan *prog) {
     k *v = zn_new_n((zn_arena *)&d->plan->arena, k, prog->kept.n + 1);
-    for (size_t i = 0; i < prog->kept.n; i++) {
-        const zn_buffer *b = &prog->buffers.at[prog->kept.at[i].buffer];
-        v[i] = RECORD(d, zn_kept, text(d, b->what), ref(d, b), u64(d, (uint64_t)b->type.rank), dims(d, &b->type),
-                      u64(d, (uint64_t)zn_layout_first(&b->type, &b->layout)),
-                      u64(d, (uint64_t)zn_layout_image(&b->type, &b->layout)),
-                      u64(d, (uint64_t)zn_layout_row(&b->type, &b->layout)));
-    }
+    for (size_t i = 0; i < prog->kept.n; i++)
+        v[i] = in_buffer(d, &prog->buffers.at[prog->kept.at[i].buffer]);
     return array(d, v, prog->kept.n);
+}
+
+static k two(desc *d, const int64_t *x) {
+    return LLVMConstArray2(d->i64, (k[]){i64(d, x[0]), i64(d, x[1])}, 2);
+}
+
+static k calibrated(desc *d, const zn_program_plan *prog, const zn_calibrated *c) {
+    static const int64_t none[2];
+    const zn_param *w = c->weight;
+    bool conv = c->layer && c->layer->op == ZN_OP_CONV;
+    const zn_buffer nowhere = {.place = ZN_PLACE_ARENA, .what = ""};
+    return RECORD(d, zn_calibration_desc, u64(d, w->calibration.kind), f64(d, w->calibration.a),
+                  i64(d, w->calibration.n), u64(d, w->index), u64(d, (uint64_t)c->first), u64(d, (uint64_t)c->end),
+                  in_buffer(d, c->layer && c->input >= 0 ? &prog->buffers.at[c->input] : &nowhere),
+                  in_buffer(d, c->layer ? &prog->buffers.at[c->output] : &nowhere),
+                  two(d, conv ? zn_attr_of(c->layer, CONV, stride)->v : none),
+                  two(d, conv ? zn_attr_of(c->layer, CONV, pad)->v : none),
+                  i64(d, conv ? zn_conv_groups(c->layer) : 0));
+}
+
+static k calibrations(desc *d, size_t *n) {
+    const zn_program_plan *prog = zn_plan_program(d->plan, "calibrate");
+    k *v = zn_new_n((zn_arena *)&d->plan->arena, k, d->plan->m->nparams + 1);
+    *n = 0;
+    for (const zn_param *p = d->plan->m->params; p; p = p->next)
+        if (p->calibration.kind == ZN_CALIBRATION_WHITENING)
+            v[(*n)++] = calibrated(d, NULL, &(zn_calibrated){.weight = p});
+    for (size_t i = 0; prog && i < prog->calibrated.n; i++)
+        v[(*n)++] = calibrated(d, prog, &prog->calibrated.at[i]);
+    _Static_assert((int)ZN_CALIBRATE_WHITENING == (int)ZN_CALIBRATION_WHITENING &&
+                       (int)ZN_CALIBRATE_LSUV == (int)ZN_CALIBRATION_LSUV &&
+                       (int)ZN_CALIBRATE_VARIANCE_AWARE == (int)ZN_CALIBRATION_VARIANCE_AWARE,
+                   "kinds of the ABI");
+    return array(d, v, *n);
 }
 
 static k program(desc *d, const zn_program_plan *prog) {
@@ -382,8 +422,8 @@ void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *pl
     d.f64 = LLVMDoubleTypeInContext(ctx);
     d.ptr = LLVMPointerTypeInContext(ctx, 0);
     const zn_module *m = plan->m;
-    size_t n;
-    k list = tensors(&d, &n);
+    size_t n, ncalibration;
+    k list = tensors(&d, &n), calibration = calibrations(&d, &ncalibration);
     k blas_version = plan->uses_openblas ? function(&d, "zn_rt_blas_version") : null(&d),
       blas_start = plan->uses_openblas ? function(&d, "zn_rt_blas_start") : null(&d);
     k v = RECORD(&d, zn_module_desc, u64(&d, ZN_ABI_VERSION), text(&d, m->name), text(&d, info->source_path),
@@ -391,8 +431,9 @@ void zn_emit_descriptor(LLVMContextRef ctx, LLVMModuleRef mod, const zn_plan *pl
                  files(&d), text(&d, info->source_sha256), text(&d, info->overrides), text(&d, info->versions),
                  text(&d, zn_conf_str(m, "init.text", "zero")), text(&d, zn_conf_str(m, "select.conv", "auto")),
                  text(&d, zn_conf_str(m, "select.gemm", "auto")), text(&d, info->target.cpu),
-                 text(&d, info->target.needs), u64(&d, n), list, u64(&d, (uint64_t)plan->param_size), input(&d),
-                 data(&d), train(&d), u64(&d, plan->programs.n), programs(&d), blas_version, blas_start);
+                 text(&d, info->target.needs), u64(&d, n), list, u64(&d, (uint64_t)plan->param_size),
+                 u64(&d, ncalibration), calibration, input(&d), data(&d), train(&d), u64(&d, plan->programs.n),
+                 programs(&d), blas_version, blas_start);
     k g = LLVMAddGlobal(mod, LLVMTypeOf(v), ZN_MODULE_SYMBOL);
     LLVMSetInitializer(g, v);
     LLVMSetGlobalConstant(g, 1);

@@ -62,9 +62,9 @@ static int64_t flops_of(const zn_value *v) {
     }
 }
 
-static const char *formula_text(zn_module *m, const zn_formula *f) {
+static const char *start_text(zn_module *m, const zn_param *p) {
     zn_buf b = {0};
-    zn_formula_print(f, &b);
+    zn_start_print(p, &b);
     const char *s = zn_arena_strdup(&m->arena, zn_buf_str(&b));
     zn_buf_free(&b);
     return s;
@@ -114,7 +114,7 @@ static row row_of(zn_module *m, const zn_value *v) {
             if (zn_role_trained(p->role))
                 r.params += zn_type_count(&p->type);
             if (p->role == ZN_ROLE_WEIGHT)
-                r.init = formula_text(m, &p->init);
+                r.init = start_text(m, p);
         }
     r.bytes = 4 * zn_type_count(&v->type);
     return r;

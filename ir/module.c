@@ -13,6 +13,12 @@ const char *const zn_role_names[ZN_ROLE_COUNT] = {
 #undef X
 };
 
+const char *const zn_calibration_names[ZN_CALIBRATION_COUNT] = {
+#define X(ID, text) text,
+    ZN_CALIBRATIONS(X)
+#undef X
+};
+
 bool zn_role_trained(zn_role r) {
     return r == ZN_ROLE_WEIGHT || r == ZN_ROLE_BIAS || r == ZN_ROLE_NORM_SCALE || r == ZN_ROLE_NORM_BIAS ||
            r == ZN_ROLE_SCALAR;
@@ -176,6 +182,14 @@ zn_param *zn_param_new(zn_module *m, const char *name, zn_type type, zn_role rol
 
 bool zn_param_trained(const zn_param *p) {
     return zn_role_trained(p->role) && p->freeze > 0;
+}
+
+const zn_param *zn_value_calibrated(const zn_module *m, const zn_value *v) {
+    if ((v->op != ZN_OP_CONV && v->op != ZN_OP_MATMUL) || v->operand[1]->op != ZN_OP_PARAM)
+        return NULL;
+    const zn_param *p = zn_param_find(m, zn_attr_of(v->operand[1], PARAM, name)->s);
+    bool runs = p->calibration.kind == ZN_CALIBRATION_LSUV || p->calibration.kind == ZN_CALIBRATION_VARIANCE_AWARE;
+    return runs ? p : NULL;
 }
 
 int zn_freeze_epochs(const zn_module *m, double epochs[ZN_MAX_FREEZE]) {

@@ -55,15 +55,39 @@ extern const char *const zn_role_names[ZN_ROLE_COUNT];
 bool zn_role_trained(zn_role r); /* gets a gradient */
 bool zn_role_saved(zn_role r);   /* stands in the weights file */
 
+/* What the runtime does to a weight once it sees data, after its formula: a start that is calibrated. Values are part
+ * of the ABI. whitening(eps, samples)         filters from the patches of so many images (runtime/whitening.c)
+ *   lsuv(tolerance, tries)          divided until the layer's output has variance 1
+ *   variance_aware(gain, batches)   times gain / sqrt(V) / a of its formula normal(a), V the mean squared norm of what
+ * the layer multiplies its weights with */
+#define ZN_CALIBRATIONS(X)                                                                                             \
+    X(NONE, "")                                                                                                        \
+    X(WHITENING, "whitening")                                                                                          \
+    X(LSUV, "lsuv")                                                                                                    \
+    X(VARIANCE_AWARE, "variance_aware")
+typedef enum zn_calibration_kind {
+#define X(ID, text) ZN_CALIBRATION_##ID,
+    ZN_CALIBRATIONS(X)
+#undef X
+        ZN_CALIBRATION_COUNT
+} zn_calibration_kind;
+extern const char *const zn_calibration_names[ZN_CALIBRATION_COUNT];
+typedef struct zn_calibration {
+    zn_calibration_kind kind;
+    double a;  /* eps, tolerance, gain: above 0 */
+    int64_t n; /* samples, tries, batches: at least 1 */
+} zn_calibration;
+
 typedef struct zn_value zn_value;
 typedef struct zn_param {
     const char *name; /* structural path with its leaf: "stage2.0.conv1.weight" */
     zn_type type;     /* convolution weights are [kh, kw, in, out], linear weights [in, out] */
     zn_role role;
     zn_formula init;
-    float decay;   /* weight decay */
-    float rate;    /* factor of the learning rate */
-    double freeze; /* epochs that it is trained for: 0 not at all, infinite to the end */
+    zn_calibration calibration; /* after init */
+    float decay;                /* weight decay */
+    float rate;                 /* factor of the learning rate */
+    double freeze;              /* epochs that it is trained for: 0 not at all, infinite to the end */
     zn_span span;
     size_t index; /* in order of the list */
     struct zn_param *next;
@@ -97,7 +121,7 @@ struct zn_value {
 };
 
 typedef struct zn_func {
-    const char *name; /* "forward", "train_step", "eval_step" */
+    const char *name; /* "forward", "train_step", "eval_step", "calibrate" */
     zn_value *first, *last;
     ZN_VEC(zn_value *) args;    /* also in the list */
     ZN_VEC(zn_value *) results; /* what the function returns; changed by zn_func_return and zn_value_replace only */
@@ -149,6 +173,10 @@ bool zn_param_trained(const zn_param *p);
 /* The epochs after which parameters are frozen, ascending, in at most ZN_MAX_FREEZE steps; their number, or -1 if there
  * are more. */
 int zn_freeze_epochs(const zn_module *m, double epochs[ZN_MAX_FREEZE]);
+
+/* The weight of a convolution or product that is calibrated by running the network: by lsuv or variance_aware. NULL for
+ * other values. */
+const zn_param *zn_value_calibrated(const zn_module *m, const zn_value *v);
 
 /* NULL if there is none. Time does not depend on the number of parameters. */
 zn_param *zn_param_find(const zn_module *m, const char *name);

@@ -335,6 +335,21 @@ static bool read_formula(reader *r, zn_formula *f) {
     return expect(r, ")");
 }
 
+/* What follows a formula: then kind(number, count) */
+static bool read_calibration(reader *r, zn_calibration *c) {
+    *c = (zn_calibration){0};
+    if (!take(r, "then"))
+        return !r->failed;
+    int kind = ZN_CALIBRATION_NONE + 1;
+    while (kind < ZN_CALIBRATION_COUNT && !is(r, zn_calibration_names[kind]))
+        kind++;
+    if (kind == ZN_CALIBRATION_COUNT)
+        return fail(r, "expected a calibration");
+    c->kind = (zn_calibration_kind)kind;
+    next(r);
+    return expect(r, "(") && read_float(r, &c->a) && expect(r, ",") && read_int(r, &c->n) && expect(r, ")");
+}
+
 /* Parts between dots begin with a letter, so that a key can be divided into a section and a key at any dot. */
 static bool is_key(const char *key) {
     for (const char *p = key; p; p = strchr(p, '.')) {
@@ -436,6 +451,7 @@ static bool read_param(reader *r) {
     const char *name = "";
     zn_type type;
     zn_formula init;
+    zn_calibration calibration;
     double decay = 0, rate = 1, freeze = HUGE_VAL;
     zn_span span;
     int role = 0;
@@ -446,13 +462,14 @@ static bool read_param(reader *r) {
     if (role == ZN_ROLE_COUNT)
         return fail(r, "expected the role of the parameter");
     next(r);
-    if (!expect(r, "init") || !read_formula(r, &init) || (take(r, "decay") && !read_float(r, &decay)) ||
-        (take(r, "rate") && !read_float(r, &rate)) || (take(r, "freeze") && !read_float(r, &freeze)) ||
-        !read_loc(r, &span))
+    if (!expect(r, "init") || !read_formula(r, &init) || !read_calibration(r, &calibration) ||
+        (take(r, "decay") && !read_float(r, &decay)) || (take(r, "rate") && !read_float(r, &rate)) ||
+        (take(r, "freeze") && !read_float(r, &freeze)) || !read_loc(r, &span))
         return false;
     if (zn_param_find(r->m, name))
         return fail(r, "two parameters are called `%s`", name);
     zn_param *p = zn_param_new(r->m, name, type, (zn_role)role, init, span);
+    p->calibration = calibration;
     p->decay = (float)decay;
     p->rate = (float)rate;
     p->freeze = freeze;

@@ -213,6 +213,14 @@ static void print_program(const zn_program_plan *p, zn_buf *out) {
     }
     for (size_t i = 0; i < p->kept.n; i++)
         zn_buf_printf(out, "  keep %d %s\n", p->kept.at[i].buffer, p->buffers.at[p->kept.at[i].buffer].what);
+    for (size_t i = 0; i < p->calibrated.n; i++) {
+        const zn_calibrated *c = &p->calibrated.at[i];
+        zn_buf_printf(out, "  calibrate %s: phases %d to %d, output %d", c->weight->name, c->first, c->end - 1,
+                      c->output);
+        if (c->input >= 0)
+            zn_buf_printf(out, ", input %d", c->input);
+        zn_buf_putc(out, '\n');
+    }
 }
 
 void zn_plan_print(const zn_plan *p, zn_buf *out) {

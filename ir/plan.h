@@ -157,6 +157,16 @@ typedef struct zn_kept_value {
     int buffer;
 } zn_kept_value;
 
+/* A layer of @calibrate whose weight is set when it is reached. What it computes lies in `output` behind the last phase
+ * before `end`, what it reads in `input` before phase `first` (variance_aware; else -1); in between nothing of what
+ * these phases read or write makes room for another, so that they may run again. */
+typedef struct zn_calibrated {
+    const zn_param *weight;
+    const zn_value *layer;
+    int first, end;
+    int input, output; /* buffers */
+} zn_calibrated;
+
 typedef struct zn_program_plan {
     zn_func *func;
     ZN_VEC(zn_group *) groups;
@@ -165,6 +175,7 @@ typedef struct zn_program_plan {
     int nforward;
     int loss, correct; /* buffers */
     ZN_VEC(zn_kept_value) kept;
+    ZN_VEC(zn_calibrated) calibrated; /* in order of phases */
     int64_t arena_size, scratch_size, live_peak;
     int64_t guard; /* bytes kept free at either end of the arena: kernels that mask borders read beyond their image */
 } zn_program_plan;

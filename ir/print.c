@@ -122,6 +122,16 @@ void zn_formula_print(const zn_formula *f, zn_buf *out) {
     }
 }
 
+void zn_start_print(const zn_param *p, zn_buf *out) {
+    char num[ZN_NUMBER_MAX];
+    zn_formula_print(&p->init, out);
+    if (p->calibration.kind == ZN_CALIBRATION_NONE)
+        return;
+    zn_f64_text(p->calibration.a, num);
+    zn_buf_printf(out, " then %s(%s, %lld)", zn_calibration_names[p->calibration.kind], num,
+                  (long long)p->calibration.n);
+}
+
 /* Where the parts of a line begin: fixed, so that no line depends on another. */
 enum { NAME_COLUMNS = 10, TYPE_COLUMN = 76 };
 
@@ -187,7 +197,7 @@ static void print_param(const printer *p, const zn_param *x) {
     zn_buf_puts(out, " : ");
     zn_type_print(&x->type, out);
     zn_buf_printf(out, " %s init ", zn_role_names[x->role]);
-    zn_formula_print(&x->init, out);
+    zn_start_print(x, out);
     if (x->decay != 0) {
         char num[ZN_NUMBER_MAX];
         zn_f32_text(x->decay, num);

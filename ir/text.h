@@ -11,6 +11,8 @@ bool zn_attr_equal(zn_attr_kind kind, const zn_attr *a, const zn_attr *b);
 /* "text" with \" \\ \n \t and \xNN. */
 void zn_text_quote(const char *s, zn_buf *out);
 void zn_formula_print(const zn_formula *f, zn_buf *out);
+/* The start of a parameter: its formula, and how that is calibrated: "orthogonal(1.0) then lsuv(0.1, 10)". */
+void zn_start_print(const zn_param *p, zn_buf *out);
 /* Index of the attribute of op that stands as its first operand, @name (ZN_T_OF_PARAM); -1 if none does. */
 int zn_text_param_attr(zn_op op);
 /* May s stand without quotes: letters, digits, `_` and `.`? */

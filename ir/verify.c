@@ -1,4 +1,5 @@
 /* The verifier: what every module keeps true between passes. */
+#include <math.h>
 #include <string.h>
 
 #include "ir/module.h"
@@ -80,6 +81,21 @@ static bool verify_func(zn_module *m, zn_func *f, bool *seen, zn_diags *d) {
     return ok;
 }
 
+/* Is there something to calibrate, with numbers that make sense? */
+static bool verify_calibration(const zn_param *p, zn_diags *d) {
+    const zn_calibration *c = &p->calibration;
+    bool layer = p->role == ZN_ROLE_WEIGHT && (p->type.rank == 2 || p->type.rank == 4);
+    bool ok = c->kind == ZN_CALIBRATION_NONE || (layer && c->a > 0 && isfinite(c->a) && c->n >= 1 && c->n <= INT32_MAX);
+    if (c->kind == ZN_CALIBRATION_WHITENING)
+        ok = ok && p->type.rank == 4;
+    if (c->kind == ZN_CALIBRATION_VARIANCE_AWARE) /* whose deviation is known */
+        ok = ok && p->init.kind == ZN_FORMULA_NORMAL && p->init.a > 0 && !p->init.dirac;
+    if (!ok && d)
+        zn_diag_add(d, ZN_DIAG_ZIR_VERIFY, p->span, "parameter `%s` cannot be calibrated by `%s`, or not so", p->name,
+                    zn_calibration_names[c->kind]);
+    return ok;
+}
+
 /* Does the formula make sense for a tensor of this shape? NULL if so, else what it lacks. */
 static const char *misfit(const zn_module *m, const zn_formula *f, const zn_type *t) {
     int64_t out = zn_type_channels(t), in = t->rank >= 2 ? t->dim[t->rank - 2] : 1;
@@ -116,7 +132,7 @@ bool zn_module_verify(zn_module *m, zn_diags *d) {
                             p->name);
             ok = false;
         } else {
-            ok = verify_formula(m, p, d) && ok;
+            ok = verify_formula(m, p, d) && verify_calibration(p, d) && ok;
         }
     for (zn_func *f = m->funcs; f; f = f->next) {
         zn_arena scratch = {0};

@@ -449,69 +449,14 @@ static grad_fn *const grad_table[ZN_OP_COUNT] = {
 #include "ir/ops.def"
 };
 
-/* ---- copying @forward */
-
-/* A copy of v in f for training or evaluation; operands are already copies. */
-static zn_value *lower_value(zn_module *m, zn_pass_ctx *pass, zn_func *f, const zn_value *v, zn_value **operand,
-                             bool train) {
-    zn_value *r;
-    switch (v->op) {
-    case ZN_OP_RESIDUAL:
-        r = zn_value_new(m, f, NULL, ZN_OP_ADD, 2, operand + 1, v->span, v->path);
-        break;
-    case ZN_OP_DROPOUT:
-        if (!train)
-            return operand[0];
-        r = zn_value_new(m, f, NULL, ZN_OP_DROPOUT_MASK, 1, operand, v->span, v->path);
-        *zn_attr_of(r, DROPOUT_MASK, p) = *zn_attr_of(v, DROPOUT, p);
-        *zn_attr_of(r, DROPOUT_MASK, layer) = *zn_attr_of(v, DROPOUT, layer);
-        break;
-    case ZN_OP_BN:
-        if (!train) {
-            r = zn_value_new(m, f, NULL, ZN_OP_BN_INFER, 5, operand, v->span, v->path);
-            *zn_attr_of(r, BN_INFER, eps) = *zn_attr_of(v, BN, eps);
-        } else {
-            zn_value *stats = zn_value_new(m, f, NULL, ZN_OP_BN_STATS, 1, operand, v->span, v->path);
-            zn_attr_of(stats, BN_STATS, shards)->i = zn_stats_shards(v->type.dim[0], area_of(&v->type));
-            *zn_attr_of(stats, BN_STATS, eps) = *zn_attr_of(v, BN, eps);
-            if (!zn_value_infer(m, stats, pass->diags))
-                ZN_ICE("statistics of bn have no type");
-            zn_value *of[4] = {operand[0], stats, operand[1], operand[2]};
-            r = zn_value_new(m, f, NULL, ZN_OP_BN_NORM, 4, of, v->span, v->path);
-        }
-        break;
-    case ZN_OP_LAYERNORM:
-        r = zn_value_new(m, f, NULL, ZN_OP_LN_NORM, 3, operand, v->span, v->path);
-        *zn_attr_of(r, LN_NORM, eps) = *zn_attr_of(v, LAYERNORM, eps);
-        break;
-    default:
-        r = zn_expand(m, f, v, operand);
-        r = r ? r : zn_value_copy(m, f, NULL, v, operand);
-        break;
-    }
-    r->name = v->name;
-    r->keep = v->keep;
-    if (!zn_value_infer(m, r, pass->diags))
-        ZN_ICE("a copied operation has no type: %s", zn_op_table[r->op].text);
-    return r;
-}
-
-/* A function called name that computes what @forward does; its result's copy is returned. */
-static zn_value *copy_forward(grad_ctx *c, const zn_func *from, const char *name, bool train) {
-    zn_func *f = zn_func_new(c->m, name);
-    for (zn_value *v = from->first; v; v = v->next) {
-        zn_value *operand[8];
-        for (int i = 0; i < v->noperands; i++)
-            operand[i] = v->operand[i]->note;
-        v->note = v->op == ZN_OP_ARG ? zn_arg_new(c->m, f, v->type, v->name)
-                                     : lower_value(c->m, c->pass, f, v, operand, train);
-    }
-    zn_value *out = from->results.at[0]->note;
-    for (zn_value *v = from->first; v; v = v->next)
-        v->note = NULL;
-    c->f = f;
+/* A function called name that computes what @forward does, for gradients to work in; its result's copy is returned. */
+static zn_value *copy_forward(grad_ctx *c, const zn_func *from, const char *name, zn_forward_kind kind) {
+    zn_value *out;
+    c->f = zn_forward_copy(c->m, c->pass, from, name, kind, &out);
     return out;
 }
+
+/* ---- the loss */
 
 /* Elements of one sample of x, as rows [n, elements]. */
 static zn_value *as_rows(grad_ctx *c, zn_value *x) {
@@ -688,7 +633,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     if (!check_forward(m, from, ctx->diags))
         return false;
     grad_ctx c = {.m = m, .pass = ctx};
-    zn_value *loss = add_loss(&c, copy_forward(&c, from, "train_step", true));
+    zn_value *loss = add_loss(&c, copy_forward(&c, from, "train_step", ZN_FORWARD_TRAIN));
     zn_value **first_use = prepare(&c);
     if (!needs(&c, loss)) {
         const zn_param *p = m->params;
@@ -705,7 +650,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
         seed_mse(&c);
     if (!backward(&c, end, first_use))
         return false;
-    zn_value *logits = copy_forward(&c, from, "eval_step", false);
+    zn_value *logits = copy_forward(&c, from, "eval_step", ZN_FORWARD_EVAL);
     logits->keep |= zn_conf_get(m, "data.views.flip") || zn_conf_get(m, "data.views.shift");
     add_loss(&c, logits);
     for (zn_func *f = m->funcs; f; f = f->next)
@@ -717,7 +662,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
 zn_func *zn_make_vjp(zn_module *m, zn_pass_ctx *ctx) {
     zn_func *from = zn_func_find(m, "forward");
     grad_ctx c = {.m = m, .pass = ctx};
-    zn_value *out = copy_forward(&c, from, "vjp", true), *dout = zn_arg_new(m, c.f, out->type, "dout");
+    zn_value *out = copy_forward(&c, from, "vjp", ZN_FORWARD_TRAIN), *dout = zn_arg_new(m, c.f, out->type, "dout");
     zn_value **first_use = prepare(&c), *end = c.f->last;
     zn_func_return(m, c.f, out);
     accumulate(&c, out, dout);

@@ -57,6 +57,46 @@ static bool has_losses(const zn_func *f) {
     return per_sample(f, 0) && (per_sample(f, 1) || (step && f->results.n == 1));
 }
 
+static bool is_calibration(const zn_func *f) {
+    return !strcmp(f->name, "calibrate");
+}
+
+/* The phases of a layer of @calibrate, which may run again: buffers of each live through all of them. */
+static void plan_calibrated(zn_planner *p, const zn_value *layer, const zn_param *weight) {
+    zn_program_plan *prog = p->prog;
+    const zn_group *g = prog->groups.at[p->group[layer->id]];
+    int first = 0;
+    while (prog->phases.at[first].group != g)
+        first++;
+    int end = first;
+    while (end < (int)prog->phases.n && prog->phases.at[end].group == g)
+        end++;
+    for (int i = first; i < end; i++)
+        for (size_t j = 0; j < prog->phases.at[i].buffers.n; j++) {
+            zn_pl_touch(prog, prog->phases.at[i].buffers.at[j], first);
+            zn_pl_touch(prog, prog->phases.at[i].buffers.at[j], end - 1);
+        }
+    bool reads = weight->calibration.kind == ZN_CALIBRATION_VARIANCE_AWARE;
+    zn_calibrated c = {
+        weight, layer, first, end, reads ? zn_pl_buffer(p, layer->operand[0]) : -1, zn_pl_buffer(p, layer)};
+    size_t at = prog->calibrated.n;
+    zn_vec_push(ZN_PL_ARENA(p), &prog->calibrated, c);
+    for (; at > 0 && prog->calibrated.at[at - 1].first > first; at--)
+        prog->calibrated.at[at] = prog->calibrated.at[at - 1];
+    prog->calibrated.at[at] = c;
+}
+
+static void plan_calibration(zn_planner *p) {
+    bool *seen = zn_new_n(ZN_PL_ARENA(p), bool, p->m->nparams + 1);
+    for (const zn_value *v = is_calibration(p->f) ? p->f->first : NULL; v; v = v->next) {
+        const zn_param *w = zn_value_calibrated(p->m, v);
+        if (!w || seen[w->index] || !v->keep)
+            continue;
+        seen[w->index] = true;
+        plan_calibrated(p, v, w);
+    }
+}
+
 /* What is handed out lives beyond the last phase: loss and right answers, other results, kept values. */
 static void plan_results(zn_planner *p) {
     zn_program_plan *prog = p->prog;
@@ -70,7 +110,7 @@ static void plan_results(zn_planner *p) {
     for (size_t i = losses ? 2 : 0; i < p->f->results.n; i++)
         keep(p, p->f->results.at[i]);
     for (const zn_value *v = p->f->first; v; v = v->next)
-        if (v->keep)
+        if (v->keep && !is_calibration(p->f)) /* what is kept there is looked at on the way */
             keep(p, v);
 }
 
@@ -110,6 +150,7 @@ static void plan_program(zn_plan *plan, zn_func *f, zn_plan_options o) {
     for (size_t i = 0; i < prog->phases.n; i++)
         for (size_t j = 0; j < prog->phases.at[i].buffers.n; j++)
             zn_pl_touch(prog, prog->phases.at[i].buffers.at[j], (int)i);
+    plan_calibration(&p);
     plan_results(&p);
     if (o.in_place)
         zn_pl_share_in_place(&p);

@@ -173,6 +173,20 @@ typedef struct zn_source_part {
     uint64_t first_line;
 } zn_source_part;
 
+/* A weight whose start depends on data (ir/module.h has the kinds and numbers, in this order). All but whitening is
+ * measured while the program "calibrate" runs: the layer is computed by phases [first, end), which may run again; what
+ * it computes lies in `output` behind them, what it reads in `input` before them (variance_aware; else of size 0). */
+enum { ZN_CALIBRATE_NONE, ZN_CALIBRATE_WHITENING, ZN_CALIBRATE_LSUV, ZN_CALIBRATE_VARIANCE_AWARE };
+typedef struct zn_calibration_desc {
+    uint64_t kind;
+    double a;
+    int64_t n;
+    uint64_t tensor;                      /* of the module */
+    uint64_t first, end;                  /* whitening: 0, and nothing in what follows */
+    zn_kept input, output;                /* [n, h, w, c] of a convolution, else [n, c] */
+    int64_t stride[2], before[2], groups; /* of a convolution: stride, rows and columns of padding before; else 0 */
+} zn_calibration_desc;
+
 typedef struct zn_module_desc {
     uint64_t abi_version;
     const char *name;
@@ -191,6 +205,8 @@ typedef struct zn_module_desc {
     uint64_t ntensor;
     const zn_tensor_desc *tensor; /* in order of the file */
     uint64_t param_size;
+    uint64_t ncalibration;
+    const zn_calibration_desc *calibration; /* in order: first whitening, then by phases */
     zn_input_desc input;
     zn_data_desc data;
     zn_train_desc train;

@@ -2,6 +2,7 @@
  * of the losses, the rest. Medians, because whatever else the machine does only ever adds time. */
 #include "runtime/bench.h"
 
+#include "runtime/calibrate.h"
 #include "runtime/cpu.h"
 #include "runtime/memory.h"
 #include "runtime/pool.h"
@@ -157,7 +158,8 @@ static int open_bench(bench *b, zn_rt_error *e) {
     code = zn_rt_weights_init(m, b->mem.param, (uint64_t)m->train.seed, b->pool, e);
     for (int i = 0; i < ZN_RT_BATCHES; i++)
         fill_batch(m, b->mem.batch[i], (uint32_t)i);
-    return code;
+    zn_rt_error notes; /* weights do not matter to the time */
+    return code ? code : zn_rt_calibrate(&(zn_rt_calibration){.engine = &b->engine, .args = b->args}, &notes, e);
 }
 
 int zn_rt_bench_run(const zn_module_desc *m, const zn_rt_bench_options *o, zn_rt_bench *out, zn_rt_error *e) {

@@ -29,6 +29,7 @@ struct zn_rt_loader {
     char *memory[ZN_RT_BATCHES];
     uint64_t row_pitch; /* floats from one row of an image to the next */
     float *table;       /* [channels][256] */
+    zn_rt_pixel *pixel; /* [channels]: what the table was made from */
     uint32_t *order;    /* of epoch order_epoch */
     int64_t order_epoch;
 
@@ -292,6 +293,7 @@ static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_pool *pool
             deviation = 1;
         for (int v = 0; v < 256; v++)
             l->table[256 * c + v] = (float)((v / 255.0 - mean) / deviation);
+        l->pixel[c] = (zn_rt_pixel){1 / (255 * deviation), -mean / deviation};
     }
     free(k.histogram);
     return code;
@@ -335,9 +337,10 @@ int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_d
     for (int b = 0; b < ZN_RT_BATCHES; b++)
         l->memory[b] = mem->batch[b];
     l->table = calloc((size_t)data->channels, 256 * sizeof *l->table);
+    l->pixel = calloc((size_t)data->channels, sizeof *l->pixel);
     l->order = calloc((size_t)data->split[0].n, sizeof *l->order);
     int code = 0;
-    if (!l->table || !l->order)
+    if (!l->table || !l->pixel || !l->order)
         code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get %zu bytes for the order of the data", zn_rt_loader_bytes(l));
     if (!code)
         code = make_table(l, m, pool, e);
@@ -365,8 +368,13 @@ void zn_rt_loader_close(zn_rt_loader *l) {
         pthread_mutex_destroy(&l->lock);
     }
     free(l->table);
+    free(l->pixel);
     free(l->order);
     free(l);
+}
+
+const zn_rt_pixel *zn_rt_loader_pixels(const zn_rt_loader *l) {
+    return l->pixel;
 }
 
 size_t zn_rt_loader_bytes(const zn_rt_loader *l) {

@@ -1,6 +1,7 @@
 /* Memory of a run (see runtime/memory.h). Nothing is allocated after it. */
 #include "runtime/memory.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ static int check_input(const zn_module_desc *m, zn_rt_error *e) {
 }
 
 const zn_program *zn_rt_program_of(const zn_module_desc *m, zn_rt_which which) {
-    static const char *const names[ZN_RT_PROGRAMS] = {"train_step", "eval_step"};
+    static const char *const names[ZN_RT_PROGRAMS] = {"train_step", "eval_step", "calibrate"};
     for (uint64_t i = 0; i < m->nprogram; i++)
         if (!strcmp(m->program[i].name, names[which]))
             return &m->program[i];
@@ -105,7 +106,7 @@ static int check_programs(const zn_rt_memory *mem, const zn_module_desc *m, zn_r
     int code = 0;
     for (uint64_t i = 0; i < m->nprogram && !code; i++)
         code = check_program(mem, &m->program[i], e);
-    for (int i = 0; i < ZN_RT_PROGRAMS && !code; i++) {
+    for (int i = 0; i <= ZN_RT_EVAL && !code; i++) {
         const zn_program *p = zn_rt_program_of(m, (zn_rt_which)i);
         uint64_t need = (uint64_t)m->input.batch * sizeof(float);
         if (!p || p->loss.size < need || (i == ZN_RT_EVAL && m->input.classes > 0 && p->correct.size < need))
@@ -114,18 +115,40 @@ static int check_programs(const zn_rt_memory *mem, const zn_module_desc *m, zn_r
     return code;
 }
 
+static bool calibration_fits(const zn_rt_memory *mem, const zn_module_desc *m, const zn_calibration_desc *c) {
+    const zn_program *p = zn_rt_program_of(m, ZN_RT_CALIBRATE);
+    if (c->tensor >= m->ntensor || c->n < 1 || !(c->a > 0) || c->kind > ZN_CALIBRATE_VARIANCE_AWARE)
+        return false;
+    if (c->kind == ZN_CALIBRATE_WHITENING)
+        return m->tensor[c->tensor].rank == 4;
+    const zn_kept *x = &c->output;
+    bool norm = c->kind == ZN_CALIBRATE_VARIANCE_AWARE;
+    return p && c->first < c->end && c->end <= p->nphase && ref_inside(mem, x->at) && ref_inside(mem, c->input.at) &&
+           (x->rank == 4 ? c->groups >= 1 && c->stride[0] >= 1 && c->stride[1] >= 1 : x->rank == 2) &&
+           (!norm || (c->input.rank == x->rank && c->input.at.size > 0));
+}
+
+static int check_calibrations(const zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
+    for (uint64_t i = 0; i < m->ncalibration; i++)
+        if (!calibration_fits(mem, m, &m->calibration[i]))
+            return zn_rt_fail(e, ZN_RT_INTERNAL, "calibration %" PRIu64 " does not fit the module", i);
+    return 0;
+}
+
 /* Fills the tables of addresses. */
 static int resolve(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e) {
-    const zn_program *programs[ZN_RT_PROGRAMS] = {zn_rt_program_of(m, ZN_RT_TRAIN), zn_rt_program_of(m, ZN_RT_EVAL)};
+    const zn_program *programs[ZN_RT_PROGRAMS];
     size_t nbuf = 0, at = 0;
-    for (int p = 0; p < ZN_RT_PROGRAMS; p++)
-        for (uint64_t i = 0; i < programs[p]->nphase; i++)
+    for (int p = 0; p < ZN_RT_PROGRAMS; p++) {
+        programs[p] = zn_rt_program_of(m, (zn_rt_which)p);
+        for (uint64_t i = 0; programs[p] && i < programs[p]->nphase; i++)
             nbuf += ZN_RT_BATCHES * programs[p]->phase[i].nbuf;
+    }
     mem->buf = calloc(nbuf + 1, sizeof *mem->buf);
     if (!mem->buf)
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for %zu addresses", nbuf);
     for (int p = 0; p < ZN_RT_PROGRAMS; p++) {
-        for (int b = 0; b < ZN_RT_BATCHES; b++) {
+        for (int b = 0; b < ZN_RT_BATCHES && programs[p]; b++) {
             zn_step *step = calloc(programs[p]->nphase + 1, sizeof *step);
             if (!step)
                 return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for %zu addresses", nbuf);
@@ -155,6 +178,8 @@ int zn_rt_memory_open(zn_rt_memory *mem, const zn_module_desc *m, zn_rt_error *e
         code = check_input(m, e);
     if (!code)
         code = check_programs(mem, m, e);
+    if (!code)
+        code = check_calibrations(mem, m, e);
     if (!code)
         code = map_space(mem, 0, "parameters and optimizer state", mem->param_size, &mem->param, e);
     if (!code)

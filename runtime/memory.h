@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 enum { ZN_RT_BATCHES = 2 };
-typedef enum zn_rt_which { ZN_RT_TRAIN, ZN_RT_EVAL, ZN_RT_PROGRAMS } zn_rt_which;
+typedef enum zn_rt_which { ZN_RT_TRAIN, ZN_RT_EVAL, ZN_RT_CALIBRATE, ZN_RT_PROGRAMS } zn_rt_which;
 
 /* The program of the module that does it; NULL if it has none. */
 const zn_program *zn_rt_program_of(const zn_module_desc *m, zn_rt_which which);

@@ -105,6 +105,11 @@ void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_
             threads, threads == 1 ? "" : "s");
 }
 
+void zn_rt_report_notes(const zn_rt_error *notes) {
+    if (*notes->text)
+        fprintf(stderr, "warning: %s\n", notes->text);
+}
+
 void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test) {
     if (!r->epochs)
         return;

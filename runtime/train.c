@@ -6,6 +6,7 @@
 #include "runtime/train.h"
 
 #include "runtime/average.h"
+#include "runtime/calibrate.h"
 #include "runtime/dataset.h"
 #include "runtime/interrupt.h"
 #include "runtime/loader.h"
@@ -299,10 +300,22 @@ static int plan_steps(run *r, zn_rt_error *e) {
     return 0;
 }
 
+/* Weights as the run begins: of a file, or by formulas and what those see of the data. */
+static int start_weights(run *r, zn_rt_error *notes, zn_rt_error *e) {
+    int code = zn_rt_weights_init(r->m, r->mem.param, (uint64_t)r->seed, r->pool, e);
+    if (code)
+        return code;
+    if (r->o->init_from)
+        return zn_rt_weights_read(r->m, r->mem.param, r->o->init_from, e);
+    zn_rt_calibration c = {&r->engine, make_args(r, 0, 0, 0, r->m->input.batch), &r->data, r->loader};
+    return zn_rt_calibrate(&c, notes, e);
+}
+
 static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
     char sha256[ZN_RT_SHA256_HEX] = "";
+    zn_rt_error notes = {""};
     int code = zn_rt_ranks_open(&r->ranks, m, r->o->log_rank, e);
     if (!code && r->o->out)
         code = zn_rt_directory_prepare(r->o->out, e);
@@ -319,9 +332,7 @@ static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
-    code = zn_rt_weights_init(m, r->mem.param, (uint64_t)r->seed, r->pool, e);
-    if (!code && r->o->init_from)
-        code = zn_rt_weights_read(m, r->mem.param, r->o->init_from, e);
+    code = start_weights(r, &notes, e);
     zn_rt_view view[ZN_RT_VIEWS];
     if (!code && m->input.classes > 0 && zn_rt_views(&m->data, view) > 0) {
         r->mean = calloc((size_t)(m->input.batch * m->input.classes), sizeof *r->mean);
@@ -340,6 +351,8 @@ static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
         code = zn_rt_log_start(&r->log, m, r->o, sha256, s->start_sha256, r->seed, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
         zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
+    if (!code)
+        zn_rt_report_notes(&notes);
     return code;
 }
 

@@ -215,8 +215,9 @@ bool zn_pass_init(zn_module *m, zn_pass_ctx *ctx) {
         return true;
     if (!zn_rule_selector(m, "init", 0)) {
         run(&c, zn_option_str(m, ZN_ARG_SECTION_INIT_init));
-        return !c.failed;
+    } else {
+        run_rules(&c);
     }
-    run_rules(&c);
+    zn_init_drop_calibrations(&c);
     return !c.failed;
 }

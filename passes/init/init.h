@@ -36,6 +36,9 @@ double zn_init_of_fans(zn_init *c, const zn_value *v, int arg);
 /* Runs the scheme that an option names (a row of kind CALL), on what is this scheme's own. */
 void zn_init_nested(zn_init *c, int arg);
 
+/* Forgets the calibration of weights whose formula another scheme has replaced. */
+void zn_init_drop_calibrations(zn_init *c);
+
 /* A report at the layer's line: the scheme has no rule for such a layer. */
 void zn_init_refuse(zn_init *c, const zn_value *layer, zn_diag_id code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
