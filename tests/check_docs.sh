@@ -24,7 +24,7 @@ for file in *.md docs/*.md; do
         [ -e "$dir/${target%%#*}" ] || fail "$file: the link $target leads nowhere"
     done
     # `folder/file` in back-ticks, where the folder is one of ours
-    for path in $(grep -oE '`(support|ir|frontend|passes|backend|runtime|driver|tests|examples|bench|docs|scripts)/[A-Za-z0-9_./-]*`' "$file" | tr -d '`'); do
+    for path in $(grep -oE '`(support|ir|frontend|passes|backend|runtime|driver|tests|examples|experiments|bench|docs|scripts)/[A-Za-z0-9_./-]*`' "$file" | tr -d '`'); do
         checked=$((checked + 1))
         [ -e "$path" ] || fail "$file: there is no $path"
     done
