@@ -87,7 +87,7 @@ run_cell() {
     echo "init $start" >>"$dir/$name.znet"
     set -- --seed "$seed" $(setting run) $options
     [ -z "$limit" ] || case " $options " in *" --steps "*) ;; *) set -- "$@" --steps "$limit" ;; esac
-    [ -z "$ranks" ] || ! "$znetc" --log-rank 2>&1 | grep -q 'option of the training program' || set -- "$@" --log-rank "$ranks"
+    [ -z "$ranks" ] || set -- "$@" --log-rank "$ranks"
     command="$(cksum <"$dir/$name.znet") $compile -- $*"
     if [ -z "$again" ] && complete "$base"; then
         echo "$table: $name, seed $seed: done already" >&2

@@ -49,6 +49,10 @@ static zn_val default_of(zn_sema *s, const zn_sig_arg *a) {
         v.i = a->words ? zn_word_index(a->words, text, &planned) : 0;
         ok = v.i >= 0;
         break;
+    case ZN_A_CALL: /* by its name alone */
+        v.kind = ZN_V_STR;
+        v.s = text;
+        break;
     case ZN_A_SIZE:
         ok = zn_i64_parse(text, strlen(text), &v.i);
         v = square(s, v.i);
@@ -232,6 +236,40 @@ static bool fans_text(zn_sema *s, const zn_env *env, const zn_expr *e, const cha
     }
     zn_buf_printf(out, "%s%s", out->n ? " " : "", name);
     return true;
+}
+
+/* The same as it stands in a file. */
+static void fans_infix(zn_sema *s, const zn_env *env, const zn_expr *e, zn_buf *out) {
+    double x;
+    char num[ZN_NUMBER_MAX];
+    if (!mentions_fans(e)) {
+        (void)zn_eval_float(s, env, e, "", -HUGE_VAL, HUGE_VAL, false, &x);
+        zn_f64_json(x, num);
+        zn_buf_puts(out, num);
+    } else if (e->kind == ZN_E_NAME) {
+        zn_buf_puts(out, e->s);
+    } else if (e->kind == ZN_E_CALL) {
+        zn_buf_puts(out, "sqrt(");
+        fans_infix(s, env, e->args.first->value, out);
+        zn_buf_putc(out, ')');
+    } else {
+        zn_buf_putc(out, '(');
+        fans_infix(s, env, e->a, out);
+        zn_buf_printf(out, " %s ", zn_bop_text[e->op]);
+        fans_infix(s, env, e->b, out);
+        zn_buf_putc(out, ')');
+    }
+}
+
+const char *zn_fans_text(zn_sema *s, const zn_env *env, const zn_expr *e) {
+    zn_buf b = {0};
+    fans_infix(s, env, e, &b);
+    const char *text = zn_buf_str(&b);
+    size_t n = strlen(text);
+    bool outer = n && text[0] == '(' && e->kind == ZN_E_BINARY;
+    text = zn_arena_strndup(s->arena, text + outer, n - 2 * (size_t)outer);
+    zn_buf_free(&b);
+    return text;
 }
 
 static bool eval_fans(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {

@@ -90,11 +90,13 @@ enum { MAX_NESTED = 4 }; /* starts within starts */
 
 static bool take_start(zn_sema *s, zn_expr *e, const char *scope, int depth, zn_config_start *out);
 
-/* Starts among the options; their texts take the place of values. */
+/* Starts among the options, and expressions of fans; their texts take the place of values. */
 static bool take_nested(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, zn_val *v, const char *scope, int depth) {
     bool ok = true;
     for (size_t k = 0; k < sig->n; k++) {
         zn_config_start inner;
+        if (sig->arg[k].kind == ZN_A_FANS && slot[k])
+            v[k].s = zn_fans_text(s, NULL, slot[k]);
         if (sig->arg[k].kind != ZN_A_CALL || !slot[k])
             continue;
         if (depth == MAX_NESTED) {

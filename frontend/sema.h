@@ -194,6 +194,8 @@ const char *zn_val_text(zn_sema *s, const zn_val *v);
 bool zn_eval_options(zn_sema *s, const zn_env *env, const zn_sig *sig, zn_expr *const *slot, zn_val *out);
 /* Writes those that have a key into the configuration. */
 void zn_conf_options(zn_sema *s, const zn_sig *sig, const zn_val *v, zn_span at);
+/* An expression of fans that was evaluated, in the words of a file. */
+const char *zn_fans_text(zn_sema *s, const zn_env *env, const zn_expr *e);
 /* As it would stand in a file: "zero(variant = augment)". The first argument is always said, others where they are
  * given. */
 const char *zn_options_text(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v);

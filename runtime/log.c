@@ -212,6 +212,23 @@ int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluat
     return end(log, e);
 }
 
+int zn_rt_log_rank(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_rank *rank, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "rank");
+    put_i64(t, "step", p->step);
+    put_i64(t, "epoch", p->epoch);
+    put_string(t, "layer", rank->layer);
+    put_i64(t, "rows", rank->rows);
+    put_i64(t, "columns", rank->columns);
+    put_i64(t, "rank", rank->rank);
+    put_i64(t, "rank_minus_identity", rank->rank_minus_identity);
+    put_i64(t, "distinct_rows", rank->distinct_rows);
+    put_i64(t, "nonzero_rows", rank->nonzero_rows);
+    put_i64(t, "nonzero_columns", rank->nonzero_columns);
+    return end(log, e);
+}
+
 int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
     if (log->n == 0)
         return 0;

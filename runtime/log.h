@@ -5,6 +5,7 @@
 #include "runtime/abi.h"
 #include "runtime/error.h"
 #include "runtime/options.h"
+#include "runtime/rank.h"
 #include "runtime/run.h"
 #include "runtime/text.h"
 
@@ -30,6 +31,8 @@ int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options
 int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e);
 int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e);
 int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e);
+/* epoch: 0 before the first step. */
+int zn_rt_log_rank(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_rank *rank, zn_rt_error *e);
 int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e);
 
 #endif

@@ -1,6 +1,8 @@
 /* Options of a training program (see runtime/options.h), through getopt_long. */
 #include "runtime/options.h"
 
+#include "runtime/text.h"
+
 #include "support/number.h"
 
 #include <getopt.h>
@@ -24,6 +26,7 @@ const char zn_rt_options_help[] =
     "  --eval-first       evaluate before the first step as well\n"
     "  --log FILE.jsonl   write one JSON object a line\n"
     "  --log-every N      log a step every N steps (default 50, 0 = none)\n"
+    "  --log-rank A,B     at the start and after every epoch: ranks of these layers' weights, and equal outputs\n"
     "  --progress HOW     auto, plain (lines at every --log-every) or none\n"
     "  --print-source     print the source this program was compiled from\n"
     "  --version\n"
@@ -45,6 +48,7 @@ enum {
     OPT_EVAL_FIRST,
     OPT_LOG,
     OPT_LOG_EVERY,
+    OPT_LOG_RANK,
     OPT_PROGRESS,
     OPT_SOURCE,
     OPT_VERSION,
@@ -62,28 +66,12 @@ static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA
                                       {"eval-first", no_argument, NULL, OPT_EVAL_FIRST},
                                       {"log", required_argument, NULL, OPT_LOG},
                                       {"log-every", required_argument, NULL, OPT_LOG_EVERY},
+                                      {"log-rank", required_argument, NULL, OPT_LOG_RANK},
                                       {"progress", required_argument, NULL, OPT_PROGRESS},
                                       {"print-source", no_argument, NULL, OPT_SOURCE},
                                       {"version", no_argument, NULL, OPT_VERSION},
                                       {"help", no_argument, NULL, OPT_HELP},
                                       {NULL, 0, NULL, 0}};
-
-/* Edit distance of two names of less than MAX_NAME characters (Levenshtein, one row). */
-static size_t distance(const char *a, const char *b) {
-    size_t row[MAX_NAME + 1], n = strlen(b);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i]; i++) {
-        size_t corner = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t replace = corner + (a[i] != b[j]), step = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
-            corner = row[j + 1];
-            row[j + 1] = replace < step ? replace : step;
-        }
-    }
-    return row[n];
-}
 
 bool zn_rt_option_known(const char *argument) {
     size_t n = strcspn(argument, "=");
@@ -104,7 +92,7 @@ static int unknown(const char *argument, zn_rt_error *e) {
     if (n < sizeof name) {
         memcpy(name, argument, n);
         for (const struct option *o = table; o->name; o++) {
-            size_t d = distance(name, o->name);
+            size_t d = zn_rt_text_distance(name, o->name);
             if (d < least)
                 least = d, nearest = o->name;
         }
@@ -163,6 +151,9 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
         break;
     case OPT_LOG:
         o->log = optarg;
+        break;
+    case OPT_LOG_RANK:
+        o->log_rank = optarg;
         break;
     case OPT_EPOCHS:
         code = read_epochs(&o->epochs, e);

@@ -19,7 +19,7 @@ typedef enum zn_rt_progress_mode { ZN_RT_PROGRESS_AUTO, ZN_RT_PROGRESS_PLAIN, ZN
 typedef struct zn_rt_options {
     zn_rt_action action;
     zn_rt_progress_mode progress;
-    const char *data, *out, *init_from, *log; /* NULL = not given */
+    const char *data, *out, *init_from, *log, *log_rank; /* NULL = not given */
     double epochs;                            /* -1 = not given */
     int64_t steps;                            /* -1 = not given */
     int64_t log_every;                        /* 0 = none */

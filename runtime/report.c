@@ -144,6 +144,17 @@ void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_ev
     fputc('\n', stderr);
 }
 
+void zn_rt_report_rank(zn_rt_report *r, const zn_rt_rank *k) {
+    if (!r->epochs)
+        return;
+    close_line(r);
+    fprintf(stderr,
+            "    %s, %" PRId64 " x %" PRId64 ": rank %" PRId64 ", less the identity %" PRId64 " (in %" PRId64
+            " rows and %" PRId64 " columns); %" PRId64 " distinct rows\n",
+            k->layer, k->rows, k->columns, k->rank, k->rank_minus_identity, k->nonzero_rows, k->nonzero_columns,
+            k->distinct_rows);
+}
+
 static void print_bytes(const char *name, size_t bytes) {
     printf("%s %.1f MB", name, (double)bytes / 1e6);
 }

@@ -5,6 +5,7 @@
 #include "runtime/abi.h"
 #include "runtime/error.h"
 #include "runtime/options.h"
+#include "runtime/rank.h"
 #include "runtime/run.h"
 
 typedef struct zn_rt_report {
@@ -25,6 +26,7 @@ void zn_rt_report_notes(const zn_rt_error *notes);
 void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test);
 void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p);
 void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_evaluation *test);
+void zn_rt_report_rank(zn_rt_report *r, const zn_rt_rank *rank);
 /* The result, on stdout; a failure to write is an error. */
 int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e);
 int zn_rt_report_source(const zn_module_desc *m, zn_rt_error *e);

@@ -97,3 +97,22 @@ void zn_rt_text_json_f64(zn_rt_text *t, double x) {
 void zn_rt_text_json_i64(zn_rt_text *t, int64_t x) {
     zn_rt_text_printf(t, "%" PRId64, x);
 }
+
+size_t zn_rt_text_distance(const char *a, const char *b) {
+    enum { MOST = 256 };
+    size_t row[MOST], n = strlen(b);
+    if (n >= MOST)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t corner = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t replace = corner + (a[i] != b[j]), step = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            corner = row[j + 1];
+            row[j + 1] = replace < step ? replace : step;
+        }
+    }
+    return row[n];
+}

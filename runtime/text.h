@@ -25,4 +25,7 @@ void zn_rt_text_json_f32(zn_rt_text *t, float x);
 void zn_rt_text_json_f64(zn_rt_text *t, double x);
 void zn_rt_text_json_i64(zn_rt_text *t, int64_t x);
 
+/* Edit distance of two names (Levenshtein); SIZE_MAX where b has 256 characters or more. */
+size_t zn_rt_text_distance(const char *a, const char *b);
+
 #endif

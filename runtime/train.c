@@ -13,6 +13,7 @@
 #include "runtime/log.h"
 #include "runtime/memory.h"
 #include "runtime/pool.h"
+#include "runtime/rank.h"
 #include "runtime/schedule.h"
 #include "runtime/step.h"
 #include "runtime/weights.h"
@@ -35,6 +36,8 @@ typedef struct run {
     zn_rt_log log;
     zn_rt_engine engine;
     zn_rt_average average;
+    zn_rt_ranks ranks;
+    int64_t ranked; /* the step after which they were measured; -1: never */
     double epochs;
     int64_t seed, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
     double *mean;                               /* logits of a batch, over its views; NULL: there are none */
@@ -220,6 +223,21 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     return 0;
 }
 
+/* Ranks of what would be evaluated and written now. */
+static int measure_ranks(run *r, zn_rt_error *e) {
+    if (r->ranks.n == 0 || r->ranked == r->progress.step)
+        return 0;
+    zn_rt_average_swap(&r->average);
+    int code = zn_rt_ranks_measure(&r->ranks, r->mem.param, e);
+    zn_rt_average_swap(&r->average);
+    r->ranked = r->progress.step;
+    for (int i = 0; i < r->ranks.n && !code; i++) {
+        zn_rt_report_rank(r->report, &r->ranks.at[i]);
+        code = zn_rt_log_rank(&r->log, &r->progress, &r->ranks.at[i], e);
+    }
+    return code;
+}
+
 /* All steps; *interrupted tells why it ended early. */
 static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
     int code = 0;
@@ -241,6 +259,8 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
                 break;
             zn_rt_report_epoch(r->report, &r->progress, &r->test);
             code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
+            if (!code)
+                code = measure_ranks(r, e);
         }
     }
     if (r->progress.step < r->stop && !code)
@@ -296,7 +316,9 @@ static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
     char sha256[ZN_RT_SHA256_HEX] = "";
     zn_rt_error notes = {""};
-    int code = r->o->out ? zn_rt_directory_prepare(r->o->out, e) : 0;
+    int code = zn_rt_ranks_open(&r->ranks, m, r->o->log_rank, e);
+    if (!code && r->o->out)
+        code = zn_rt_directory_prepare(r->o->out, e);
     if (!code)
         code = zn_rt_memory_open(&r->mem, m, e);
     if (!code)
@@ -339,6 +361,7 @@ static void close_run(run *r) {
     zn_rt_loader_close(r->loader);
     zn_rt_dataset_close(&r->data);
     zn_rt_average_close(&r->average);
+    zn_rt_ranks_close(&r->ranks);
     free(r->mean);
     zn_rt_memory_close(&r->mem);
 }
@@ -357,13 +380,17 @@ static int initial_evaluation(run *r, zn_rt_error *e) {
 static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     bool train = r->o->action == ZN_RT_DO_TRAIN;
     int code = r->o->eval_first ? initial_evaluation(r, e) : 0;
+    if (!code)
+        code = measure_ranks(r, e);
     if (!code && train)
         code = train_steps(r, &s->interrupted, e);
     if (!code)
         code = zn_rt_weights_finite(r->m, r->mem.param, e);
     if (code)
         return code;
-    if (!s->interrupted) /* otherwise the weights come first: whoever interrupts has little patience */
+    if (!s->interrupted) /* of a run that --steps ends inside of an epoch */
+        code = measure_ranks(r, e);
+    if (!code && !s->interrupted) /* otherwise the weights come first: whoever interrupts has little patience */
         code = evaluate_test(r, e);
     if (code)
         return code;
@@ -393,6 +420,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     zn_rt_summary s = {0};
     zn_rt_error other;
     r.seed = o->has_seed ? o->seed : m->train.seed;
+    r.ranked = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, &s, e);

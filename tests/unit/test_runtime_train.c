@@ -211,6 +211,26 @@ static void whole_run(void) {
     CU_ASSERT_STRING_NOT_EQUAL(digest(), sha);
 }
 
+static void ranks(void) {
+    CU_ASSERT_EQUAL_FATAL(run_default("--steps 160 --log-every 0 --log-rank head --log @/r.jsonl"), 0);
+    const char *log = in_directory("r.jsonl");
+    const char *names[] = {"start", "rank", "epoch", "rank", "rank", "end"};
+    const int steps[] = {0, 0, 0, 156, 160};
+    for (int i = 0; i < 6; i++)
+        expect_event(log, i, names[i]);
+    for (int i = 1; i < 5; i++)
+        if (i != 2)
+            CU_ASSERT_EQUAL(number(log, i, "step"), steps[i]);
+    CU_ASSERT_EQUAL(number(log, 1, "epoch"), 0);
+    CU_ASSERT_EQUAL(number(log, 1, "rank"), 0); /* it starts at 0 */
+    CU_ASSERT_EQUAL(number(log, 1, "distinct_rows"), 1);
+    CU_ASSERT_EQUAL(number(log, 3, "distinct_rows"), number(log, 3, "rows"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "    head.weight, "));
+    CU_ASSERT_EQUAL(run_default("--steps 1 --log-rank heat --log @/r.jsonl"), 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "did you mean `head`?"));
+    expect_event(in_directory("r.jsonl"), 0, "start"); /* of the run before */
+}
+
 static void epochs_stretch(void) {
     CU_ASSERT_EQUAL(run_default("--epochs 1 --progress none --log @/e.jsonl --log-every 156"), 0);
     CU_ASSERT_EQUAL(number(in_directory("e.jsonl"), 1, "step"), 156);
@@ -437,6 +457,7 @@ int main(void) {
     CU_pSuite s = CU_add_suite("runtime: runs", NULL, NULL);
     CU_add_test(s, "same bits", same_bits);
     CU_add_test(s, "whole run", whole_run);
+    CU_add_test(s, "ranks", ranks);
     CU_add_test(s, "epochs stretch", epochs_stretch);
     CU_add_test(s, "not finite", not_finite);
     CU_add_test(s, "usage", usage);
