@@ -28,7 +28,7 @@ static const option table[] = {
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
     {"--emit", EMIT, F(emit), "KIND[=PATH]",
-     "ast, ir, init, grad, opt, plan, llvm, asm (PATH - is standard output), obj, exe"},
+     "ast, ir, init, grad, opt, plan, llvm, asm (PATH - is standard output), obj, exe; init=PATH.svg draws the start"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
     {"--target", VALUE, F(target), "TRIPLE",
      "machine to make code for, as clang takes it (aarch64-linux-gnu); of another than this one: --emit=llvm, asm, "

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "driver/bench.h"
 #include "driver/check.h"
+#include "driver/draw.h"
 #include "driver/explain.h"
 #include "driver/files.h"
 #include "driver/options.h"
@@ -158,6 +159,13 @@ static int write_text(const driver *d, const zn_buf *text) {
     return zn_file_write(path, zn_buf_str(text), text->n, true, &error) ? 0 : fail(3, error);
 }
 
+/* Does the path of --emit=init ask for a picture? */
+static bool is_picture(const zn_options *o) {
+    const char *path = o->emit_path ? o->emit_path : o->out;
+    size_t n = path ? strlen(path) : 0;
+    return n > 4 && !strcmp(path + n - 4, ".svg");
+}
+
 /* ast, ir, init, grad, opt, plan */
 static int emit_front(driver *d) {
     zn_buf text = {0};
@@ -175,6 +183,11 @@ static int emit_front(driver *d) {
             ok = plan(d);
             if (ok)
                 zn_plan_print(d->plan, &text);
+        } else if (ok && k == ZN_EMIT_INIT && is_picture(&d->o)) {
+            if (!zn_draw_start(d->m, &text)) {
+                zn_buf_free(&text);
+                return fail(ZN_RT_MEMORY, strdup("cannot get memory for the picture"));
+            }
         } else if (ok) {
             (d->o.no_loc ? zn_module_print_no_loc : zn_module_print)(d->m, &text);
         }

@@ -269,6 +269,13 @@ static void variance_starts(void) {
     drawn("lecun(gain = 0.5)", "a.weight", false, 0.5 * lecun);
     drawn("lecun(distribution = uniform)", "a.weight", true, lecun);
     drawn("lecun", "c.weight", false, sqrt(1 / linear));
+    drawn("kaiming(linear = same)", "a.weight", false, sqrt(2.0 / (9 * 128)));
+    drawn("kaiming(linear = same)", "c.weight", false, sqrt(2.0 / 256));
+    drawn("kaiming(uniform, fan_in, gain = 1, linear = same)", "c.weight", true, sqrt(1 / linear));
+    drawn("normal(sqrt(2 / (fan_in + fan_out)))", "c.weight", false, sqrt(2 / (linear + 256)));
+    drawn("uniform(3 / sqrt(fan_in) - 1 / sqrt(4 * fan_in))", "a.weight", true, 2.5 / sqrt(9 * 128) / sqrt(3));
+    drawn("fractional_moment(0.5)", "c.weight", false, sqrt(1 / linear + 1.5 / (2 * linear * linear)));
+    drawn("dirac(rest = lecun)", "c.weight", false, sqrt(1 / linear));
     zn_module *m = tc_compile("model m { input x[4] a: linear(8) }", "init=xavier(uniform, gain = 2)", 0, "init");
     ZN_EQUAL_STR(zn_conf_str(m, "init.text", ""), "xavier(distribution = uniform, gain = 2.0)");
     zn_module_free(m);

@@ -222,8 +222,7 @@ static void ranks(void) {
         if (i != 2)
             CU_ASSERT_EQUAL(number(log, i, "step"), steps[i]);
     CU_ASSERT_EQUAL(number(log, 1, "epoch"), 0);
-    CU_ASSERT_EQUAL(number(log, 1, "rank"), 0); /* it starts at 0 */
-    CU_ASSERT_EQUAL(number(log, 1, "distinct_rows"), 1);
+    CU_ASSERT_EQUAL(number(log, 1, "rank"), number(log, 1, "rows")); /* a random start */
     CU_ASSERT_EQUAL(number(log, 3, "distinct_rows"), number(log, 3, "rows"));
     CU_ASSERT_PTR_NOT_NULL(strstr(err_text, "    head.weight, "));
     CU_ASSERT_EQUAL(run_default("--steps 1 --log-rank heat --log @/r.jsonl"), 2);
