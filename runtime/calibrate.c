@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+enum { NOTES = 4 }; /* of weights that are not calibrated; of others only the number is told */
+
 typedef struct state {
     const zn_rt_calibration *c;
     const zn_module_desc *m;
@@ -27,6 +29,7 @@ typedef struct state {
     double *partial; /* of each image of a batch */
     int64_t batches; /* that the training images fill */
     int64_t loaded;  /* batch in memory; -1: none */
+    int left;        /* weights that could not be calibrated */
     uint64_t done;   /* phases that have run on it, with weights as they are */
 } state;
 
@@ -168,7 +171,9 @@ static bool scale(state *s, const zn_calibration_desc *c, double factor) {
 
 static void note(state *s, const zn_calibration_desc *c, const char *what, double value) {
     const zn_tensor_desc *t = &s->m->tensor[c->tensor];
-    zn_rt_explain(s->notes, "%s%s is not calibrated: %s %g", *s->notes->text ? "\n" : "", t->name, what, value);
+    if (s->left++ >= NOTES)
+        return;
+    zn_rt_explain(s->notes, "%swarning: %s is not calibrated: %s %g", s->left > 1 ? "\n" : "", t->name, what, value);
     zn_rt_explain_place(s->m, t->line, s->notes);
 }
 
@@ -230,6 +235,8 @@ int zn_rt_calibrate(const zn_rt_calibration *c, zn_rt_error *notes, zn_rt_error 
         else if (x->kind == ZN_CALIBRATE_VARIANCE_AWARE)
             variance_aware(&s, x);
     }
+    if (s.left > NOTES)
+        zn_rt_explain(notes, "\nwarning: %d more weights are not calibrated", s.left - NOTES);
     free(s.partial);
     return code;
 }

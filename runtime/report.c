@@ -107,7 +107,7 @@ void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_
 
 void zn_rt_report_notes(const zn_rt_error *notes) {
     if (*notes->text)
-        fprintf(stderr, "warning: %s\n", notes->text);
+        fprintf(stderr, "%s\n", notes->text);
 }
 
 void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test) {

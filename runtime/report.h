@@ -21,7 +21,7 @@ void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_ev
 /* Before the first step. */
 void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
                         int threads);
-/* Of the start: "warning: ..."; nothing where there are none. */
+/* Warnings of the start, if there are any. */
 void zn_rt_report_notes(const zn_rt_error *notes);
 void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test);
 void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p);

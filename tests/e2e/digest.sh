@@ -71,6 +71,7 @@ equal "--set train.decay over rules" "$without" "$(digest "$znetc" run "$recipe"
 
 # everything that a recipe may ask for
 matrix recipe "$source/tests/e2e/recipe.znet"
+matrix "starts that look at data" "$source/tests/e2e/calibrated.znet"
 matrix "values and shortcuts" "$source/tests/numeric/nets/values.znet"
 
 # Winograd convolutions: an order of their own, and the same guarantees
