@@ -1,4 +1,5 @@
 # Curves of logs as SVG (see curves.sh). what, layer: variables; title: in the environment.
+# Losses that differ much have a logarithmic axis; an accuracy is drawn from the first epoch on.
 # No colour of the page is assumed: lines and letters have middling brightness, and there is no background. Curves of more
 # than BINS points are means over as many equal parts.
 function value(key,    i, s) {
@@ -77,12 +78,12 @@ function bounds(c,    i) {
 }
 
 function axes(    s, v, k) {
-    s = nice(y1 - y0, 6)
-    y0 = s * int(y0 / s - (y0 < 0))
-    y1 = s * int(y1 / s + 0.999999)
+    s = logarithmic ? 1 : nice(y1 - y0, 6)
+    y0 = s * (int(y0 / s + 1000) - 1000)
+    y1 = s * (int(y1 / s + 1000.999999) - 1000)
     for (k = 0; (v = y0 + k * s) <= y1 + s / 1000; k++) {
         line(left, at_y(v), left + width, at_y(v), "grid")
-        label(left - 8, at_y(v) + 4, "end", sprintf("%.6g", v))
+        label(left - 8, at_y(v) + 4, "end", sprintf("%.6g", logarithmic ? exp(v * log(10)) : v))
     }
     s = nice(x1 - x0, 8)
     for (k = 0; (v = s * (int(x0 / s) + k)) <= x1 + s / 1000; k++)
@@ -109,7 +110,7 @@ FNR == 1 {
     sub(/\.jsonl$/, "", name[curve])
     n[curve] = 0
 }
-/^\{"event":"initial"/ && what != "train_loss" { point(0, value(what)) }
+/^\{"event":"initial"/ && what == "test_loss" { point(0, value(what)) }
 /^\{"event":"step"/ && what == "train_loss" { point(value("step"), value("loss")) }
 /^\{"event":"epoch"/ && what != "train_loss" { point(value("epoch"), value(what)) }
 /^\{"event":"rank"/ {
@@ -128,6 +129,14 @@ END {
     }
     if (!any)
         exit 1
+    if (what ~ /loss/ && y0 > 0 && y1 > 20 * y0) {
+        logarithmic = 1
+        for (c = 1; c <= curves; c++)
+            for (i = 1; i <= n[c]; i++)
+                y[c, i] = log(y[c, i]) / log(10)
+        y0 = log(y0) / log(10)
+        y1 = log(y1) / log(10)
+    }
     if (x1 == x0) x1 = x0 + 1
     if (y1 == y0) { y1 += 0.5; y0 -= 0.5 }
     for (c = 1; c <= curves; c++)
