@@ -157,7 +157,7 @@ static float largest(const matrix *x, const float *w, int64_t tap, int64_t in, i
 }
 
 static unsigned char shade(float v, float most) {
-    int level = (int)ceilf(fabsf(v) / most * SHADES);
+    int level = (int)ceilf(fabsf(v) / most * (float)SHADES);
     level = level < 1 ? 1 : level > SHADES ? SHADES : level;
     return (unsigned char)(v > 0 ? level : v < 0 ? SHADES + level : 0);
 }
