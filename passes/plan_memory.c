@@ -171,6 +171,15 @@ static bool only_full(const zn_group *g, const zn_value *u) {
     return true;
 }
 
+/* Does a result of the phase lie in buffer r? One that is only summed ends where it begins, as the operand does, and
+ * would not be told from it by lifetimes. */
+static bool is_taken(const zn_program_plan *prog, const zn_phase_plan *ph, int r) {
+    for (size_t o = 0; o < ph->buffers.n; o++)
+        if (ph->kernel->bindings.at[o].kind == ZN_BIND_OUT && prog->buffers.at[ph->buffers.at[o]].same_as == r)
+            return true;
+    return false;
+}
+
 /* A map's result may lie where an operand of the same shape and layout ends; each element is read before it is
  * written. Kernels of other families read neighbours or write before they have read. */
 void zn_pl_share_in_place(zn_planner *p) {
@@ -189,8 +198,8 @@ void zn_pl_share_in_place(zn_planner *p) {
                 const zn_binding *b = &ph->kernel->bindings.at[j];
                 if (b->kind != ZN_BIND_IN || !b->value || !only_full(ph->kernel->group, b->value) ||
                     in->place != ZN_PLACE_ARENA || in->last != (int)i || in->first == (int)i ||
-                    prog->buffers.at[ph->buffers.at[j]].same_as >= 0 || !zn_type_equal(&in->type, &out->type) ||
-                    memcmp(&in->layout, &out->layout, sizeof in->layout))
+                    prog->buffers.at[ph->buffers.at[j]].same_as >= 0 || is_taken(prog, ph, r) ||
+                    !zn_type_equal(&in->type, &out->type) || memcmp(&in->layout, &out->layout, sizeof in->layout))
                     continue;
                 out->same_as = r;
                 in->last = out->last;
