@@ -1,6 +1,6 @@
 /* Starts against their formulas: deterministic ones against tests/fixtures/starts.txt, which a program that shares
- * nothing with the product wrote; distributions by a Kolmogorov-Smirnov test; isometry by singular values of the Jacobian
- * of whole networks, in double precision. */
+ * nothing with the product wrote; distributions by a Kolmogorov-Smirnov test; isometry by singular values of the
+ * Jacobian of whole networks, in double precision. */
 #include "tests/unit/unit.h"
 
 #include <math.h>
@@ -126,6 +126,15 @@ static void dirac_first(void) {
         }
 }
 
+/* centre: a from every input to every output, in the middle tap only. */
+static void centre_tap(void) {
+    float w[3 * 5 * 2 * 3];
+    zn_formula f = {.kind = ZN_FORMULA_CENTRE, .a = 0.5f};
+    zn_formula_eval(&f, 4, (int64_t[4]){3, 5, 2, 3}, "w", 1, w);
+    for (int i = 0; i < 3 * 5 * 2 * 3; i++)
+        CU_ASSERT_EQUAL(w[i], i / 6 == 7 ? 0.5f : 0.0f);
+}
+
 /* ---- distributions */
 
 static int ascending(const void *a, const void *b) {
@@ -231,8 +240,8 @@ static void step(const zn_value *v, const zn_module *m) {
     }
 }
 
-/* The columns of the Jacobian at a point are orthonormal: then all its singular values are 1. Computed one by one: J for
- * every unit vector; |J^T J - 1| bounds what singular values are from 1. */
+/* The columns of the Jacobian at a point are orthonormal: then all its singular values are 1. Computed one by one: J
+ * for every unit vector; |J^T J - 1| bounds what singular values are from 1. */
 static void isometry(const char *text, const char *start) {
     char set[64];
     snprintf(set, sizeof set, "init=%s", start);
@@ -285,8 +294,9 @@ static void isometry(const char *text, const char *start) {
 static void risotto_is_an_isometry(void) {
     static const char same[] = "block unit { residual { conv(10, 3) relu conv(10, 3) } relu }\n"
                                "model m { input x[3, 2, 4] conv(10, 3) relu unit unit unit }",
-                      wider[] = "block unit(c, hidden) { residual(shortcut = project) { conv(hidden, 1) relu conv(c, 3) } "
-                                "relu }\nmodel m { input x[2, 2, 3] conv(6, 3) relu unit(6, 14) unit(12, 6) unit(20, 30) }",
+                      wider[] =
+                          "block unit(c, hidden) { residual(shortcut = project) { conv(hidden, 1) relu conv(c, 3) } "
+                          "relu }\nmodel m { input x[2, 2, 3] conv(6, 3) relu unit(6, 14) unit(12, 6) unit(20, 30) }",
                       padded[] = "model m { input x[2, 2, 3] conv(6, 3) relu residual(shortcut = pad, scale = 0.5) "
                                  "{ conv(8, 3) relu conv(16, 3) } relu }";
     isometry(same, "risotto");
@@ -305,6 +315,7 @@ static void delta_orthogonal_is_an_isometry(void) {
     X(paley_orders)                                                                                                    \
     X(gold_and_paley_rows)                                                                                             \
     X(dirac_first)                                                                                                     \
+    X(centre_tap)                                                                                                      \
     X(kolmogorov_smirnov)                                                                                              \
     X(risotto_is_an_isometry)                                                                                          \
     X(delta_orthogonal_is_an_isometry)
