@@ -85,7 +85,10 @@ bool zn_branch_of(const zn_init *c, zn_value *res, zn_branch *b) {
         b->chain.n = 0;
         return false;
     }
-    bool post = b->chain.n && zn_init_weighted(b->chain.at[0]);
+    size_t first = 0; /* numbers added in front, as zn_branch_add_scalars does, change no branch's form */
+    while (first < b->chain.n && b->chain.at[first]->op == ZN_OP_SHIFT)
+        first++;
+    bool post = first < b->chain.n && zn_init_weighted(b->chain.at[first]);
     for (size_t i = 0; i < b->chain.n; i++) {
         if (!zn_init_weighted(b->chain.at[i]))
             continue;

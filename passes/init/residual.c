@@ -76,6 +76,8 @@ void zn_scheme_fixup(zn_init *c) {
         for (size_t k = 0; k < m; k++) {
             zn_param *w = zn_init_own(c, b.units.at[k].layer);
             double deviation = sqrt(2 / zn_init_fan_out(c, b.units.at[k].layer));
+            if (w) /* its numbers are fixup's, whatever data `rest` looks at */
+                w->calibration = (zn_calibration){0};
             if (w && k + 1 < m)
                 w->init = (zn_formula){.kind = ZN_FORMULA_NORMAL,
                                        .a = (float)(deviation * pow((double)all.n, -1 / (2 * (double)m - 2)))};
