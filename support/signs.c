@@ -38,7 +38,7 @@ void zn_dense_signs(int64_t outputs, int64_t entries, int64_t j, int64_t q, bool
     int n = dense_bits(outputs, entries);
     int64_t column = spanning ? zn_spanning_index(j, n) : j, row = 0, mask = (INT64_C(1) << n) - 1;
     for (int64_t i = 0; i < outputs; i++) {
-        row = (row + q) & mask;
+        row = (int64_t)((uint64_t)row + (uint64_t)q) & mask;
         out[i] = odd(row & column) ? -a : a;
     }
 }

@@ -85,7 +85,10 @@ bool zn_branch_of(const zn_init *c, zn_value *res, zn_branch *b) {
         b->chain.n = 0;
         return false;
     }
-    bool post = b->chain.n && zn_init_weighted(b->chain.at[0]);
+    size_t first = 0; /* numbers added in front, as zn_branch_add_scalars does, change no branch's form */
+    while (first < b->chain.n && b->chain.at[first]->op == ZN_OP_SHIFT)
+        first++;
+    bool post = first < b->chain.n && zn_init_weighted(b->chain.at[first]);
     for (size_t i = 0; i < b->chain.n; i++) {
         if (!zn_init_weighted(b->chain.at[i]))
             continue;
@@ -222,12 +225,23 @@ static zn_value *number_behind(zn_init *c, const zn_branch *b, zn_value *x, zn_o
     return v;
 }
 
+/* The name bias<k>a, k the next for which neither it nor bias<k>b is taken. */
+static const char *names_of_pair(zn_init *c, const char *scope, size_t *k) {
+    for (;; ++*k) {
+        const char *before = zn_init_free_name(c, scope, "bias", "a", "bias", k);
+        size_t behind = *k;
+        (void)zn_init_free_name(c, scope, "bias", "b", "bias", &behind);
+        if (behind == *k)
+            return before;
+    }
+}
+
 void zn_branch_add_scalars(zn_init *c, zn_branch *b, float rate) {
     const char *scope = b->res->path;
     size_t k = 1;
     for (size_t i = 0; i < b->units.n; i++, k++) {
         zn_value *layer = b->units.at[i].layer, *end = zn_init_with_bias(layer);
-        const char *before = zn_init_free_name(c, scope, "bias", "a", "bias", &k);
+        const char *before = names_of_pair(c, scope, &k);
         zn_init_place at = {layer, b->res->span, scope};
         zn_value *x = number(c, at, layer->operand[0], ZN_OP_SHIFT, before, 0, rate);
         zn_value_set_operand(layer, 0, x);

@@ -35,8 +35,13 @@ void zn_scheme_zero_gamma(zn_init *c) {
     residuals all = own_residuals(c);
     for (size_t i = 0; i < all.n; i++) {
         zn_value *norm = zn_branch_last_norm(all.at[i]);
-        if (norm)
-            zn_param_find(c->m, zn_attr_of(norm->operand[1], PARAM, name)->s)->init = zn_formula_const(0);
+        zn_param *scale = norm ? zn_init_param(c, norm) : NULL;
+        if (scale && scale->freeze <= 0)
+            zn_init_refuse(c, norm, ZN_DIAG_INIT_BRANCH,
+                           "`zero_gamma` starts the scale of this norm at 0, and `scale = false` keeps it there: the "
+                           "branch would stay nothing");
+        else if (scale)
+            scale->init = zn_formula_const(0);
         else
             zn_init_refuse(c, all.at[i], ZN_DIAG_INIT_BRANCH,
                            "`zero_gamma` starts the last norm of a branch at 0, and this branch has none");
@@ -71,6 +76,8 @@ void zn_scheme_fixup(zn_init *c) {
         for (size_t k = 0; k < m; k++) {
             zn_param *w = zn_init_own(c, b.units.at[k].layer);
             double deviation = sqrt(2 / zn_init_fan_out(c, b.units.at[k].layer));
+            if (w) /* its numbers are fixup's, whatever data `rest` looks at */
+                w->calibration = (zn_calibration){0};
             if (w && k + 1 < m)
                 w->init = (zn_formula){.kind = ZN_FORMULA_NORMAL,
                                        .a = (float)(deviation * pow((double)all.n, -1 / (2 * (double)m - 2)))};

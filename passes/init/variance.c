@@ -116,7 +116,12 @@ void zn_scheme_fractional_moment(zn_init *c) {
     double s = zn_option_float(c->m, ZN_ARG_SCHEME_FRACTIONAL_MOMENT_s);
     for (zn_value *v = c->f->first; v; v = v->next) {
         zn_param *w = zn_init_own(c, v);
-        if (w)
-            w->init = normal(sqrt(moment_variance(activation_behind(v), zn_init_fan_in(c, v), s)));
+        double variance = w ? moment_variance(activation_behind(v), zn_init_fan_in(c, v), s) : 1;
+        if (!(variance > 0)) /* the series ends after 1 / n^2 */
+            zn_init_refuse(c, v, ZN_DIAG_INIT_SHAPE,
+                           "`fractional_moment` has no variance for this layer: its formula gives %g for fan_in %g",
+                           variance, zn_init_fan_in(c, v));
+        else if (w)
+            w->init = normal(sqrt(variance));
     }
 }

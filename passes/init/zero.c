@@ -226,10 +226,22 @@ static zn_value *pooled_or_sliced(init_ctx *c, zn_init_place at, zn_value *x, co
     return zn_init_typed(c->init, v);
 }
 
+/* The layer's own stride; false if a slice by it has another size than the layer's result. */
+static bool stride_of(const zn_value *layer, int64_t stride[2]) {
+    const zn_type *x = &layer->operand[0]->type, *y = &layer->type;
+    stride[0] = stride[1] = 1;
+    for (int i = 0; i < 2 && layer->op == ZN_OP_CONV; i++) {
+        stride[i] = zn_attr_of(layer, CONV, stride)->v[i];
+        if ((x->dim[1 + i] + stride[i] - 1) / stride[i] != y->dim[1 + i])
+            return false;
+    }
+    return true;
+}
+
 static void outside(init_ctx *c, zn_value *layer) {
     int64_t in = zn_init_width_in(layer), out = zn_init_width_out(layer), stride[2];
     zn_value *x = layer->operand[0], *end = zn_init_with_bias(layer);
-    if (out <= in || !zn_init_strides(x, end, stride)) {
+    if (out <= in || !stride_of(layer, stride)) {
         set_algorithm12(c, layer);
         return;
     }
@@ -250,13 +262,15 @@ static void outside(init_ctx *c, zn_value *layer) {
 
 /* ---- the two variants */
 
-/* Marks (note) the weighted layers that lie inside the branch or shortcut of a residual. */
-static void mark_inside(const zn_value *res) {
+/* Marks (note) what lies inside the branch or shortcut of a residual: all that its end is made of behind what the
+ * residual starts from. */
+static void mark_inside(zn_value *v, const zn_value *start) {
     static char inside;
-    for (int arm = 1; arm < 3; arm++)
-        for (zn_value *v = res->operand[arm]; v && v != res->operand[0] && !zn_branch_before(v, res->operand[0]);
-             v = v->noperands ? v->operand[0] : NULL)
-            v->note = &inside;
+    for (; v != start && !v->note && !zn_branch_before(v, start) && v->noperands; v = v->operand[0]) {
+        v->note = &inside;
+        for (int i = 1; i < v->noperands; i++)
+            mark_inside(v->operand[i], start);
+    }
 }
 
 static void set_head(init_ctx *c, zn_value *head) {
@@ -288,7 +302,8 @@ static void zero_augment(init_ctx *c) {
     for (zn_value *v = c->f->first; v; v = v->next)
         if (v->op == ZN_OP_RESIDUAL) {
             zn_vec_push(&c->m->arena, &residuals, v);
-            mark_inside(v);
+            mark_inside(v->operand[1], v->operand[0]);
+            mark_inside(v->operand[2], v->operand[0]);
         }
     for (zn_value *v = c->f->first; v; v = v->next) {
         if (zn_init_weighted(v) && v != head && !v->note)
