@@ -1,5 +1,6 @@
 /* The verifier: what every module keeps true between passes. */
 #include <math.h>
+#include <math.h>
 #include <string.h>
 
 #include "ir/module.h"
@@ -99,6 +100,8 @@ static bool verify_calibration(const zn_param *p, zn_diags *d) {
 /* Does the formula make sense for a tensor of this shape? NULL if so, else what it lacks. */
 static const char *misfit(const zn_module *m, const zn_formula *f, const zn_type *t) {
     int64_t out = zn_type_channels(t), in = t->rank >= 2 ? t->dim[t->rank - 2] : 1;
+    if (f->kind != ZN_FORMULA_CONST && !isfinite(f->a))
+        return "a finite number";
     if (f->dirac && (t->rank < 2 || out % f->dirac))
         return "groups that divide its outputs";
     if (f->kind == ZN_FORMULA_GOLD && out > 1 << ZN_GOLD_BITS)

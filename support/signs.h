@@ -1,4 +1,5 @@
-/* Matrices of signs over a whole patch: O outputs (rows) of K = taps C entries, all +1 or -1, distinct and dense.
+/* Matrices of signs over a whole patch: O outputs (rows) of K = taps C entries, all +1 or -1. Rows are distinct in all
+ * but a few shapes with many more outputs than entries (a 3x3 kernel of one channel to 64 outputs: 59 by gold).
  *
  *   dense_hadamard  (-1)^popcount(r_i AND J_j): rows r_i = (i q) mod N, i = 1 ... O, of Sylvester's matrix of order N =
  * 2^n, n = ceil(log2 max(O, K)), q odd; J_j = j, or the spanning order over n bits gold            (-1)^(<o, J_c xor
@@ -7,7 +8,8 @@
  * each further 2^m of them; J the spanning order where C < 2^m; L_t = (t mod 2^(m - C)) 2^C where C < m, else 0. Rows
  * are orthogonal where C = O paley           rows r_i of the Hadamard matrix of the smallest order N >= max(O, K) of
  * the form 2^a (p + 1), p a prime = 3 mod 4, 2^a 2 (p + 1), p = 1 mod 4, or 2^a (Paley 1933, constructions I and II,
- * doubled by Sylvester), with a = 0 unless K > N / 2, so that rows are distinct; q the first number from 0.618 N on
+ * doubled by Sylvester), with a = 0 unless K > N / 2, for
+ *                   rows that differ; q the first number from 0.618 N on
  * that is prime to N. Rows are orthogonal where N = K, and nearly so else
  */
 #ifndef ZN_SUPPORT_SIGNS_H

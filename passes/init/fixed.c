@@ -69,6 +69,10 @@ void zn_scheme_dirac(zn_init *c) {
         zn_param *w = v->op == ZN_OP_CONV ? zn_init_own(c, v) : NULL;
         if (!w || !zn_init_has_centre(c, v, "dirac"))
             continue;
+        if (w->calibration.kind) {
+            zn_init_refuse(c, v, ZN_DIAG_INIT_OPTION, "`rest` of `dirac` cannot be a start that looks at data");
+            continue;
+        }
         int64_t groups = zn_conv_groups(v);
         if (w->type.dim[2] >= w->type.dim[3] / groups) /* there is no rest */
             w->init = (zn_formula){.kind = ZN_FORMULA_IDENTITY, .a = (float)groups};
@@ -87,7 +91,12 @@ void zn_scheme_sinusoidal(zn_init *c) {
             continue;
         double in = zn_init_fan_in(c, v), fan = sum ? in + zn_init_fan_out(c, v) : in;
         double square = zn_sinusoidal_mean_square((int64_t)in, zn_type_channels(&w->type));
-        w->init =
-            (zn_formula){.kind = ZN_FORMULA_SINUSOIDAL, .a = square > 0 ? (float)(gain / sqrt(fan * square)) : 0.0f};
+        if (square < 1e-9) {
+            zn_init_refuse(c, v, ZN_DIAG_INIT_SHAPE,
+                           "`sinusoidal` is 0 everywhere in a layer from %lld numbers to %lld: all its sines are",
+                           (long long)in, (long long)zn_type_channels(&w->type));
+            continue;
+        }
+        w->init = (zn_formula){.kind = ZN_FORMULA_SINUSOIDAL, .a = (float)(gain / sqrt(fan * square))};
     }
 }

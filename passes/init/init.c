@@ -146,9 +146,10 @@ static double value_of_fans(const char *text, double in, double out) {
 double zn_init_of_fans(zn_init *c, const zn_value *v, int arg) {
     const char *text = zn_option_str(c->m, arg);
     double x = value_of_fans(text ? text : "", zn_init_fan_in(c, v), zn_init_fan_out(c, v));
-    if (isfinite((float)x))
+    if (isfinite((float)x) && x >= 0)
         return x;
-    zn_init_refuse(c, v, ZN_DIAG_INIT_OPTION, "`%s` is not a finite number for this layer: fan_in is %g, fan_out %g",
+    zn_init_refuse(c, v, ZN_DIAG_INIT_OPTION,
+                   "`%s` is not a finite number from 0 on for this layer: fan_in is %g, fan_out %g",
                    zn_arg_table[arg].name, zn_init_fan_in(c, v), zn_init_fan_out(c, v));
     return 0;
 }
@@ -182,6 +183,27 @@ bool zn_init_ungrouped(zn_init *c, const zn_value *layer, const char *scheme) {
     return false;
 }
 
+/* Parameters that are no weights start by constants only; a rule that wins nothing else, with another scheme, would do
+ * nothing. */
+static void check_rule(zn_init *c, int rule, const char *scheme) {
+    static const char *const any[] = {"zeros", "ones", "constant", "kaiming"}; /* kaiming: biases of products */
+    bool wins = false, weights = false;
+    for (size_t i = 0; i < sizeof any / sizeof *any; i++)
+        if (!strcmp(scheme, any[i]))
+            return;
+    for (const zn_param *p = c->m->params; p; p = p->next)
+        if (zn_rule_of(c->m, "init", p->name) == rule) {
+            wins = true;
+            weights = weights || p->role == ZN_ROLE_WEIGHT;
+        }
+    if (!wins || weights)
+        return;
+    zn_diag_add(c->pass->diags, ZN_DIAG_INIT_OPTION, zn_rule_get(c->m, "init", rule, "path")->span,
+                "`%s` starts weights, and `%s` names none; `zeros`, `ones` and `constant` start any parameter", scheme,
+                zn_rule_selector(c->m, "init", rule));
+    c->failed = true;
+}
+
 /* Every rule's scheme, and `zero` for what no rule matches. Each looks at all of @forward and sets what is its own. */
 static void run_rules(zn_init *c) {
     const char *selector;
@@ -195,6 +217,9 @@ static void run_rules(zn_init *c) {
             zn_selector_suggest(c->m, selector, c->pass->diags, x);
             c->failed = true;
         }
+        const zn_conf *scheme = zn_rule_get(c->m, "init", i, "scheme");
+        if (scheme && scheme->kind == ZN_CONF_STR)
+            check_rule(c, i, scheme->s);
     }
     if (c->failed) /* the next pass will not come to it */
         zn_recipe_check(c->m, c->pass);

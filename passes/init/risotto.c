@@ -95,10 +95,25 @@ static void block_c(zn_init *c, zn_branch *b, double alpha) {
                               .inner = zn_init_width_out(first)};
 }
 
+/* Are the weights of the block, of its shortcut and the factor at its end this scheme's? */
+static bool all_own(const zn_init *c, const zn_branch *b) {
+    bool more;
+    const zn_value *skip = weight_of_skip(b->res, &more), *end = b->chain.at[b->chain.n - 1];
+    return zn_branch_selected(c, b) && (!skip || zn_init_own(c, skip)) &&
+           (end->op != ZN_OP_SCALE || zn_init_selected(c, zn_init_param(c, end)));
+}
+
 static void block(zn_init *c, zn_value *res, bool identity) {
     zn_branch b;
     double alpha;
-    if (!zn_branch_of(c, res, &b) || !is_block(c, &b, &alpha)) {
+    if (zn_branch_of(c, res, &b) && !all_own(c, &b)) {
+        zn_init_refuse(
+            c, res, ZN_DIAG_INIT_BRANCH,
+            "`risotto` fits the weights of a block, its skip and its factor together; another start has a say "
+            "in this one");
+        return;
+    }
+    if (!b.units.n || !is_block(c, &b, &alpha)) {
         zn_init_refuse(
             c, res, ZN_DIAG_INIT_BRANCH,
             "`risotto` is for blocks of two layers with a relu between, and no norm; this branch is another");
