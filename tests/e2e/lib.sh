@@ -57,6 +57,28 @@ digest() {
 # That of the start, of the last run of `digest`.
 start_digest() { sed -n 's/^start   sha256:\([0-9a-f]\{64\}\)$/\1/p' "$tmp/digest"; }
 
+# against_steps NAME TRUTH FIRST OPTIONS...: the network TRUTH/net.znet after FIRST (0 or 1) to 3 steps at -O0 and -O2 against
+# TRUTH/stepN.safetensors and losses.txt, which are float64: within 1e-5, and the start to the bit. Needs $compare.
+against_steps() {
+    name=$1 truth=$2 first=$3
+    shift 3
+    for level in 0 2; do
+        for step in $(seq "$first" 3); do
+            out=$tmp/$name$level$step
+            expect "$name, -O$level, $step steps" 0 "" "$znetc" run "$truth/net.znet" "-O$level" -- "$@" --steps "$step" \
+                --log-every 1 --out "$out"
+            expect "$name, -O$level, weights after step $step" 0 "weight" "$compare" "$truth/step$step.safetensors" \
+                "$out/weights.safetensors" "$([ "$step" = 0 ] && echo 0 || echo 1e-5)"
+            grep '^FAIL' "$tmp/out"
+        done
+        sed -n 's/.*"event":"step".*"loss":\([^,}]*\).*/\1/p' "$out/log.jsonl" >"$tmp/losses"
+        checks=$((checks + 1))
+        paste "$truth/losses.txt" "$tmp/losses" | awk '
+            { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || !(d <= 1e-5)) { print "step " NR ": " $1 " and " $2; bad = 1 } }
+            END { exit bad || NR != 3 }' || fail "$name, -O$level: losses differ by more than 1e-5"
+    done
+}
+
 finish() {
     echo "$checks checks, $bad failed"
     [ "$checks" -gt 0 ] && [ "$bad" -eq 0 ]
