@@ -28,7 +28,7 @@ static void set_freeze(zn_param *p, double x) {
 
 static const kind kinds[] = {
     {"train.decay", 0, set_decay},
-    {"train.rate", NAN, set_rate},
+    {"train.rate", (double)NAN, set_rate},
     {"train.freeze", HUGE_VAL, set_freeze},
 };
 

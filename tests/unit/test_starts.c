@@ -154,9 +154,9 @@ static void kolmogorov_smirnov(void) {
         double largest = 0;
         for (int i = 0; i < N; i++) {
             double t = (double)x[i] / 0.25, p = kind ? (t + 1) / 2 : 0.5 * erfc(-t / sqrt(2));
-            largest = fmax(largest, fmax(fabs(p - (double)i / N), fabs(p - (double)(i + 1) / N)));
+            largest = fmax(largest, fmax(fabs(p - (double)i / (double)N), fabs(p - (double)(i + 1) / (double)N)));
         }
-        CU_ASSERT_TRUE(sqrt(N) * largest < 1.63);
+        CU_ASSERT_TRUE(sqrt((double)N) * largest < 1.63);
         CU_ASSERT_TRUE(largest > 1e-5);
     }
 }
