@@ -117,7 +117,7 @@ static int read_number(const char *name, int64_t low, int64_t high, int64_t *out
 
 static int read_epochs(double *out, zn_rt_error *e) {
     double x;
-    if (!zn_f64_parse(optarg, strlen(optarg), &x) || !(x > 0 && x <= MAX_EPOCHS))
+    if (!zn_f64_parse(optarg, strlen(optarg), &x) || !(x > 0 && x <= (double)MAX_EPOCHS))
         return zn_rt_fail(e, ZN_RT_USAGE, "--epochs is `%s`; it takes a number above 0, at most %" PRId64, optarg,
                           (int64_t)MAX_EPOCHS);
     *out = x;
