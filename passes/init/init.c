@@ -41,6 +41,13 @@ zn_param *zn_init_own(const zn_init *c, const zn_value *v) {
     return w && zn_init_selected(c, w) ? w : NULL;
 }
 
+bool zn_init_wins(const zn_init *c) {
+    for (const zn_value *v = c->f->first; v; v = v->next)
+        if (zn_init_own(c, v))
+            return true;
+    return false;
+}
+
 bool zn_init_named(const zn_init *c, const zn_param *p) {
     const char *selector = c->rule < 0 ? NULL : zn_rule_selector(c->m, "init", c->rule), *leaf = strrchr(p->name, '.');
     const char *last = selector ? strrchr(selector, '.') : NULL;

@@ -25,6 +25,8 @@ zn_param *zn_init_param(const zn_init *c, const zn_value *v);
 bool zn_init_selected(const zn_init *c, const zn_param *p);
 /* The weight of v if v is a weighted layer and the weight the scheme's to set; else NULL. */
 zn_param *zn_init_own(const zn_init *c, const zn_value *v);
+/* Is the weight of any layer the scheme's own? */
+bool zn_init_wins(const zn_init *c);
 /* Does the rule's selector end in the parameter's own leaf, so that it is set whatever it is? */
 bool zn_init_named(const zn_init *c, const zn_param *p);
 /* Numbers that one output of a weighted layer is made of, and outputs that one input goes into: kh kw in, kh kw out. */

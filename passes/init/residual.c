@@ -10,13 +10,6 @@
 zn_scheme zn_scheme_zero_gamma, zn_scheme_fixup, zn_scheme_skipinit, zn_scheme_rezero, zn_scheme_idinit,
     zn_scheme_constnet;
 
-static bool any_own(const zn_init *c) {
-    for (const zn_value *v = c->f->first; v; v = v->next)
-        if (zn_init_own(c, v))
-            return true;
-    return false;
-}
-
 /* Residuals whose last weight is the scheme's own, in order; numbers of values are those of now. */
 typedef ZN_VEC(zn_value *) residuals;
 static residuals own_residuals(zn_init *c) {
@@ -162,7 +155,7 @@ static void average_skip(zn_init *c, zn_value *res) {
 }
 
 void zn_scheme_constnet(zn_init *c) {
-    if (!any_own(c))
+    if (!zn_init_wins(c))
         return;
     for (zn_value *v = c->f->first; v; v = v->next) {
         zn_param *w = zn_init_own(c, v);

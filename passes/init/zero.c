@@ -354,16 +354,8 @@ static options read_options(const zn_module *m) {
     return o;
 }
 
-/* Does the scheme win for any weighted layer? */
-static bool wins(const zn_init *c) {
-    for (const zn_value *v = c->f->first; v; v = v->next)
-        if (zn_init_weighted(v) && zn_init_selected(c, zn_init_param(c, v)))
-            return true;
-    return false;
-}
-
 void zn_scheme_zero(zn_init *init) {
-    if (!wins(init))
+    if (!zn_init_wins(init))
         return; /* nor are activations its own */
     zn_func_number(init->f);
     init_ctx c = {init, init->m, init->f, init->pass, read_options(init->m)};
