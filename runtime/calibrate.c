@@ -56,32 +56,29 @@ static const float *row_at(const measure *m, int64_t image, int64_t row) {
                         : m->base + x->first + image * x->dim[1];
 }
 
-static void sum_images(void *ctx, int64_t begin, int64_t end, void *scratch) {
-    const measure *m = ctx;
-    (void)scratch;
+/* Elements, or squares of their distance from `mean`. */
+static void sum_of(const measure *m, int64_t begin, int64_t end, bool squares) {
     for (int64_t n = begin; n < end; n++) {
         double sum = 0;
         for (int64_t y = 0; y < rows_of(m->at); y++) {
             const float *x = row_at(m, n, y);
-            for (int64_t i = 0; i < row_of(m->at); i++)
-                sum += (double)x[i];
+            for (int64_t i = 0; i < row_of(m->at); i++) {
+                double d = (double)x[i] - m->mean;
+                sum += squares ? d * d : (double)x[i];
+            }
         }
         m->partial[n] = sum;
     }
 }
 
-static void spread_images(void *ctx, int64_t begin, int64_t end, void *scratch) {
-    const measure *m = ctx;
+static void sum_images(void *ctx, int64_t begin, int64_t end, void *scratch) {
     (void)scratch;
-    for (int64_t n = begin; n < end; n++) {
-        double sum = 0;
-        for (int64_t y = 0; y < rows_of(m->at); y++) {
-            const float *x = row_at(m, n, y);
-            for (int64_t i = 0; i < row_of(m->at); i++)
-                sum += ((double)x[i] - m->mean) * ((double)x[i] - m->mean);
-        }
-        m->partial[n] = sum;
-    }
+    sum_of(ctx, begin, end, false);
+}
+
+static void spread_images(void *ctx, int64_t begin, int64_t end, void *scratch) {
+    (void)scratch;
+    sum_of(ctx, begin, end, true);
 }
 
 /* Windows of k, from -before on, `stride` apart, `n` of them, that hold place i. */
