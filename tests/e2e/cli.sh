@@ -152,7 +152,7 @@ checks=$((checks + 1))
 cmp -s "$tmp/out" net.znet || fail "--print-source is not the source"
 mkdir elsewhere
 (cd elsewhere && ../train --steps 1 --out o >/dev/null 2>&1)
-equal "where --out is" "log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
+equal "where --out is" "checkpoint-1.znc log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
 
 # ---- data that is wrong
 # ---- the same data as raw bytes
