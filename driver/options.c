@@ -28,7 +28,8 @@ static const option table[] = {
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
     {"--emit", EMIT, F(emit), "KIND[=PATH]",
-     "ast, ir, init, grad, opt, plan, llvm, asm (PATH - is standard output), obj, exe; init=PATH.svg draws the start"},
+     "ast, ir, init, grad, opt, proof, plan, llvm, asm (PATH - is standard output), obj, exe; init=PATH.svg draws the "
+     "start"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
     {"--target", VALUE, F(target), "TRIPLE",
      "machine to make code for, as clang takes it (aarch64-linux-gnu); of another than this one: --emit=llvm, asm, "
@@ -66,8 +67,8 @@ static const option table[] = {
 };
 enum { COUNT = sizeof table / sizeof *table };
 
-static const char *const emit_names[ZN_EMIT_COUNT] = {"exe", "ast",  "ir",   "init", "grad",
-                                                      "opt", "plan", "llvm", "asm",  "obj"};
+static const char *const emit_names[ZN_EMIT_COUNT] = {"exe",   "ast",  "ir",   "init", "grad", "opt",
+                                                      "proof", "plan", "llvm", "asm",  "obj"};
 static const struct {
     const char *name, *help;
     zn_verb verb;
@@ -296,8 +297,8 @@ static const char *contradiction(const zn_options *o) {
         return "--emit=ast prints the source's tree: options of passes and code have no use";
     if ((o->verb == ZN_VERB_CHECK || (o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_PLAN)) && (o->target || o->march))
         return "--target and --march have no use here: no code is made";
-    if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_OPT))
-        return "--no-loc is about printed IR: --emit=ir, init, grad or opt, or --print-after";
+    if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_PROOF))
+        return "--no-loc is about printed IR: --emit=ir, init, grad, opt or proof, or --print-after";
     if (o->emit == ZN_EMIT_OBJ && !o->out && !o->emit_path)
         return "--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o";
     return NULL;

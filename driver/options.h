@@ -17,6 +17,7 @@ typedef enum zn_emit_kind {
     ZN_EMIT_INIT,
     ZN_EMIT_GRAD,
     ZN_EMIT_OPT,
+    ZN_EMIT_PROOF,
     ZN_EMIT_PLAN,
     ZN_EMIT_LLVM,
     ZN_EMIT_ASM,

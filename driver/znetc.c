@@ -25,6 +25,7 @@
 #include "frontend/frontend.h"
 #include "ir/schema.h"
 #include "passes/plan.h"
+#include "passes/prove/prove.h"
 #include "runtime/blas.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
@@ -166,7 +167,7 @@ static bool is_picture(const zn_options *o) {
     return n > 4 && !strcmp(path + n - 4, ".svg");
 }
 
-/* ast, ir, init, grad, opt, plan */
+/* ast, ir, init, grad, opt, proof, plan */
 static int emit_front(driver *d) {
     zn_buf text = {0};
     zn_emit_kind k = d->o.emit;
@@ -188,6 +189,14 @@ static int emit_front(driver *d) {
                 zn_buf_free(&text);
                 return fail(ZN_RT_MEMORY, strdup("cannot get memory for the picture"));
             }
+        } else if (ok && k == ZN_EMIT_PROOF) {
+            zn_proof *proof = zn_prove(d->m, NULL);
+            if (!proof) {
+                show(d);
+                return nothing_to_train();
+            }
+            zn_proof_print(proof, !d->o.no_loc, &text);
+            zn_proof_free(proof);
         } else if (ok) {
             (d->o.no_loc ? zn_module_print_no_loc : zn_module_print)(d->m, &text);
         }

@@ -445,7 +445,7 @@ static void grad_channel_scale(grad_ctx *c, zn_value *v, zn_value *dy) {
 
 #define grad_none NULL
 static grad_fn *const grad_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
 #include "ir/ops.def"
 };
 
