@@ -196,7 +196,11 @@ static void put_overrides(zn_rt_text *t, const char *compiled, const zn_rt_optio
         else
             zn_rt_text_json_i64(t, all[i].number);
     }
-    zn_rt_text_puts(t, "}");
+    for (int i = 0; i < o->nmap; i++) {
+        zn_rt_text_printf(t, "%s", i ? "," : comma ? ",\"--map\":[" : "\"--map\":[");
+        zn_rt_text_json_string(t, o->map[i]);
+    }
+    zn_rt_text_puts(t, o->nmap ? "]}" : "}");
 }
 
 static void put_versions(zn_rt_text *t, const zn_module_desc *m) {
@@ -281,6 +285,7 @@ int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluat
         return 0;
     zn_rt_text *t = begin(log, "epoch");
     put_i64(t, "epoch", p->epoch);
+    put_i64(t, "step", p->step);
     put_f64(t, "train_loss", p->mean_loss);
     put_f64(t, "test_loss", test->loss);
     put_accuracy(t, test);
