@@ -9,15 +9,15 @@
 
 #include "driver/logfile.h"
 
-enum {
-    PAGE = 900,   /* width of the picture */
-    LEFT = 70,    /* of the panels */
-    RIGHT = 24,   /* margin */
-    PANEL = 260,  /* height of one */
-    BETWEEN = 56, /* two panels */
-    LEGEND = 20,  /* height of a line of it */
-    POINTS = 400, /* of a training curve */
-    MOST_LOGS = 64
+enum {               /* of the picture, in its units */
+       PAGE = 900,   /* width of the picture */
+       LEFT = 70,    /* of the panels */
+       RIGHT = 24,   /* margin */
+       PANEL = 260,  /* height of one */
+       BETWEEN = 56, /* two panels */
+       LEGEND = 20,  /* height of a line of it */
+       POINTS = 400, /* of a training curve */
+       MOST_LOGS = 64
 };
 static const char grey[] = "#7f7f7f";
 static const char *const hues[] = {"#1f78c8", "#d9541e", "#12946a", "#b8559e", "#8a7a10", "#6a6ad8"};
@@ -172,12 +172,16 @@ typedef struct panel {
     double top;
 } panel;
 
+static double bottom_of(const panel *q) {
+    return q->top + (double)PANEL;
+}
+
 static double x_of(const panel *q, double v) {
-    return LEFT + place(&q->x, v) * (PAGE - LEFT - RIGHT);
+    return (double)LEFT + place(&q->x, v) * (double)(PAGE - LEFT - RIGHT);
 }
 
 static double y_of(const panel *q, double v) {
-    return q->top + PANEL - place(&q->y, v) * PANEL;
+    return bottom_of(q) - place(&q->y, v) * (double)PANEL;
 }
 
 static void put_text(zn_buf *b, const char *s) {
@@ -196,7 +200,7 @@ static void put_text(zn_buf *b, const char *s) {
 
 static void y_tick(const plot *p, const panel *q, double v) {
     double y = y_of(q, v);
-    if (y < q->top - 0.5 || y > q->top + PANEL + 0.5)
+    if (y < q->top - 0.5 || y > bottom_of(q) + 0.5)
         return;
     zn_buf_printf(p->out, "<path d='M%d %.1fH%d' class='grid'/><text x='%d' y='%.1f' text-anchor='end'>%.6g</text>\n",
                   LEFT, y, PAGE - RIGHT, LEFT - 8, y + 4, v);
@@ -219,9 +223,9 @@ static void draw_axes(const plot *p, const panel *q, const char *title) {
     double step = tick_step(q->x.high - q->x.low, 8);
     for (int i = 0; i <= (int)((q->x.high - q->x.low) / step + 0.5); i++) {
         double v = q->x.low + i * step;
-        zn_buf_printf(p->out, "<path d='M%.1f %.1fv5' class='axis'/>", x_of(q, v), q->top + PANEL);
+        zn_buf_printf(p->out, "<path d='M%.1f %.1fv5' class='axis'/>", x_of(q, v), bottom_of(q));
         zn_buf_printf(p->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%.9g</text>\n", x_of(q, v),
-                      q->top + PANEL + 19, v);
+                      bottom_of(q) + 19, v);
     }
     zn_buf_printf(p->out, "<path d='M%d %.1fv%dH%d' class='axis'/><text x='%d' y='%.1f' class='title'>%s</text>\n",
                   LEFT, q->top, PANEL, PAGE - RIGHT, LEFT, q->top - 10, title);
@@ -244,7 +248,7 @@ static void draw_line(const plot *p, const panel *q, const line *l, size_t run, 
 static void draw_legend(const plot *p, double top) {
     for (size_t i = 0; i < p->n; i++) {
         const curves *c = &p->run[i];
-        double y = top + (double)i * LEGEND;
+        double y = top + (double)(i * LEGEND);
         zn_buf_printf(p->out, "<path class='test' stroke='%s' stroke-dasharray='%s' d='M%d %.1fh40'/>", hues[i % HUES],
                       dashes[i % DASHES], LEFT, y);
         zn_buf_printf(p->out, "<text x='%d' y='%.1f'>", LEFT + 50, y + 4);
@@ -258,7 +262,9 @@ static void draw_legend(const plot *p, double top) {
 }
 
 static void draw(plot *p) {
-    panel loss = {.x = {INFINITY, -INFINITY, false}, .y = {INFINITY, -INFINITY, p->log_scale}}, right;
+    panel loss = {.x = {(double)INFINITY, -(double)INFINITY, false},
+                  .y = {(double)INFINITY, -(double)INFINITY, p->log_scale}},
+          right;
     bool accuracies = false;
     for (size_t i = 0; i < p->n; i++) {
         curves *c = &p->run[i];
@@ -271,13 +277,13 @@ static void draw(plot *p) {
         accuracies |= c->accuracy.n > 0;
     }
     loss.x.low = 0;
-    right = (panel){.x = loss.x, .y = {INFINITY, -INFINITY, false}};
+    right = (panel){.x = loss.x, .y = {(double)INFINITY, -(double)INFINITY, false}};
     for (size_t i = 0; i < p->n; i++)
         widen(&right.y, &p->run[i].accuracy, false);
     double legend = 24;
-    loss.top = legend + (double)p->n * LEGEND + 24;
-    right.top = loss.top + PANEL + BETWEEN;
-    double height = (accuracies ? right.top : loss.top) + PANEL + 44;
+    loss.top = legend + (double)(p->n * LEGEND) + 24;
+    right.top = loss.top + (double)(PANEL + BETWEEN);
+    double height = bottom_of(accuracies ? &right : &loss) + 44;
     round_axis(&loss.x, 8);
     right.x = loss.x;
     round_axis(&loss.y, 6);

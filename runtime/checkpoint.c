@@ -488,7 +488,7 @@ bool zn_rt_checkpoint_unfinished(const char *directory, int64_t *step, int64_t *
     char path[ZN_RT_PATH];
     zn_rt_error e;
     for (int64_t k = INT64_MAX; (k = last_before(directory, k)) >= 0;) {
-        source s = {NULL};
+        source s = {.path = NULL};
         zn_rt_reached at;
         bool sound = !path_of(path, directory, k, &e) && !open_source(&s, path, &e) && !take_reached(&s, &at, &e);
         sound = sound && take_whole(json_object_get(s.header, "total"), 0, total);
