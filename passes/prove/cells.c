@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passes/prove/grid.h"
 #include "support/ice.h"
 
 zn_cell zn_field_of(float x) {
@@ -33,40 +34,46 @@ zn_cells zn_cells_array(bool elements, int64_t n) {
 }
 
 void zn_cells_free(zn_cells *c) {
-    if (!c->borrowed)
+    if (!c->borrowed) {
         free(c->at);
+        zn_grid_free(c->grid);
+    }
     c->at = NULL;
+    c->grid = NULL;
 }
 
 zn_cells zn_cells_copy(const zn_cells *c) {
+    zn_cells r = *c;
+    r.borrowed = false;
+    if (c->form == ZN_CELLS_GRID)
+        r.grid = zn_grid_copy(c->grid);
     if (c->form != ZN_CELLS_ARRAY)
-        return *c;
-    zn_cells r = zn_cells_array(c->elements, c->n);
+        return r;
+    r = zn_cells_array(c->elements, c->n);
     memcpy(r.at, c->at, (size_t)c->n * sizeof *r.at);
     return r;
 }
 
-void zn_cells_settle(bool exact, zn_cells *c) {
-    if (c->form != ZN_CELLS_ARRAY)
-        return;
+void zn_cells_settle(zn_cells *c) {
     int64_t i = 1;
-    while (i < c->n && c->at[i] == c->at[0])
+    while (c->form == ZN_CELLS_ARRAY && i < c->n && c->at[i] == c->at[0])
         i++;
-    if (i == c->n) {
-        zn_cell x = c->at[0];
-        zn_cells_free(c);
-        *c = zn_cells_uniform(c->elements, c->n, x);
+    if (c->form != ZN_CELLS_ARRAY || i < c->n)
         return;
-    }
-    if (!c->elements)
-        return;
+    zn_cell x = c->at[0];
+    zn_cells_free(c);
+    *c = zn_cells_uniform(c->elements, c->n, x);
+}
+
+void zn_cells_part(bool exact, zn_cells *c) {
     zn_cell_set s = {0};
-    for (i = 0; i < c->n; i++) {
+    int64_t i = 0;
+    for (; c->form == ZN_CELLS_ARRAY && i < c->n; i++) {
         if (zn_cell_zero(exact, c->at[i]) || (!exact && zn_cell_is_number(c->at[i])) || !zn_cell_set_add(&s, c->at[i]))
             break;
     }
     zn_cell_set_free(&s);
-    if (i < c->n)
+    if (c->form != ZN_CELLS_ARRAY || i < c->n)
         return;
     uint64_t key = zn_cells_hash(c);
     zn_cells_free(c);
@@ -75,22 +82,23 @@ void zn_cells_settle(bool exact, zn_cells *c) {
 
 int64_t zn_cells_zeros(bool exact, const zn_cells *c) {
     int64_t n = 0;
-    if (c->form == ZN_CELLS_DISTINCT)
+    switch (c->form) {
+    case ZN_CELLS_DISTINCT:
         return 0;
-    if (c->form == ZN_CELLS_UNIFORM)
+    case ZN_CELLS_UNIFORM:
         return zn_cell_zero(exact, c->one) ? c->n : 0;
+    case ZN_CELLS_GRID:
+        return zn_grid_zeros(exact, c->grid);
+    case ZN_CELLS_ARRAY:
+        break;
+    }
     for (int64_t i = 0; i < c->n; i++)
         n += zn_cell_zero(exact, c->at[i]);
     return n;
 }
 
 bool zn_cells_all_zero(bool exact, const zn_cells *c) {
-    if (c->form != ZN_CELLS_ARRAY)
-        return c->form == ZN_CELLS_UNIFORM && zn_cell_zero(exact, c->one);
-    for (int64_t i = 0; i < c->n; i++)
-        if (!zn_cell_zero(exact, c->at[i]))
-            return false;
-    return true;
+    return zn_cells_zeros(exact, c) == c->n;
 }
 
 int64_t zn_cells_classes(bool exact, const zn_cells *c) {
@@ -106,6 +114,8 @@ int64_t zn_cells_classes(bool exact, const zn_cells *c) {
 
 uint64_t zn_cells_hash(const zn_cells *c) {
     uint64_t h = zn_cell_mix((uint64_t)c->n, c->elements);
+    if (c->form == ZN_CELLS_GRID)
+        return zn_cell_mix(h, zn_grid_hash(c->grid));
     if (c->form != ZN_CELLS_ARRAY)
         return zn_cell_mix(h, zn_cell_mix(c->form, c->one));
     for (int64_t i = 0; i < c->n; i++)

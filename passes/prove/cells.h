@@ -28,14 +28,16 @@ typedef uint64_t zn_cell;
 #define ZN_CELL_HASH (ZN_CELL_NOT_MINUS - 1)
 
 /* A tensor. Of one whose positions are not told apart (activations) the cells are channels, of others all elements. */
-typedef enum zn_cells_form { ZN_CELLS_UNIFORM, ZN_CELLS_DISTINCT, ZN_CELLS_ARRAY } zn_cells_form;
+typedef enum zn_cells_form { ZN_CELLS_UNIFORM, ZN_CELLS_DISTINCT, ZN_CELLS_ARRAY, ZN_CELLS_GRID } zn_cells_form;
+typedef struct zn_grid zn_grid; /* passes/prove/grid.h */
 typedef struct zn_cells {
     zn_cells_form form;
     bool elements; /* cells are elements, not channels */
-    bool borrowed; /* `at` is another's */
+    bool borrowed; /* `at` and `grid` are another's */
     int64_t n;     /* cells */
     zn_cell one;   /* UNIFORM: all of them; DISTINCT: cell i is zn_cell_nth(one, i), and nothing is equal */
     zn_cell *at;   /* ARRAY; malloc */
+    zn_grid *grid; /* GRID, of elements only */
 } zn_cells;
 
 /* A hash of two numbers, in this order. */
@@ -95,8 +97,19 @@ static inline zn_cell zn_cell_nth(bool exact, zn_cell key, int64_t i) {
 static inline bool zn_cell_zero(bool exact, zn_cell x) {
     return exact ? x == 0 : x == 0 || x == 0x80000000u || (x & ZN_CELL_ZERO);
 }
+zn_cell zn_grid_get(const zn_grid *g, int64_t i);
 static inline zn_cell zn_cells_get(bool exact, const zn_cells *c, int64_t i) {
-    return c->form == ZN_CELLS_ARRAY ? c->at[i] : c->form == ZN_CELLS_UNIFORM ? c->one : zn_cell_nth(exact, c->one, i);
+    switch (c->form) {
+    case ZN_CELLS_ARRAY:
+        return c->at[i];
+    case ZN_CELLS_GRID:
+        return zn_grid_get(c->grid, i);
+    case ZN_CELLS_DISTINCT:
+        return zn_cell_nth(exact, c->one, i);
+    case ZN_CELLS_UNIFORM:
+        break;
+    }
+    return c->one;
 }
 
 zn_cells zn_cells_uniform(bool elements, int64_t n, zn_cell x);
@@ -105,8 +118,10 @@ zn_cells zn_cells_distinct(bool elements, int64_t n, uint64_t key);
 zn_cells zn_cells_array(bool elements, int64_t n);
 void zn_cells_free(zn_cells *c);
 zn_cells zn_cells_copy(const zn_cells *c);
-/* An array all of whose cells are equal becomes uniform; one of elements that are all different unknowns, distinct. */
-void zn_cells_settle(bool exact, zn_cells *c);
+/* An array all of whose cells are equal becomes uniform. */
+void zn_cells_settle(zn_cells *c);
+/* An array of elements that are all different unknowns becomes distinct. */
+void zn_cells_part(bool exact, zn_cells *c);
 bool zn_cells_all_zero(bool exact, const zn_cells *c);
 int64_t zn_cells_zeros(bool exact, const zn_cells *c);
 /* How many different cells there are; with zeros counted as one if any. */

@@ -1,16 +1,10 @@
-/* What layers prove that are not elementwise: products, convolutions, norms, pooling, changes of shape, losses.
- *
- * A chain of fused multiply-adds is, in bits, the sequence of its products other than 0, channel by channel and in each
- * tap by tap: equal sequences are equal chains in the direct order (tap by tap) and in Winograd's (channel by channel)
- * alike. In exact arithmetic it is a sum, and a tap that is not the centre is an operator of its own: shifts over a
- * border do not commute. */
+/* What layers prove that are neither elementwise nor products: norms, pooling, changes of shape, sums, losses. */
 #include <math.h>
-#include <string.h>
 
 #include "passes/prove/prover.h"
 #include "support/formula.h"
 
-enum { KEY_TAP = 64, KEY_TURNED, KEY_SUM, KEY_MEAN, KEY_VARIANCE, KEY_INVERSE_DEVIATION, KEY_STRIDES };
+enum { KEY_SUM = 128, KEY_MEAN, KEY_VARIANCE, KEY_INVERSE_DEVIATION };
 
 static uint64_t key_of(const zn_prover *p, const zn_value *v) {
     return p->key[v->id];
@@ -24,8 +18,8 @@ static uint64_t hash_of(const zn_prover *p, const zn_value *v, int operand) {
 static zn_cells zeros(bool elements, int64_t n) {
     return zn_cells_uniform(elements, n, 0);
 }
-static zn_cells settled(const zn_prover *p, zn_cells c) {
-    zn_cells_settle(p->exact, &c);
+static zn_cells settled(zn_cells c) {
+    zn_cells_settle(&c);
     return c;
 }
 /* The unknown (key, a, b). */
@@ -78,235 +72,6 @@ zn_cells zn_prove_hyper(const zn_prover *p, const zn_value *v) {
     return zn_cells_uniform(true, 1, p->exact ? x : x | ZN_CELL_NONNEGATIVE);
 }
 
-/* ---- products and convolutions */
-
-/* y[o] over taps and `in` channels of o's group; a matrix product has one tap. */
-typedef struct product {
-    const zn_cells *w;
-    int64_t kh, kw, taps, in, out, groups; /* in and out: of a group */
-    const int64_t *stride, *pad;
-    const zn_type *x; /* whose size stays if the stride is 1 and `same` */
-    bool same;        /* the result is as large as x */
-    bool by_chain;    /* bits: the order of the direct algorithm or its like; else Winograd's or a library's */
-    bool by_library;  /* bits: columns of a product may be summed in different orders */
-} product;
-
-static const int64_t no_stride[2] = {1, 1}, no_pad[4] = {0};
-
-static product convolution(const zn_type *x, const zn_type *y, const zn_type *w, const int64_t *stride,
-                           const int64_t *pad, int64_t groups, const char *algo) {
-    return (product){.kh = w->dim[0],
-                     .kw = w->dim[1],
-                     .taps = w->dim[0] * w->dim[1],
-                     .in = w->dim[2],
-                     .out = w->dim[3] / groups,
-                     .groups = groups,
-                     .stride = stride,
-                     .pad = pad,
-                     .x = x,
-                     .same = x->dim[1] == y->dim[1] && x->dim[2] == y->dim[2],
-                     .by_chain = strcmp(algo, "winograd") != 0};
-}
-
-static product matrix(const zn_value *v, int64_t in, int64_t out) {
-    return (product){.kh = 1,
-                     .kw = 1,
-                     .taps = 1,
-                     .in = in,
-                     .out = out,
-                     .groups = 1,
-                     .stride = no_stride,
-                     .pad = no_pad,
-                     .same = true,
-                     .by_chain = true,
-                     .by_library = !strcmp(zn_attr_of(v, MATMUL, algo)->s, "openblas")};
-}
-
-/* Does this tap read what lies at the place of the result? */
-static bool is_centre(const product *q, int64_t tap) {
-    return q->same && q->stride[0] == 1 && q->stride[1] == 1 && tap / q->kw == q->pad[0] && tap % q->kw == q->pad[1];
-}
-
-/* The operator of a tap: where it reads, in what steps, from a map of which size. */
-static zn_cell tap_operator(const zn_prover *p, const zn_value *v, const product *q, int64_t tap, uint64_t turned) {
-    if (is_centre(q, tap))
-        return 1;
-    uint64_t h = zn_cell_mix(KEY_TAP + turned, (uint64_t)(tap / q->kw - q->pad[0]));
-    h = zn_cell_mix(h, (uint64_t)(tap % q->kw - q->pad[1]));
-    h = zn_cell_mix(zn_cell_mix(h, (uint64_t)q->stride[0]), (uint64_t)q->stride[1]);
-    return zn_operator(p, v, zn_cell_mix(zn_cell_mix(h, (uint64_t)q->x->dim[1]), (uint64_t)q->x->dim[2]));
-}
-
-static int64_t weight_at(const product *q, int64_t tap, int64_t i, int64_t o) {
-    return (tap * q->in + i) * (q->out * q->groups) + o;
-}
-
-/* What a chain has come to: of bits a hash of its products, of exact arithmetic a sum. */
-typedef struct chain {
-    uint64_t h;
-    int64_t n;    /* products other than 0 */
-    zn_cell only; /* bits: of the only one, if that is 1 times this; else 0 */
-} chain;
-
-static zn_cell chain_end(const zn_prover *p, uint64_t key, const chain *c) {
-    if (p->exact)
-        return c->h;
-    if (c->n == 0)
-        return 0;
-    return c->n == 1 && c->only ? zn_plus_zero(p, c->only) : unknown(p, key, c->h, 0);
-}
-
-/* Adds the products of x with the weights of input i and output o, from one tap to the other. */
-static void chain_add(const zn_prover *p, const product *q, const zn_cell *op, chain *c, zn_cell x, int64_t i,
-                      int64_t o) {
-    uint64_t taps = 0;
-    bool one = false;
-    for (int64_t t = 0; t < q->taps; t++) {
-        zn_cell w = zn_cells_get(p->exact, q->w, weight_at(q, t, i, o));
-        if (zn_is_zero(p, w))
-            continue;
-        if (p->exact) {
-            c->h = zn_field_add(c->h, zn_field_mul(zn_field_mul(w, op[t]), x));
-        } else {
-            one = !taps && op[t] && w == zn_cell_of(1);
-            taps = zn_cell_mix(zn_cell_mix(taps, (uint64_t)t + 1), w);
-        }
-    }
-    if (taps) {
-        c->only = one ? x : 0;
-        c->h = zn_cell_mix(c->h, zn_cell_mix(x, taps));
-        c->n++;
-    }
-}
-
-/* For every tap: its operator; in bits, whether 1 times it is x itself. */
-static zn_cell *tap_operators(const zn_prover *p, const zn_value *v, const product *q, uint64_t turned) {
-    zn_cells all = zn_cells_array(true, q->taps);
-    for (int64_t t = 0; t < q->taps; t++)
-        all.at[t] = p->exact ? tap_operator(p, v, q, t, turned) : q->by_chain && !q->by_library && is_centre(q, t);
-    return all.at;
-}
-
-static bool group_is_zero(const zn_prover *p, const zn_cells *x, int64_t first, int64_t n) {
-    for (int64_t i = 0; i < n; i++)
-        if (!zn_is_zero(p, zn_cells_get(p->exact, x, first + i)))
-            return false;
-    return true;
-}
-
-/* Weights that are all the same or all unknown: results of a group are too. */
-static bool plain_product(const zn_prover *p, const zn_value *v, const product *q, const zn_cells *x, zn_cells *r) {
-    int64_t n = r->n / q->groups, from = x->n / q->groups;
-    if (q->w->form == ZN_CELLS_ARRAY || (q->w->form == ZN_CELLS_UNIFORM && !zn_is_zero(p, q->w->one)))
-        return false;
-    uint64_t h = zn_cell_mix(zn_cell_mix(key_of(p, v), zn_cells_hash(q->w)), zn_cells_hash(x));
-    for (int64_t g = 0; g < q->groups; g++) {
-        bool zero = q->w->form == ZN_CELLS_UNIFORM || group_is_zero(p, x, g * from, from);
-        for (int64_t i = g * n; i < (g + 1) * n; i++)
-            r->at[i] = zero ? 0 : unknown(p, h, (uint64_t)i, 1);
-    }
-    return true;
-}
-
-/* Cells of the product of x with weights; turned: of the gradient by data. */
-static zn_cells multiply(const zn_prover *p, const zn_value *v, const product *q, const zn_cells *x, bool turned) {
-    int64_t results = turned ? q->in : q->out, terms = turned ? q->out : q->in, all = results * q->groups;
-    zn_cells r = zn_cells_array(false, all);
-    if (plain_product(p, v, q, x, &r))
-        return settled(p, r);
-    zn_cell *op = tap_operators(p, v, q, turned);
-    for (int64_t g = 0; g < q->groups; g++)
-        for (int64_t a = 0; a < results; a++) {
-            chain c = {0};
-            for (int64_t b = 0; b < terms; b++) {
-                zn_cell y = zn_cells_get(p->exact, x, g * terms + b);
-                if (!zn_is_zero(p, y))
-                    chain_add(p, q, op, &c, y, turned ? a : b, g * q->out + (turned ? b : a));
-            }
-            uint64_t key = q->by_library ? zn_cell_mix(key_of(p, v), (uint64_t)a) : key_of(p, v);
-            r.at[g * results + a] = chain_end(p, key, &c);
-        }
-    zn_cells ops = {.at = op};
-    zn_cells_free(&ops);
-    return settled(p, r);
-}
-
-/* x and w must have as many cells as the types say: IR text may hold anything that infers. */
-static bool fits(const zn_cells *x, const zn_cells *w, int64_t channels, int64_t weights) {
-    return !x->elements && w->elements && x->n == channels && w->n == weights;
-}
-
-zn_cells zn_prove_conv(const zn_prover *p, const zn_value *v) {
-    const zn_type *xt = &v->operand[0]->type, *wt = &v->operand[1]->type;
-    const zn_cells *x = zn_cells_of(p, v, 0);
-    product q = convolution(xt, &v->type, wt, zn_attr_of(v, CONV, stride)->v, zn_attr_of(v, CONV, pad)->v,
-                            zn_attr_of(v, CONV, groups)->i, zn_attr_of(v, CONV, algo)->s);
-    q.w = zn_cells_of(p, v, 1);
-    if (!fits(x, q.w, zn_type_channels(xt), zn_type_count(wt)))
-        return zn_prove_unknown(p, v);
-    return multiply(p, v, &q, x, false);
-}
-
-zn_cells zn_prove_conv_grad_x(const zn_prover *p, const zn_value *v) {
-    const zn_type *yt = &v->operand[0]->type, *wt = &v->operand[1]->type;
-    const zn_cells *dy = zn_cells_of(p, v, 0);
-    product q = convolution(&v->type, yt, wt, zn_attr_of(v, CONV_GRAD_X, stride)->v, zn_attr_of(v, CONV_GRAD_X, pad)->v,
-                            zn_attr_of(v, CONV_GRAD_X, groups)->i, zn_attr_of(v, CONV_GRAD_X, algo)->s);
-    q.w = zn_cells_of(p, v, 1);
-    if (!fits(dy, q.w, zn_type_channels(yt), zn_type_count(wt)))
-        return zn_prove_unknown(p, v);
-    return multiply(p, v, &q, dy, true);
-}
-
-static bool all_different(const zn_prover *p, const zn_cells *c) {
-    return zn_cells_zeros(p->exact, c) == 0 && zn_cells_classes(p->exact, c) == c->n;
-}
-
-/* Sums over positions of x, as a tap sees it, times dy: unknowns of the three. */
-static zn_cells outer(const zn_prover *p, const zn_value *v, const product *q, const zn_cells *x, const zn_cells *dy) {
-    int64_t n = q->taps * q->in * q->out * q->groups;
-    if (zn_cells_all_zero(p->exact, x) || zn_cells_all_zero(p->exact, dy))
-        return zeros(true, n);
-    if (q->by_library || (q->groups == 1 && all_different(p, x) && all_different(p, dy)))
-        return zn_cells_distinct(true, n,
-                                 zn_cell_mix(zn_cell_mix(key_of(p, v), zn_cells_hash(x)), zn_cells_hash(dy)) &
-                                     ~ZN_CELL_NONNEGATIVE);
-    zn_cells r = zn_cells_array(true, n);
-    for (int64_t t = 0, e = 0; t < q->taps; t++)
-        for (int64_t i = 0; i < q->in; i++)
-            for (int64_t o = 0; o < q->out * q->groups; o++, e++) {
-                zn_cell a = zn_cells_get(p->exact, x, o / q->out * q->in + i), b = zn_cells_get(p->exact, dy, o);
-                uint64_t key = zn_cell_mix(key_of(p, v), (uint64_t)t);
-                r.at[e] = zn_is_zero(p, a) || zn_is_zero(p, b) ? 0 : unknown(p, key, a, b);
-            }
-    return settled(p, r);
-}
-
-zn_cells zn_prove_conv_grad_w(const zn_prover *p, const zn_value *v) {
-    const zn_type *xt = &v->operand[0]->type, *yt = &v->operand[1]->type;
-    product q = convolution(xt, yt, &v->type, zn_attr_of(v, CONV_GRAD_W, stride)->v, zn_attr_of(v, CONV_GRAD_W, pad)->v,
-                            zn_attr_of(v, CONV_GRAD_W, groups)->i, zn_attr_of(v, CONV_GRAD_W, algo)->s);
-    const zn_cells *x = zn_cells_of(p, v, 0), *dy = zn_cells_of(p, v, 1);
-    if (x->elements || dy->elements || x->n != zn_type_channels(xt) || dy->n != zn_type_channels(yt))
-        return zn_nothing_known(p, v, true, zn_type_count(&v->type));
-    return outer(p, v, &q, x, dy);
-}
-
-zn_cells zn_prove_matmul(const zn_prover *p, const zn_value *v) {
-    bool ta = zn_attr_of(v, MATMUL, trans_a)->i, tb = zn_attr_of(v, MATMUL, trans_b)->i;
-    const zn_cells *a = zn_cells_of(p, v, 0), *b = zn_cells_of(p, v, 1);
-    const zn_type *at = &v->operand[0]->type, *bt = &v->operand[1]->type;
-    if (ta && !tb && !a->elements && !b->elements && a->n == at->dim[1] && b->n == bt->dim[1]) {
-        product q = matrix(v, at->dim[1], bt->dim[1]);
-        return outer(p, v, &q, a, b);
-    }
-    product q = matrix(v, bt->dim[0], bt->dim[1]);
-    q.w = b;
-    if (ta || !fits(a, b, at->dim[1], zn_type_count(bt)))
-        return zn_prove_unknown(p, v);
-    return multiply(p, v, &q, a, tb);
-}
-
 /* ---- channel by channel */
 
 /* Is the cell the same number at all positions? */
@@ -328,7 +93,7 @@ zn_cells zn_prove_channelwise(const zn_prover *p, const zn_value *v) {
         zn_cell c = zn_cell_at(p, v, 0, i);
         r.at[i] = constant(p, c) ? c : function_of(p, key_of(p, v), c);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 /* The same, of a linear function: sums over positions, each perhaps divided by a count. */
@@ -342,7 +107,7 @@ zn_cells zn_prove_linear(const zn_prover *p, const zn_value *v) {
         else
             r.at[i] = c == 0 ? 0 : function_of(p, key_of(p, v), c);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 /* dy and x, channel by channel: 0 where dy is. */
@@ -353,7 +118,7 @@ zn_cells zn_prove_maxpool_grad(const zn_prover *p, const zn_value *v) {
         zn_cell c = zn_cell_at(p, v, 0, i);
         r.at[i] = zn_is_zero(p, c) ? 0 : unknown(p, key_of(p, v), c, zn_cell_at(p, v, 1, i));
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 /* ---- changes of shape */
@@ -374,7 +139,7 @@ zn_cells zn_prove_flatten(const zn_prover *p, const zn_value *v) {
         else
             r.at[i] = zn_cell_is_number(c) ? c : function_of(p, place, c);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 zn_cells zn_prove_unflatten(const zn_prover *p, const zn_value *v) {
@@ -395,7 +160,7 @@ zn_cells zn_prove_unflatten(const zn_prover *p, const zn_value *v) {
         }
         r.at[i] = same && constant(p, first) ? first : unknown_or_zero(p, h, 0, 0, zero);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 static zn_cells moved(const zn_prover *p, const zn_value *v, int64_t first, bool spanning, bool gather) {
@@ -416,7 +181,7 @@ static zn_cells moved(const zn_prover *p, const zn_value *v, int64_t first, bool
         else
             r.at[k] = zn_cell_at(p, v, 0, j);
     }
-    return settled(p, r);
+    return settled(r);
 }
 zn_cells zn_prove_pad_channels(const zn_prover *p, const zn_value *v) {
     return moved(p, v, zn_attr_of(v, PAD_CHANNELS, first)->i, zn_attr_of(v, PAD_CHANNELS, spanning)->i, false);
@@ -432,7 +197,7 @@ zn_cells zn_prove_concat(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(false, a->n + b->n);
     for (int64_t i = 0; i < r.n; i++)
         r.at[i] = i < a->n ? zn_cell_at(p, v, 0, i) : zn_cell_at(p, v, 1, i - a->n);
-    return settled(p, r);
+    return settled(r);
 }
 
 /* The butterflies of ir/eval_images.c: where two equal channels meet, their difference is 0. */
@@ -458,7 +223,7 @@ zn_cells zn_prove_hadamard(const zn_prover *p, const zn_value *v) {
     r.n = x->n;
     for (int64_t i = 0; i < r.n; i++)
         r.at[i] = zn_cell_times(p, r.at[i], scale);
-    return settled(p, r);
+    return settled(r);
 }
 
 /* ---- sums and maxima */
@@ -490,7 +255,7 @@ zn_cells zn_prove_sum_rows(const zn_prover *p, const zn_value *v) {
         zn_cell c = sum_of(p, key_of(p, v), x, i, n, x->n / n);
         r.at[i] = p->exact && !x->elements ? zn_field_mul(c, zn_operator(p, v, KEY_SUM)) : c;
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 zn_cells zn_prove_reduce_sum(const zn_prover *p, const zn_value *v) {
@@ -567,7 +332,7 @@ zn_cells zn_prove_bn_norm(const zn_prover *p, const zn_value *v) {
         bool zero = (zn_is_zero(p, c) && zn_is_zero(p, zn_cell_at(p, v, 1, i))) || zn_is_zero(p, scale);
         r.at[i] = zero ? zn_plus_zero(p, bias) : unknown(p, with_stats(p, v, 1, i, c), scale, bias);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 zn_cells zn_prove_bn_running(const zn_prover *p, const zn_value *v) {
@@ -580,7 +345,7 @@ zn_cells zn_prove_bn_running(const zn_prover *p, const zn_value *v) {
         zn_cell old = zn_cell_at(p, v, 0, i), new = zn_cell_at(p, v, 1, row * n + i);
         r.at[i] = old == 0 && zn_is_zero(p, new) ? 0 : unknown(p, key_of(p, v), old, new);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 /* Rows sum of dy, sum of dy (x - mean) inv. */
@@ -616,7 +381,7 @@ zn_cells zn_prove_bn_grad_x(const zn_prover *p, const zn_value *v) {
         bool zero = (zn_is_zero(p, a) && zn_is_zero(p, sum) && zn_is_zero(p, dot)) || zn_is_zero(p, scale);
         r.at[i] = unknown_or_zero(p, key, sum, dot, zero);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 zn_cells zn_prove_row(const zn_prover *p, const zn_value *v) {
@@ -626,7 +391,7 @@ zn_cells zn_prove_row(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(true, n);
     for (int64_t i = 0; i < n; i++)
         r.at[i] = zn_cell_at(p, v, 0, first + i);
-    return settled(p, r);
+    return settled(r);
 }
 
 /* ---- layer normalisation: every channel depends on all */
@@ -642,7 +407,7 @@ zn_cells zn_prove_ln_norm(const zn_prover *p, const zn_value *v) {
         zn_cell c = zn_cell_at(p, v, 0, i), scale = zn_cell_at(p, v, 1, i), bias = zn_cell_at(p, v, 2, i);
         r.at[i] = zero || zn_is_zero(p, scale) ? zn_plus_zero(p, bias) : unknown(p, zn_cell_mix(h, c), scale, bias);
     }
-    return settled(p, r);
+    return settled(r);
 }
 
 zn_cells zn_prove_ln_grad_x(const zn_prover *p, const zn_value *v) {
@@ -658,7 +423,7 @@ zn_cells zn_prove_ln_grad_x(const zn_prover *p, const zn_value *v) {
     for (int64_t i = 0; i < dy->n; i++)
         r.at[i] = unknown_or_zero(p, zn_cell_mix(h, zn_cell_at(p, v, 0, i)), zn_cell_at(p, v, 1, i),
                                   zn_cell_at(p, v, 2, i), zero);
-    return settled(p, r);
+    return settled(r);
 }
 
 /* Rows sum of dy, sum of dy (x - mean) inv. */

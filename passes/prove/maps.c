@@ -4,6 +4,7 @@
  * Of products of two activations exact arithmetic keeps nothing but which two they were. */
 #include <math.h>
 
+#include "passes/prove/grid.h"
 #include "passes/prove/prover.h"
 
 typedef zn_cell map_fn(const zn_prover *p, const zn_value *v, const zn_cell *x);
@@ -206,23 +207,24 @@ static zn_cell map_mask(const zn_prover *p, const zn_value *v, const zn_cell *x)
 
 /* ---- over all cells */
 
-static bool all_the_same(const zn_prover *p, const zn_value *v) {
-    for (int k = 0; k < v->noperands; k++)
-        if (zn_cells_of(p, v, k)->form != ZN_CELLS_UNIFORM)
+/* Are all operands uniform, or those that are not of form `but`? */
+static bool uniform_but(const zn_prover *p, const zn_value *v, zn_cells_form but) {
+    for (int k = 0; k < v->noperands; k++) {
+        zn_cells_form form = zn_cells_of(p, v, k)->form;
+        if (form != ZN_CELLS_UNIFORM && form != but)
             return false;
+    }
     return true;
 }
 
-/* No operand has an array, and one is distinct and as long as the result. */
-static bool all_distinct(const zn_prover *p, const zn_value *v, int64_t n) {
-    bool any = false;
+/* An operand that is distinct and as long as the result; NULL if there is none. */
+static const zn_cells *distinct_operand(const zn_prover *p, const zn_value *v, int64_t n) {
     for (int k = 0; k < v->noperands; k++) {
         const zn_cells *c = zn_cells_of(p, v, k);
-        if (c->form == ZN_CELLS_ARRAY || (c->form == ZN_CELLS_DISTINCT && c->n != n))
-            return false;
-        any |= c->form == ZN_CELLS_DISTINCT;
+        if (c->form == ZN_CELLS_DISTINCT && c->n == n)
+            return c;
     }
-    return any;
+    return NULL;
 }
 
 static zn_cell at(const zn_prover *p, const zn_value *v, map_fn *f, int64_t i) {
@@ -234,26 +236,48 @@ static zn_cell at(const zn_prover *p, const zn_value *v, map_fn *f, int64_t i) {
     return f(p, v, x);
 }
 
-/* Distinct operands: what all cells are if that is one known thing; else nothing is known but which ones they were. */
-static zn_cells map_distinct(const zn_prover *p, const zn_value *v, map_fn *f, int64_t n, bool elements) {
+/* Of a distinct operand: what all cells are if that is one known thing, or the operand itself; else that nothing is
+ * known of the result but which operands it has. False where zeros may be among it. */
+static bool map_distinct(const zn_prover *p, const zn_value *v, map_fn *f, int64_t n, zn_cells *r) {
+    const zn_cells *d = distinct_operand(p, v, n);
+    if (!d || n < 2)
+        return false;
+    bool plain = uniform_but(p, v, ZN_CELLS_DISTINCT);
     zn_cell a = at(p, v, f, 0), b = at(p, v, f, n - 1);
-    if (n > 1 && a == b)
-        return zn_cells_uniform(elements, n, a);
-    if (n > 1 && zn_is_zero(p, a) && zn_is_zero(p, b)) {
-        zn_cells r = zn_cells_array(elements, n);
-        for (int64_t i = 0; i < n; i++)
-            r.at[i] = at(p, v, f, i);
-        return r;
+    if (plain && a == b)
+        *r = zn_cells_uniform(true, n, a);
+    else if (zn_is_zero(p, a) || zn_is_zero(p, b))
+        return false;
+    else if (plain && a == zn_cells_get(p->exact, d, 0) && b == zn_cells_get(p->exact, d, n - 1))
+        *r = zn_cells_distinct(true, n, d->one);
+    else {
+        uint64_t h = p->key[v->id];
+        for (int k = 0; k < v->noperands; k++)
+            h = zn_cell_mix(h, zn_cells_hash(zn_cells_of(p, v, k)));
+        zn_cell sign = p->exact || !plain ? 0 : a & b & ZN_CELL_NONNEGATIVE;
+        *r = zn_cells_distinct(true, n, (h & ~ZN_CELL_NONNEGATIVE) | sign);
     }
-    uint64_t h = p->key[v->id];
-    for (int k = 0; k < v->noperands; k++) {
-        const zn_cells *c = zn_cells_of(p, v, k);
-        if (c->form == ZN_CELLS_DISTINCT && at(p, v, f, 0) == zn_cells_get(p->exact, c, 0) &&
-            at(p, v, f, n - 1) == zn_cells_get(p->exact, c, n - 1))
-            return zn_cells_distinct(elements, n, c->one); /* the operand itself */
-        h = zn_cell_mix(h, zn_cell_mix(c->form, c->one));
+    return true;
+}
+
+typedef struct zipped {
+    const zn_prover *p;
+    const zn_value *v;
+    map_fn *f;
+} zipped;
+static zn_cell zip(const void *ctx, const zn_cell *x) {
+    const zipped *z = ctx;
+    return z->f(z->p, z->v, x);
+}
+
+static bool map_grid(const zn_prover *p, const zn_value *v, map_fn *f, zn_cells *r) {
+    const zn_cells *x[4];
+    for (int k = 0; k < v->noperands && k < 4; k++) {
+        x[k] = zn_cells_of(p, v, k);
+        if (x[k]->n != 1 && x[k]->n != x[0]->n)
+            return false;
     }
-    return zn_cells_distinct(elements, n, (h & ~ZN_CELL_NONNEGATIVE) | (p->exact ? 0 : a & b & ZN_CELL_NONNEGATIVE));
+    return zn_grid_zip(p->exact, x, v->noperands, zip, &(zipped){p, v, f}, r);
 }
 
 static zn_cells map(const zn_prover *p, const zn_value *v, map_fn *f) {
@@ -265,11 +289,12 @@ static zn_cells map(const zn_prover *p, const zn_value *v, map_fn *f) {
         if (c->n > n || n % c->n || (elements && !c->elements))
             return zn_nothing_known(p, v, elements, n);
     }
-    if (all_the_same(p, v))
+    if (uniform_but(p, v, ZN_CELLS_UNIFORM))
         return zn_cells_uniform(elements, n, at(p, v, f, 0));
-    if (elements && all_distinct(p, v, n))
-        return map_distinct(p, v, f, n, elements);
-    zn_cells r = zn_cells_array(elements, n);
+    zn_cells r;
+    if (elements && (map_distinct(p, v, f, n, &r) || map_grid(p, v, f, &r)))
+        return r;
+    r = zn_cells_array(elements, n);
     zn_cell last[4] = {0}, x[4] = {0};
     for (int64_t i = 0; i < n; i++) {
         bool same = i > 0;
@@ -281,7 +306,7 @@ static zn_cells map(const zn_prover *p, const zn_value *v, map_fn *f) {
         }
         r.at[i] = same ? r.at[i - 1] : f(p, v, x);
     }
-    zn_cells_settle(p->exact, &r);
+    zn_cells_settle(&r);
     return r;
 }
 
@@ -317,6 +342,6 @@ zn_cells zn_prove_dropout_mask(const zn_prover *p, const zn_value *v) {
         uint64_t h = zn_cell_mix(zn_cell_mix(p->key[v->id], (uint64_t)v->id), (uint64_t)i);
         r.at[i] = c == 0 ? 0 : made(p, h, c, 0, nonnegative(p, c) | (zn_is_zero(p, c) ? ZN_CELL_ZERO : 0));
     }
-    zn_cells_settle(p->exact, &r);
+    zn_cells_settle(&r);
     return r;
 }

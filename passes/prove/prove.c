@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passes/prove/grid.h"
 #include "passes/prove/prover.h"
 #include "support/ice.h"
 
@@ -140,7 +141,8 @@ static zn_cells start_of(const zn_prover *p, const zn_param *w) {
         r = is_centred(w) && !w->init.dirac ? zeros_around(p, w, key) : numbers(p, w, key);
     if (w->calibration.kind != ZN_CALIBRATION_NONE)
         scale_by_data(p, &r, key);
-    zn_cells_settle(p->exact, &r);
+    zn_cells_settle(&r);
+    zn_cells_gather(&r, zn_type_channels(&w->type));
     return r;
 }
 
@@ -201,7 +203,13 @@ static zn_cell class_of(const zn_prover *p, zn_cell old, zn_cell now) {
     return zn_cell_hash(h, (zero ? ZN_CELL_ZERO : 0) | (positive ? ZN_CELL_NONNEGATIVE : 0));
 }
 
+static zn_cell zip_classes(const void *ctx, const zn_cell *x) {
+    return class_of(ctx, x[0], x[1]);
+}
+
 static zn_cells refined(const zn_prover *p, const zn_cells *old, const zn_cells *now) {
+    const zn_cells *both[2] = {old, now};
+    zn_cells r;
     if (old->form == ZN_CELLS_UNIFORM && now->form == ZN_CELLS_UNIFORM)
         return zn_cells_uniform(true, old->n, class_of(p, old->one, now->one));
     if (old->form == ZN_CELLS_DISTINCT || now->form == ZN_CELLS_DISTINCT) {
@@ -210,10 +218,13 @@ static zn_cells refined(const zn_prover *p, const zn_cells *old, const zn_cells 
         uint64_t h = zn_cell_mix(zn_cell_mix(KEY_CLASS, zn_cells_hash(old)), zn_cells_hash(now));
         return zn_cells_distinct(true, old->n, h & ~ZN_CELL_NONNEGATIVE);
     }
-    zn_cells r = zn_cells_array(true, old->n);
+    if (zn_grid_zip(p->exact, both, 2, zip_classes, p, &r))
+        return r;
+    r = zn_cells_array(true, old->n);
     for (int64_t i = 0; i < r.n; i++)
         r.at[i] = class_of(p, zn_cells_get(p->exact, old, i), zn_cells_get(p->exact, now, i));
-    zn_cells_settle(p->exact, &r);
+    zn_cells_settle(&r);
+    zn_cells_part(p->exact, &r);
     return r;
 }
 
@@ -222,10 +233,23 @@ typedef struct fineness {
     int64_t classes, still;
 } fineness;
 
+/* 0 where an element is what it was */
+static zn_cell zip_moved(const void *ctx, const zn_cell *x) {
+    (void)ctx;
+    return x[0] != x[1];
+}
+
 static int64_t count_still(const zn_prover *p, const zn_cells *start, const zn_cells *c) {
-    if (start->form != ZN_CELLS_ARRAY && c->form == start->form)
+    if (c->form == start->form && (c->form == ZN_CELLS_UNIFORM || c->form == ZN_CELLS_DISTINCT))
         return c->one == start->one ? c->n : 0;
+    const zn_cells *both[2] = {start, c};
+    zn_cells moved;
     int64_t n = 0;
+    if (zn_grid_zip(p->exact, both, 2, zip_moved, NULL, &moved)) {
+        n = zn_cells_zeros(true, &moved);
+        zn_cells_free(&moved);
+        return n;
+    }
     for (int64_t i = 0; i < c->n && c->form != ZN_CELLS_DISTINCT; i++)
         n += zn_cells_get(p->exact, c, i) == zn_cells_get(p->exact, start, i);
     return n;
@@ -243,6 +267,10 @@ static fineness measure(const zn_prover *p, const zn_cells *start) {
             f.classes += zn_cell_set_add(&keys, c->one) ? c->n : 0;
         for (int64_t k = 0; c->form == ZN_CELLS_ARRAY && k < c->n; k++)
             zn_cell_set_add(&cells, c->at[k]);
+        for (int64_t k = 0; c->form == ZN_CELLS_GRID && k < c->grid->nrow * c->grid->ncol; k++)
+            zn_cell_set_add(&cells, c->grid->at[k]);
+        for (int64_t k = 0; c->form == ZN_CELLS_GRID && k < c->grid->nspot; k++)
+            zn_cell_set_add(&cells, c->grid->spot[k].x);
     }
     f.classes += (int64_t)cells.n;
     zn_cell_set_free(&cells);
@@ -250,7 +278,9 @@ static fineness measure(const zn_prover *p, const zn_cells *start) {
     return f;
 }
 
-static void refine(zn_prover *p) {
+/* True if a tensor has become another kind, which is finer. */
+static bool refine(zn_prover *p) {
+    bool finer = false;
     for (const zn_value *v = p->f->first; v; v = v->next) {
         if (v->op != ZN_OP_STORE)
             continue;
@@ -262,10 +292,14 @@ static void refine(zn_prover *p) {
             continue;
         }
         zn_cells r = refined(p, old, now);
-        if (r.at != old->at)
+        finer |=
+            r.form != old->form || (r.grid && (r.grid->nrow != old->grid->nrow || r.grid->ncol != old->grid->ncol ||
+                                               r.grid->nspot != old->grid->nspot));
+        if (r.form != ZN_CELLS_DISTINCT || old->form != ZN_CELLS_DISTINCT)
             zn_cells_free(old);
         *old = r;
     }
+    return finer;
 }
 
 static void forget(const zn_prover *p, zn_reading *r) {
@@ -297,16 +331,16 @@ static void solve(zn_prover *p, zn_arena *a, zn_reading *r) {
         r->start[w->index] = start_of(p, w);
         p->state[w->index] = zn_cells_copy(&r->start[w->index]);
     }
-    fineness before = measure(p, r->start);
+    fineness before = {-1, -1};
     for (r->rounds = 1; !r->found && r->rounds <= MAX_ROUNDS; r->rounds++) {
         evaluate(p, r->ever, left);
         if (r->rounds == 1) {
             count_classes(p, r->ever);
             memcpy(r->now, r->ever, n * sizeof *r->now);
         }
-        refine(p);
-        fineness after = measure(p, r->start);
-        r->found = after.classes == before.classes && after.still == before.still;
+        bool finer = refine(p);
+        fineness after = finer ? (fineness){-1, -1} : measure(p, r->start);
+        r->found = !finer && after.classes == before.classes && after.still == before.still;
         before = after;
     }
     count_classes(p, r->ever);
@@ -388,8 +422,7 @@ static void free_reading(const zn_proof *p, zn_reading *r) {
     for (const zn_value *v = p->f->first; v; v = v->next)
         zn_cells_free(&r->cell[v->id]);
     for (size_t i = 0; i < p->m->nparams; i++) {
-        if (r->start[i].at != r->state[i].at)
-            zn_cells_free(&r->start[i]);
+        zn_cells_free(&r->start[i]);
         zn_cells_free(&r->state[i]);
     }
 }
@@ -476,27 +509,54 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
     return rank < most ? rank : most;
 }
 
-/* Different rows, and different columns, of the weight less its start, as far as they are known; those that are 0 not
- * counted. */
-static int64_t different(const zn_reading *r, bool exact, const zn_param *w, int64_t n, int64_t step, int64_t m,
-                         int64_t stride) {
-    const zn_cells *start = &r->start[w->index], *state = &r->state[w->index];
+/* A cell for the change of an element, 0 for none. */
+static zn_cell zip_change(const void *ctx, const zn_cell *x) {
+    (void)ctx;
+    return x[0] == x[1] ? 0 : zn_cell_mix(zn_cell_mix(KEY_CLASS, x[0]), x[1]) | 1;
+}
+
+/* Different rows, or columns, of a grid, other than 0; each that has a spot counts. */
+static int64_t different(const zn_grid *g, bool columns) {
+    int64_t n = columns ? g->cols : g->rows, m = columns ? g->nrow : g->ncol, count = 0;
+    const int32_t *kind = columns ? g->col : g->row;
+    bool *spotted = calloc((size_t)n, sizeof *spotted);
     zn_cell_set s = {0};
+    if (!spotted)
+        ZN_ICE("out of memory");
+    for (int64_t k = 0; k < g->nspot; k++)
+        spotted[columns ? g->spot[k].i % g->cols : g->spot[k].i / g->cols] = true;
     for (int64_t i = 0; i < n; i++) {
         uint64_t h = 1;
         bool zero = true;
         for (int64_t k = 0; k < m; k++) {
-            zn_cell a = zn_cells_get(exact, start, i * step + k * stride),
-                    b = zn_cells_get(exact, state, i * step + k * stride);
-            zero &= a == b;
-            h = a == b ? zn_cell_mix(h, 0) : zn_cell_mix(zn_cell_mix(h, a), b);
+            zn_cell x = columns ? g->at[k * g->ncol + kind[i]] : g->at[kind[i] * g->ncol + k];
+            zero &= x == 0;
+            h = zn_cell_mix(h, x);
         }
-        if (!zero)
+        if (spotted[i])
+            count++;
+        else if (!zero)
             zn_cell_set_add(&s, h | 1);
     }
-    int64_t count = (int64_t)s.n;
+    count += (int64_t)s.n;
     zn_cell_set_free(&s);
+    free(spotted);
     return count;
+}
+
+/* By the elements themselves, where they are in a grid. */
+static int64_t rank_of_change(const zn_reading *r, bool exact, const zn_param *w, int64_t most) {
+    const zn_cells *both[2] = {&r->start[w->index], &r->state[w->index]};
+    zn_cells change;
+    if (!zn_grid_zip(exact, both, 2, zip_change, NULL, &change))
+        return most;
+    int64_t rank = 1; /* of a uniform one */
+    if (change.form == ZN_CELLS_GRID) {
+        int64_t rows = different(change.grid, false), columns = different(change.grid, true);
+        rank = rows < columns ? rows : columns;
+    }
+    zn_cells_free(&change);
+    return rank < most ? rank : most;
 }
 
 int64_t zn_proof_rank(const zn_proof *p, const zn_reading *r, const zn_param *w) {
@@ -507,11 +567,7 @@ int64_t zn_proof_rank(const zn_proof *p, const zn_reading *r, const zn_param *w)
         return most;
     if (r->still[w->index])
         return 0;
-    int64_t rank = rank_of_gradients(p, r, w, taps, most);
-    if (r->start[w->index].form == ZN_CELLS_DISTINCT || r->state[w->index].form == ZN_CELLS_DISTINCT)
-        return rank;
-    bool exact = r == &p->exact;
-    int64_t by_rows = different(r, exact, w, rows, out, out, 1), by_columns = different(r, exact, w, out, 1, rows, out);
-    rank = by_rows < rank ? by_rows : rank;
-    return by_columns < rank ? by_columns : rank;
+    int64_t by_gradients = rank_of_gradients(p, r, w, taps, most),
+            by_elements = rank_of_change(r, r == &p->exact, w, most);
+    return by_gradients < by_elements ? by_gradients : by_elements;
 }
