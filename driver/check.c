@@ -246,13 +246,16 @@ static void term(memory *x, const char *name, const char *key, int64_t bytes) {
     x->peak += bytes;
 }
 
-/* Bytes of both splits: a byte an element and one a label; of the order of the training images: four each. */
-static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t *order) {
+/* Bytes of both splits: a byte an element, and one a label, two where there are more than 256 classes, four where it is
+ * a number; four of each training sample that may be held out. Of the order of the samples trained on: four each. */
+static bool data_bytes(const zn_module *m, const zn_plan *plan, int64_t image, int64_t *data, int64_t *order) {
     int64_t fact[ZN_FACTS];
     (void)zn_source_facts(m, fact);
     int64_t train = fact[ZN_FACT_TRAINING], test = fact[ZN_FACT_TEST];
-    *data = (train + test) * (image + 1);
-    *order = 4 * train;
+    double split = zn_option_float(m, ZN_ARG_SECTION_DATA_split);
+    bool number = zn_plan_targets(plan) > 0;
+    *data = (train + test) * (image + (number ? 4 : fact[ZN_FACT_CLASSES] > 256 ? 2 : 1)) + (split > 0 ? 4 * train : 0);
+    *order = 4 * (train - zn_part_of(split, train));
     return train > 0;
 }
 
@@ -262,7 +265,7 @@ static memory make_memory(const zn_module *m, const zn_plan *plan, int threads) 
     const zn_type *image = &plan->programs.at[0]->func->args.at[0]->type;
     for (const zn_param *p = m->params; p; p = p->next)
         *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
-    x.data_known = data_bytes(m, zn_type_count(image) / image->dim[0], &data, &order);
+    x.data_known = data_bytes(m, plan, zn_type_count(image) / image->dim[0], &data, &order);
     term(&x, "parameters and statistics", "parameters", weights);
     term(&x, "optimizer state", "optimizer_state", state);
     term(&x, "arena (activations, gradients)", "arena", arena);

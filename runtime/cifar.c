@@ -77,9 +77,9 @@ int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char 
     d->channels = 3;
     d->classes = 10;
     for (int s = 0; s < 2; s++) {
-        d->split[s].n = (s == 0 ? 5 : 1) * FILE_RECORDS;
-        d->split[s].pixels = zn_rt_dataset_alloc(d->split[s].n, IMAGE, e);
-        d->split[s].labels = d->split[s].pixels ? zn_rt_dataset_alloc(d->split[s].n, 1, e) : NULL;
+        d->split[s].items = (s == 0 ? 5 : 1) * FILE_RECORDS;
+        d->split[s].pixels = zn_rt_dataset_alloc(d->split[s].items, IMAGE, e);
+        d->split[s].labels = d->split[s].pixels ? zn_rt_dataset_alloc(d->split[s].items, 1, e) : NULL;
         if (!d->split[s].labels)
             return ZN_RT_MEMORY;
     }

@@ -28,9 +28,11 @@ int zn_rt_log_close(zn_rt_log *log, zn_rt_error *e);
 
 int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options *o, const char *data_sha256,
                     const char *start_sha256, int64_t seed, int threads, zn_rt_error *e);
-int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e);
+int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                      const zn_rt_evaluation *validation, zn_rt_error *e);
 int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e);
-int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e);
+int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test,
+                    const zn_rt_evaluation *validation, zn_rt_error *e);
 /* epoch: 0 before the first step. */
 int zn_rt_log_rank(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_rank *rank, zn_rt_error *e);
 int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e);

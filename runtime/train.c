@@ -50,7 +50,7 @@ typedef struct run {
     double step_seconds, first_step_seconds; /* without the first step; since the start */
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
-    zn_rt_evaluation test;
+    zn_rt_evaluation test, validation;
 } run;
 
 static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position, int64_t count) {
@@ -128,6 +128,9 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     r->late = NULL;
     int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
     double loss = 0;
+    *out = (zn_rt_evaluation){(double)NAN, (double)NAN, (double)NAN};
+    if (n == 0)
+        return 0;
     zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
     request(r, r->copy, split, false, 0, 0);
     for (int64_t at = 0; at < n; at += batch) {
@@ -145,7 +148,7 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
             zn_rt_fail(e, ZN_RT_NONFINITE,
                        "the loss is not finite in the evaluation of the %s images, from image %" PRId64
                        " on, after %" PRId64 " steps%s",
-                       split ? "test" : "training", at, r->progress.step, r->saved ? "" : "; no weights are written");
+                       zn_rt_split_names[split], at, r->progress.step, r->saved ? "" : "; no weights are written");
             return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, &args, e);
         }
         loss += sum;
@@ -154,21 +157,26 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     }
     *out = (zn_rt_evaluation){loss / (double)n,
                               r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
-    if (split == 1)
+    if (split == ZN_RT_TEST)
         evaluate_views(r, &out->views);
     return 0;
 }
 
+/* On what is not trained on: the test, and what is held out. */
 static int evaluate_test(run *r, zn_rt_error *e) {
     if (r->evaluated)
         return 0;
     zn_rt_average_swap(&r->average);
-    int code = evaluate(r, 1, &r->test, e);
+    int code = evaluate(r, ZN_RT_TEST, &r->test, e);
+    if (!code)
+        code = evaluate(r, ZN_RT_VALIDATION, &r->validation, e);
     zn_rt_average_swap(&r->average);
     if (code)
         return code;
     r->evaluated = true;
     r->progress.accuracy = r->test.accuracy;
+    r->progress.validation = r->validation.accuracy;
+    r->progress.validation_loss = r->validation.loss;
     return 0;
 }
 
@@ -257,8 +265,8 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
             code = evaluate_test(r, e);
             if (code)
                 break;
-            zn_rt_report_epoch(r->report, &r->progress, &r->test);
-            code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
+            zn_rt_report_epoch(r->report, &r->progress);
+            code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
             if (!code)
                 code = measure_ranks(r, e);
         }
@@ -350,7 +358,10 @@ static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, sha256, s->start_sha256, r->seed, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
-        zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
+        zn_rt_report_start(
+            r->report, m,
+            (const int64_t[ZN_RT_SPLITS]){r->data.split[0].n, r->data.split[1].n, r->data.split[ZN_RT_VALIDATION].n},
+            threads);
     if (!code)
         zn_rt_report_notes(&notes);
     return code;
@@ -373,8 +384,8 @@ static int initial_evaluation(run *r, zn_rt_error *e) {
         code = evaluate_test(r, e);
     if (code)
         return code;
-    zn_rt_report_initial(r->report, &train, &r->test);
-    return zn_rt_log_initial(&r->log, &train, &r->test, e);
+    zn_rt_report_initial(r->report, &train, &r->test, &r->validation);
+    return zn_rt_log_initial(&r->log, &train, &r->test, &r->validation, e);
 }
 
 static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
@@ -405,10 +416,12 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (code)
         return code;
     s->test = r->test;
+    s->validation = r->validation;
     s->images_per_second = r->progress.images_per_second;
     s->first_step_seconds = r->first_step_seconds;
     s->planned_bytes = planned_memory(r);
     s->data_bytes = r->data.bytes;
+    s->mapped_bytes = r->data.mapped;
     s->peak_bytes = zn_rt_memory_peak();
     s->seconds = zn_seconds() - r->start;
     return zn_rt_log_end(&r->log, s, e);
@@ -422,6 +435,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.ranked = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, &s, e);
     if (!code)
