@@ -429,9 +429,11 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
         memcpy(s->param[i], params + c->desc->tensor[i].offset, (size_t)zn_type_count(&q->type) * sizeof(float));
     free_results(s);
     if (pp->loss >= 0) {
-        const zn_buffer *loss = &pp->buffers.at[pp->loss], *correct = &pp->buffers.at[pp->correct];
+        const zn_buffer *loss = &pp->buffers.at[pp->loss];
         add_result(s, &loss->type, gather(loss, space_of[p->loss.space].base + p->loss.offset));
-        add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
+        const zn_buffer *correct = pp->correct >= 0 ? &pp->buffers.at[pp->correct] : NULL;
+        if (correct)
+            add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
     }
     for (uint64_t k = 0; k < p->nkept; k++) {
         const zn_buffer *b = &pp->buffers.at[pp->kept.at[k].buffer];
