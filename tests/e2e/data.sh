@@ -116,6 +116,11 @@ expect "check knows it" 0 "order of the data .* 0.04 MB" "$znetc" check - <<END
 $(net digits 'split = 0.1')
 END
 
+expect "check opens arrays" 0 "mapped from files (at most) *0.55 MB" "$znetc" check npy.znet
+expect "and their labels" 0 "data set, in memory *0.00 MB" "$znetc" check npy.znet
+expect "check counts pictures" 0 '"data": 700, "mapped": 548800, "order": 2400,' "$znetc" check --json images.znet
+expect "a run says the same" 0 "+ data 0.0 MB, mapped from files 0.5 MB" "$znetc" run images.znet -- --steps 1
+
 # ---- numbers as targets
 cat >line.znet <<'END'
 model line { input x[2] linear(1) }
