@@ -137,10 +137,15 @@ static void put_f64(zn_rt_text *t, const char *key, double value) {
     zn_rt_text_json_f64(t, value);
 }
 
-static void put_accuracy(zn_rt_text *t, const zn_rt_evaluation *test) {
+static void put_evaluations(zn_rt_text *t, const zn_rt_evaluation *test, const zn_rt_evaluation *validation) {
+    put_f64(t, "test_loss", test->loss);
     put_f64(t, "test_accuracy", test->accuracy);
     if (!isnan(test->views))
         put_f64(t, "test_accuracy_views", test->views);
+    if (isnan(validation->loss))
+        return;
+    put_f64(t, "validation_loss", validation->loss);
+    put_f64(t, "validation_accuracy", validation->accuracy);
 }
 
 static void put_bytes(zn_rt_text *t, const char *key, size_t value) {
@@ -258,13 +263,13 @@ int zn_rt_log_resume(zn_rt_log *log, const zn_module_desc *m, int64_t step, int 
     return end_to(log, TO_CONTINUED, e);
 }
 
-int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e) {
+int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                      const zn_rt_evaluation *validation, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "initial");
     put_f64(t, "train_loss", train->loss);
-    put_f64(t, "test_loss", test->loss);
-    put_accuracy(t, test);
+    put_evaluations(t, test, validation);
     return end(log, e);
 }
 
@@ -280,15 +285,15 @@ int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e) {
     return end(log, e);
 }
 
-int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e) {
+int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test,
+                    const zn_rt_evaluation *validation, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "epoch");
     put_i64(t, "epoch", p->epoch);
     put_i64(t, "step", p->step);
     put_f64(t, "train_loss", p->mean_loss);
-    put_f64(t, "test_loss", test->loss);
-    put_accuracy(t, test);
+    put_evaluations(t, test, validation);
     put_f64(t, "images_per_second", p->images_per_second);
     return end(log, e);
 }
@@ -325,8 +330,7 @@ int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "end");
-    put_f64(t, "test_loss", s->test.loss);
-    put_accuracy(t, &s->test);
+    put_evaluations(t, &s->test, &s->validation);
     put_f64(t, "seconds", s->seconds);
     put_f64(t, "images_per_second", s->images_per_second);
     put_f64(t, "first_step_seconds", s->first_step_seconds);

@@ -41,9 +41,11 @@ int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options
 /* In place of the start where the log of an earlier process is continued: after how many steps. Either event goes to
  * the logs that it is for. */
 int zn_rt_log_resume(zn_rt_log *log, const zn_module_desc *m, int64_t step, int threads, zn_rt_error *e);
-int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e);
+int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                      const zn_rt_evaluation *validation, zn_rt_error *e);
 int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e);
-int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e);
+int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test,
+                    const zn_rt_evaluation *validation, zn_rt_error *e);
 /* epoch: 0 before the first step. */
 int zn_rt_log_rank(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_rank *rank, zn_rt_error *e);
 /* counts: [classes, classes] test images: true, then predicted. */

@@ -58,7 +58,7 @@ typedef struct run {
     double step_seconds, first_step_seconds; /* without the first step; since the start */
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
-    zn_rt_evaluation test;
+    zn_rt_evaluation test, validation;
     int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
 
     zn_rt_directory directory; /* of --out */
@@ -168,6 +168,9 @@ static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_
 static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
     int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
     double loss = 0;
+    *out = (zn_rt_evaluation){(double)NAN, (double)NAN, (double)NAN};
+    if (n == 0)
+        return 0;
     zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
     request(r, r->copy, split, false, 0, 0);
     for (int64_t at = 0; at < n; at += batch) {
@@ -185,19 +188,19 @@ static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha2
             zn_rt_fail(e, ZN_RT_NONFINITE,
                        "the loss is not finite in the evaluation of the %s images, from image %" PRId64
                        " on, after %" PRId64 " steps%s",
-                       split ? "test" : "training", at, r->progress.step, r->saved ? "" : "; no weights are written");
+                       zn_rt_split_names[split], at, r->progress.step, r->saved ? "" : "; no weights are written");
             return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, &args, e);
         }
         loss += sum;
         if (r->m->input.classes > 0)
             correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
-        int code = split == 1 ? use_logits(r, copy, count, digest, e) : 0;
+        int code = split == ZN_RT_TEST ? use_logits(r, copy, count, digest, e) : 0;
         if (code)
             return code;
     }
     *out = (zn_rt_evaluation){loss / (double)n,
                               r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
-    if (split == 1)
+    if (split == ZN_RT_TEST)
         evaluate_views(r, &out->views);
     return 0;
 }
@@ -210,10 +213,11 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     r->late = NULL;
     bool last = r->progress.step >= r->stop || r->o->action == ZN_RT_DO_EVAL || zn_rt_interrupted();
     zn_rt_sha256 digest = {NULL};
-    r->logits_sha256[0] = '\0';
-    if (r->confusion)
+    if (split == ZN_RT_TEST)
+        r->logits_sha256[0] = '\0';
+    if (r->confusion && split == ZN_RT_TEST)
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
-    if (split == 1 && r->receipt && last && r->m->input.classes > 0)
+    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && r->m->input.classes > 0)
         code = zn_rt_sha256_start(&digest, e);
     if (!code)
         code = evaluate_batches(r, split, out, &digest, e);
@@ -223,16 +227,21 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     return code;
 }
 
+/* On what is not trained on: the test, and what is held out. */
 static int evaluate_test(run *r, zn_rt_error *e) {
     if (r->evaluated)
         return 0;
     zn_rt_average_swap(&r->average);
-    int code = evaluate(r, 1, &r->test, e);
+    int code = evaluate(r, ZN_RT_TEST, &r->test, e);
+    if (!code)
+        code = evaluate(r, ZN_RT_VALIDATION, &r->validation, e);
     zn_rt_average_swap(&r->average);
     if (code)
         return code;
     r->evaluated = true;
     r->progress.accuracy = r->test.accuracy;
+    r->progress.validation = r->validation.accuracy;
+    r->progress.validation_loss = r->validation.loss;
     return 0;
 }
 
@@ -344,8 +353,8 @@ static int end_epoch(run *r, zn_rt_error *e) {
     int code = evaluate_test(r, e);
     if (code)
         return code;
-    zn_rt_report_epoch(r->report, &r->progress, &r->test);
-    code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
+    zn_rt_report_epoch(r->report, &r->progress);
+    code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
     if (!code)
         code = measure_ranks(r, e);
     r->unevaluated = false;
@@ -546,7 +555,10 @@ static int open_run(run *r, zn_rt_error *e) {
     if (!code && at.step >= 0)
         code = zn_rt_log_resume(&r->log, m, at.step, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
-        zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads, r->o->out, at.step);
+        zn_rt_report_start(
+            r->report, m,
+            (const int64_t[ZN_RT_SPLITS]){r->data.split[0].n, r->data.split[1].n, r->data.split[ZN_RT_VALIDATION].n},
+            threads, r->o->out, at.step);
     if (*notes.text)
         zn_rt_report_notes(&notes);
     return code;
@@ -571,8 +583,8 @@ static int initial_evaluation(run *r, zn_rt_error *e) {
         code = evaluate_test(r, e);
     if (code)
         return code;
-    zn_rt_report_initial(r->report, &train, &r->test);
-    return zn_rt_log_initial(&r->log, &train, &r->test, e);
+    zn_rt_report_initial(r->report, &train, &r->test, &r->validation);
+    return zn_rt_log_initial(&r->log, &train, &r->test, &r->validation, e);
 }
 
 static int fill_receipt(run *r, zn_rt_summary *s, zn_rt_error *e) {
@@ -618,6 +630,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (code)
         return code;
     s->test = r->test;
+    s->validation = r->validation;
     code = fill_receipt(r, s, e);
     if (!code && r->confusion)
         code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);
@@ -629,6 +642,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->first_step_seconds = r->first_step_seconds;
     s->planned_bytes = planned_memory(r);
     s->data_bytes = r->data.bytes;
+    s->mapped_bytes = r->data.mapped;
     s->peak_bytes = zn_rt_memory_peak();
     s->seconds = zn_seconds() - r->start;
     return zn_rt_log_end(&r->log, s, e);
@@ -642,6 +656,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.ranked = r.kept = r.directory.fd = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, e);
     if (!code)

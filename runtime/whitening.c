@@ -91,7 +91,8 @@ static void add_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
             for (int64_t at = 0; at < places; at += CHUNK) {
                 int64_t n = places - at < CHUNK ? places - at : CHUNK;
                 int16_t *patch = s->patch + part * s->taps * CHUNK;
-                take_patches(s, d->split[0].pixels + i * d->height * d->width * d->channels, at, n, patch);
+                take_patches(s, d->split[0].pixels + zn_rt_item(&d->split[0], i) * d->height * d->width * d->channels,
+                             at, n, patch);
                 add_chunk(patch, s->taps, n, s->product + part * s->taps * s->taps, s->sum + part * s->taps);
             }
 }
@@ -152,6 +153,8 @@ int zn_rt_whitening(const zn_rt_dataset *d, const zn_rt_pixel *pixel, const int6
     if (dim[2] != d->channels || dim[0] > d->height || dim[1] > d->width)
         return zn_rt_fail(e, ZN_RT_INTERNAL, "patches of %" PRId64 " x %" PRId64 " do not fit the images", dim[0],
                           dim[1]);
+    if (!d->split[0].pixels)
+        return zn_rt_fail(e, ZN_RT_INPUT, "`whitening` needs images of bytes; these are 32-bit floats");
     int code = sums_open(&s, e);
     if (code)
         return code;
