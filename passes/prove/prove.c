@@ -484,9 +484,11 @@ bool zn_proof_no_gradient(const zn_proof *p, const zn_param *of) {
     return n > 0 && n <= MAX_GRADIENTS && p->bits.found;
 }
 
-static int64_t nonzero_classes(const zn_reading *r, const zn_value *v) {
+/* What channels can add to a rank: those that differ, in exact arithmetic; by bits all but those that are 0, for the
+ * same addition rounds differently where the weights differ. */
+static int64_t dimensions(const zn_reading *r, bool exact, const zn_value *v) {
     const zn_fact *f = &r->ever[v->id];
-    return f->classes - (f->zeros > 0);
+    return exact ? f->classes - (f->zeros > 0) : f->n - f->zeros;
 }
 
 /* By what the gradient is made of: sums of outer products of what goes in and what comes back, of which equal channels
@@ -496,6 +498,7 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
     const zn_value *g[MAX_GRADIENTS];
     int n = zn_proof_gradients(p, w, g, MAX_GRADIENTS);
     int64_t rank = 0;
+    bool exact = r == &p->exact;
     if (n > MAX_GRADIENTS || (w->decay != 0 && !(w->init.kind == ZN_FORMULA_CONST && !w->init.a && !w->init.dirac)))
         return most;
     for (int i = 0; i < n; i++) {
@@ -503,7 +506,7 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
             g[i]->op == ZN_OP_CONV_GRAD_W || (g[i]->op == ZN_OP_MATMUL && zn_attr_of(g[i], MATMUL, trans_a)->i);
         if (!product)
             return most;
-        int64_t rows = taps * nonzero_classes(r, g[i]->operand[0]), columns = nonzero_classes(r, g[i]->operand[1]);
+        int64_t rows = taps * dimensions(r, exact, g[i]->operand[0]), columns = dimensions(r, exact, g[i]->operand[1]);
         rank += rows < columns ? rows : columns;
     }
     return rank < most ? rank : most;
