@@ -39,7 +39,7 @@ typedef struct zn_options {
     const char *cache_dir; /* NULL = the user's */
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
-    bool kernels, json;
+    bool kernels, json, deterministic_start;
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;

@@ -69,27 +69,11 @@ static void prepare(zn_prover *p, zn_arena *a, size_t n) {
 
 /* ---- starts */
 
-static bool is_random(zn_formula_kind k) {
-    switch (k) {
-    case ZN_FORMULA_NORMAL:
-    case ZN_FORMULA_UNIFORM:
-    case ZN_FORMULA_ORTHOGONAL:
-    case ZN_FORMULA_DELTA_ORTHOGONAL:
-    case ZN_FORMULA_MIRRORED:
-    case ZN_FORMULA_LOOKS_LINEAR:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Of a convolution whose start is random in the centre tap only. */
 static bool is_centred(const zn_param *p) {
     zn_formula_kind k = p->init.kind;
-    return is_random(k) && k != ZN_FORMULA_NORMAL && k != ZN_FORMULA_UNIFORM && k != ZN_FORMULA_ORTHOGONAL &&
-           p->type.rank == 4 && p->type.dim[0] * p->type.dim[1] > 1;
+    return zn_formula_random(&p->init) && k != ZN_FORMULA_NORMAL && k != ZN_FORMULA_UNIFORM &&
+           k != ZN_FORMULA_ORTHOGONAL && p->type.rank == 4 && p->type.dim[0] * p->type.dim[1] > 1;
 }
 
 static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key) {
@@ -104,7 +88,7 @@ static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key
 static zn_cells numbers(const zn_prover *p, const zn_param *w, uint64_t key) {
     int64_t n = zn_type_count(&w->type);
     zn_formula f = w->init;
-    bool random = is_random(f.kind);
+    bool random = zn_formula_random(&f);
     float *x = malloc((size_t)n * sizeof *x);
     if (!x)
         ZN_ICE("out of memory");
@@ -133,7 +117,7 @@ static zn_cells start_of(const zn_prover *p, const zn_param *w) {
     uint64_t key = zn_cell_mix(KEY_RANDOM, w->index) & ~ZN_CELL_NONNEGATIVE;
     zn_cells r;
     if (w->calibration.kind == ZN_CALIBRATION_WHITENING ||
-        (is_random(w->init.kind) && !w->init.dirac && !is_centred(w)))
+        (zn_formula_random(&w->init) && !w->init.dirac && !is_centred(w)))
         return zn_cells_distinct(true, n, key);
     if (w->init.kind == ZN_FORMULA_CONST && !w->init.dirac)
         r = zn_cells_uniform(true, n, zn_known(p, w->init.a));
