@@ -52,6 +52,7 @@ static const option table[] = {
      "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
     {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
+    {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
@@ -293,6 +294,8 @@ static const char *contradiction(const zn_options *o) {
                "with N threads";
     if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK)
         return "--json is an option of `znetc check` and `znetc bench`";
+    if (o->deterministic_start && o->verb != ZN_VERB_CHECK)
+        return "--deterministic-start is an option of `znetc check`";
     if (o->verb != ZN_VERB_BUILD && o->emit_given)
         return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check or bench";
     if ((o->verb == ZN_VERB_BENCH || o->verb == ZN_VERB_RUN) && o->out)

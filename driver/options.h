@@ -47,7 +47,7 @@ typedef struct zn_options {
     const char *cache_dir; /* NULL = the user's */
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
-    bool kernels, json;
+    bool kernels, json, deterministic_start;
     const char *seeds; /* of run; NULL = not given */
     zn_words logs;     /* of plot */
     bool log_scale;

@@ -28,7 +28,7 @@
 #include "frontend/frontend.h"
 #include "ir/schema.h"
 #include "passes/plan.h"
-#include "passes/prove/prove.h"
+#include "passes/prove/lints.h"
 #include "runtime/blas.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
@@ -212,10 +212,20 @@ static int emit_front(driver *d) {
 static int check(driver *d) {
     zn_buf text = {0};
     bool ok = lower(d, NULL, true);
+    zn_proof *proof = NULL;
     if (ok && trains(d))
         ok = plan(d);
-    if (ok)
-        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, zn_rt_processors(), &text);
+    if (ok) {
+        zn_ice_stage("proofs");
+        proof = zn_prove(d->m, NULL);
+        if (proof)
+            zn_lint_proof(proof, &d->diags);
+        zn_lint_variance(d->m, &d->diags);
+        if (d->o.deterministic_start)
+            zn_lint_random(d->m, &d->diags);
+        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, proof, zn_rt_processors(), &text);
+        zn_proof_free(proof);
+    }
     int code = show(d) || !ok ? 1 : write_text(d, &text);
     zn_buf_free(&text);
     return code;

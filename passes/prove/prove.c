@@ -69,27 +69,11 @@ static void prepare(zn_prover *p, zn_arena *a, size_t n) {
 
 /* ---- starts */
 
-static bool is_random(zn_formula_kind k) {
-    switch (k) {
-    case ZN_FORMULA_NORMAL:
-    case ZN_FORMULA_UNIFORM:
-    case ZN_FORMULA_ORTHOGONAL:
-    case ZN_FORMULA_DELTA_ORTHOGONAL:
-    case ZN_FORMULA_MIRRORED:
-    case ZN_FORMULA_LOOKS_LINEAR:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Of a convolution whose start is random in the centre tap only. */
 static bool is_centred(const zn_param *p) {
     zn_formula_kind k = p->init.kind;
-    return is_random(k) && k != ZN_FORMULA_NORMAL && k != ZN_FORMULA_UNIFORM && k != ZN_FORMULA_ORTHOGONAL &&
-           p->type.rank == 4 && p->type.dim[0] * p->type.dim[1] > 1;
+    return zn_formula_random(&p->init) && k != ZN_FORMULA_NORMAL && k != ZN_FORMULA_UNIFORM &&
+           k != ZN_FORMULA_ORTHOGONAL && p->type.rank == 4 && p->type.dim[0] * p->type.dim[1] > 1;
 }
 
 static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key) {
@@ -104,7 +88,7 @@ static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key
 static zn_cells numbers(const zn_prover *p, const zn_param *w, uint64_t key) {
     int64_t n = zn_type_count(&w->type);
     zn_formula f = w->init;
-    bool random = is_random(f.kind);
+    bool random = zn_formula_random(&f);
     float *x = malloc((size_t)n * sizeof *x);
     if (!x)
         ZN_ICE("out of memory");
@@ -133,7 +117,7 @@ static zn_cells start_of(const zn_prover *p, const zn_param *w) {
     uint64_t key = zn_cell_mix(KEY_RANDOM, w->index) & ~ZN_CELL_NONNEGATIVE;
     zn_cells r;
     if (w->calibration.kind == ZN_CALIBRATION_WHITENING ||
-        (is_random(w->init.kind) && !w->init.dirac && !is_centred(w)))
+        (zn_formula_random(&w->init) && !w->init.dirac && !is_centred(w)))
         return zn_cells_distinct(true, n, key);
     if (w->init.kind == ZN_FORMULA_CONST && !w->init.dirac)
         r = zn_cells_uniform(true, n, zn_known(p, w->init.a));
@@ -484,9 +468,11 @@ bool zn_proof_no_gradient(const zn_proof *p, const zn_param *of) {
     return n > 0 && n <= MAX_GRADIENTS && p->bits.found;
 }
 
-static int64_t nonzero_classes(const zn_reading *r, const zn_value *v) {
+/* What channels can add to a rank: those that differ, in exact arithmetic; by bits all but those that are 0, for the
+ * same addition rounds differently where the weights differ. */
+static int64_t dimensions(const zn_reading *r, bool exact, const zn_value *v) {
     const zn_fact *f = &r->ever[v->id];
-    return f->classes - (f->zeros > 0);
+    return exact ? f->classes - (f->zeros > 0) : f->n - f->zeros;
 }
 
 /* By what the gradient is made of: sums of outer products of what goes in and what comes back, of which equal channels
@@ -496,6 +482,7 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
     const zn_value *g[MAX_GRADIENTS];
     int n = zn_proof_gradients(p, w, g, MAX_GRADIENTS);
     int64_t rank = 0;
+    bool exact = r == &p->exact;
     if (n > MAX_GRADIENTS || (w->decay != 0 && !(w->init.kind == ZN_FORMULA_CONST && !w->init.a && !w->init.dirac)))
         return most;
     for (int i = 0; i < n; i++) {
@@ -503,7 +490,7 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
             g[i]->op == ZN_OP_CONV_GRAD_W || (g[i]->op == ZN_OP_MATMUL && zn_attr_of(g[i], MATMUL, trans_a)->i);
         if (!product)
             return most;
-        int64_t rows = taps * nonzero_classes(r, g[i]->operand[0]), columns = nonzero_classes(r, g[i]->operand[1]);
+        int64_t rows = taps * dimensions(r, exact, g[i]->operand[0]), columns = dimensions(r, exact, g[i]->operand[1]);
         rank += rows < columns ? rows : columns;
     }
     return rank < most ? rank : most;
