@@ -28,6 +28,7 @@ typedef struct zn_rt_reached {
     bool ended;       /* the run went as far as it was asked to */
     bool unevaluated; /* the step ended an epoch, whose evaluation has not been logged */
     double loss_sum;  /* of the epoch's steps so far */
+    double best;      /* validation so far, as train.c measures it; NaN: there was none */
     char start_sha256[ZN_RT_SHA256_HEX], order_sha256[ZN_RT_SHA256_HEX];
     int64_t log_bytes[2]; /* of the logs (runtime/log.h) at that time; -1: there was none */
 } zn_rt_reached;

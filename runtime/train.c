@@ -65,6 +65,7 @@ typedef struct run {
     zn_rt_identity id;         /* what a checkpoint of this run must agree in */
     int64_t first;             /* steps that an earlier process did */
     int64_t kept;              /* the step of the last checkpoint; -1: none */
+    double best;               /* of the validation accuracies so far, or less the losses; NaN: none */
     bool unevaluated;          /* the last step ended an epoch, and its evaluation is still to come */
     bool receipt;              /* digests are wanted */
     char data_sha256[ZN_RT_SHA256_HEX], start_sha256[ZN_RT_SHA256_HEX];
@@ -88,11 +89,16 @@ static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, i
             .split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position, .view = r->view});
 }
 
-/* The evaluation's logits, rows of `classes` floats. */
+/* Numbers that the network gives for a sample: its logits, or what is compared with targets. 0: it gives images. */
+static int64_t outputs_of(const run *r) {
+    return r->m->input.classes > 0 ? r->m->input.classes : (int64_t)r->m->input.targets;
+}
+
+/* What the evaluation's network gave, rows of so many floats. */
 static const float *logits_of(const run *r, int copy) {
     const zn_program *p = zn_rt_program(&r->engine, ZN_RT_EVAL);
     for (uint64_t i = p->nkept; i > 0; i--)
-        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == r->m->input.classes)
+        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == outputs_of(r))
             return (const float *)zn_rt_memory_at(&r->mem, p->kept[i - 1].at, copy) + p->kept[i - 1].first;
     return NULL;
 }
@@ -156,13 +162,12 @@ static void count_confusion(run *r, int copy, int64_t count) {
 
 /* What is done with the logits of a batch beside the means. */
 static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_rt_error *e) {
-    const float *logits = r->m->input.classes > 0 ? logits_of(r, copy) : NULL;
+    const float *logits = outputs_of(r) > 0 ? logits_of(r, copy) : NULL;
     if (!logits)
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
-    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * r->m->input.classes) * sizeof *logits, e)
-                         : 0;
+    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * outputs_of(r)) * sizeof *logits, e) : 0;
 }
 
 static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
@@ -217,7 +222,7 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         r->logits_sha256[0] = '\0';
     if (r->confusion && split == ZN_RT_TEST)
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
-    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && r->m->input.classes > 0)
+    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && outputs_of(r) > 0)
         code = zn_rt_sha256_start(&digest, e);
     if (!code)
         code = evaluate_batches(r, split, out, &digest, e);
@@ -335,8 +340,11 @@ static int add_order(run *r, int64_t epoch, int64_t steps, char sha256[ZN_RT_SHA
 /* A checkpoint of what is reached, if there is none yet. */
 static void keep(run *r, bool ended) {
     zn_rt_error e = {""};
-    zn_rt_reached at = {
-        .step = r->progress.step, .ended = ended, .unevaluated = r->unevaluated, .loss_sum = r->loss_sum};
+    zn_rt_reached at = {.step = r->progress.step,
+                        .ended = ended,
+                        .unevaluated = r->unevaluated,
+                        .loss_sum = r->loss_sum,
+                        .best = r->best};
     if (!r->o->out || at.step == 0 || r->kept == at.step)
         return;
     memcpy(at.start_sha256, r->start_sha256, sizeof at.start_sha256);
@@ -348,11 +356,27 @@ static void keep(run *r, bool ended) {
         r->kept = at.step;
 }
 
+/* Keeps the weights that are best on what is held out, the first of equals. */
+static void keep_best(run *r) {
+    const zn_rt_evaluation *v = &r->validation;
+    double now = isnan(v->accuracy) ? -v->loss : v->accuracy;
+    char sha256[ZN_RT_SHA256_HEX];
+    zn_rt_error e = {""};
+    if (!r->o->out || isnan(now) || r->best >= now) /* false where there was none */
+        return;
+    r->best = now;
+    zn_rt_average_swap(&r->average);
+    if (zn_rt_weights_save(r->m, r->mem.param, r->o->out, "best.safetensors", sha256, &e))
+        zn_rt_report_warning(r->report, "the best weights so far are not kept: %s", e.text);
+    zn_rt_average_swap(&r->average);
+}
+
 /* What stands at the end of an epoch beside its steps. */
 static int end_epoch(run *r, zn_rt_error *e) {
     int code = evaluate_test(r, e);
     if (code)
         return code;
+    keep_best(r);
     zn_rt_report_epoch(r->report, &r->progress);
     code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
     if (!code)
@@ -464,6 +488,7 @@ static int resume(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e)
     p->lr = zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, at->step - 1);
     p->mean_loss = at->loss_sum / (double)((at->step - 1) % r->steps_per_epoch + 1);
     r->loss_sum = at->loss_sum;
+    r->best = at->best;
     r->unevaluated = at->unevaluated;
     r->ranked = at->unevaluated ? -1 : at->step;
     memcpy(r->order_sha256, at->order_sha256, sizeof r->order_sha256);
@@ -548,8 +573,10 @@ static int open_run(run *r, zn_rt_error *e) {
         code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
-    if (!code && r->o->out && at.step < 0)
+    if (!code && r->o->out && at.step < 0) {
         zn_rt_checkpoint_clear(r->o->out);
+        zn_rt_directory_remove(&r->directory, "best.safetensors");
+    }
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)
@@ -621,7 +648,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     zn_rt_average_swap(&r->average); /* what is written is what is evaluated */
     if (!code)
-        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
+        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, "weights.safetensors", s->sha256, e)
                          : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
     r->saved = !code && r->o->out;
     zn_rt_average_swap(&r->average);
@@ -656,6 +683,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.ranked = r.kept = r.directory.fd = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.best = (double)NAN;
     r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, e);
