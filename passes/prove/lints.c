@@ -56,6 +56,22 @@ static bool comes_from(const zn_value *v, const bool *reported) {
     return reported[v->id];
 }
 
+/* Does a relu with the derivative 0 at 0 read v, through additions and norms? */
+static bool meets_relu(const zn_proof *p, const zn_value *v) {
+    for (int depth = 0; v && depth < 16; depth++) {
+        const zn_value *next = NULL;
+        for (const zn_use *u = v->first_use; u; u = u->next) {
+            zn_op op = u->user->op;
+            if (op == ZN_OP_RELU)
+                return !zn_attr_of(u->user, RELU, at_zero)->i && p->bits.ever[u->user->id].zeros > 0;
+            if (!next && (op == ZN_OP_ADD || op == ZN_OP_BIAS || op == ZN_OP_BN_NORM || op == ZN_OP_SCALE))
+                next = u->user;
+        }
+        v = next;
+    }
+    return false;
+}
+
 static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
     zn_arena scratch = {0};
     bool *reported = zn_new_n(&scratch, bool, (size_t)p->nvalues);
@@ -80,7 +96,11 @@ static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
             zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "their weights start as `%s`, and no gradient reaches them",
                          start_text(zn_param_find(p->m, zn_attr_of(v->operand[1], PARAM, name)->s), d));
         zn_diag_note(d, x, ZN_NOTE_HELP, v->span,
-                     "make the layer as narrow as it is, or give it a start that fills all outputs: hadamard, kaiming");
+                     meets_relu(p, at)
+                         ? "`relu` meets these zeros, and has the derivative 0 there: relu_at_zero = 1, an "
+                           "option of zero and hadamard, lets a gradient through; or start them otherwise"
+                         : "make the layer as narrow as it is, or give it a start that fills all outputs: "
+                           "hadamard, kaiming");
     }
     zn_arena_free(&scratch);
 }
@@ -212,8 +232,9 @@ static void lint_rank(const zn_proof *p, zn_diags *d) {
     zn_diag *x = zn_diag_add(d, ZN_DIAG_RANK_BOUND, v->span,
                              "training changes `%s` by a matrix of rank %" PRId64 " at most, of %" PRId64, worst->name,
                              least, full_rank(worst));
-    int64_t different = in->classes - (in->zeros > 0);
-    if (different < in->n)
+    int64_t different = in->classes - (in->zeros > 0),
+            taps = worst->type.rank == 4 ? worst->type.dim[0] * worst->type.dim[1] : 1;
+    if (taps * different <= least)
         zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
                      "of its %" PRId64 " input channels %" PRId64
                      " are different and not 0, and equal channels give equal rows",
