@@ -431,7 +431,7 @@ static void check_exact(claims *c, const zn_proof *p, const th_state *s, int ste
                 int64_t far = 0; /* some, for a relu may meet a number near 0 */
                 for (int64_t q = 0; q < n; q++)
                     far += fabs((double)at[q * ch + i] - (double)at[q * ch + j]) > 2e-3 * largest + 1e-6;
-                if (far > 1 + n / 16) {
+                if (far > 1 + n / 4) {
                     wrong(c, "nearly equal to another of its class", v->name, step, i);
                     break;
                 }
