@@ -2,6 +2,7 @@
 #include "passes/prove/lints.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "ir/text.h"
@@ -108,12 +109,30 @@ static void report_dead(const zn_proof *p, const zn_value *v, const zn_value *at
                                      "hadamard, kaiming");
 }
 
+/* Channels that only start as 0, in front of a norm. */
+static void report_norm_at_start(const zn_proof *p, const zn_value *v, zn_diags *d) {
+    if (v->op != ZN_OP_BN_NORM || v->operand[1]->op != ZN_OP_BN_STATS)
+        return;
+    const zn_fact *now = &p->bits.now[v->operand[0]->id];
+    if (!now->classes || now->zeros == 0 || now->zeros == now->n)
+        return;
+    double eps = zn_attr_of(v->operand[1], BN_STATS, eps)->f;
+    zn_diag *x = zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span,
+                             "%" PRId64 " of the %" PRId64 " channels that go into this norm are 0 at the start",
+                             now->zeros, now->n);
+    zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
+                 "the norm multiplies the first gradients of these channels by 1 / sqrt(eps) = %.3g", 1 / sqrt(eps));
+    zn_diag_note(d, x, ZN_NOTE_HELP, v->span, "give the layer in front a start that fills all outputs");
+}
+
 static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
     zn_arena scratch = {0};
     bool *reported = zn_new_n(&scratch, bool, (size_t)p->nvalues);
     for (const zn_value *v = p->f->first; v && p->bits.found; v = v->next) {
         const zn_value *at = watched(p, v);
         const zn_fact *f = at ? &p->bits.ever[at->id] : NULL;
+        if (at && f->zeros == 0)
+            report_norm_at_start(p, v, d);
         if (!f || !f->classes || f->zeros == 0 || f->zeros == f->n ||
             (v->op != ZN_OP_CONV && v->op != ZN_OP_MATMUL && comes_from(at, reported)))
             continue;
