@@ -16,6 +16,7 @@
 #include "runtime/loader.h"
 #include "runtime/log.h"
 #include "runtime/memory.h"
+#include "runtime/outputs.h"
 #include "runtime/pool.h"
 #include "runtime/rank.h"
 #include "runtime/schedule.h"
@@ -61,6 +62,7 @@ typedef struct run {
     zn_rt_evaluation test, validation;
     int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
 
+    zn_rt_outputs outputs;     /* of --outputs */
     zn_rt_directory directory; /* of --out */
     zn_rt_identity id;         /* what a checkpoint of this run must agree in */
     int64_t first;             /* steps that an earlier process did */
@@ -167,6 +169,9 @@ static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
+    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * outputs_of(r), e) : 0;
+    if (code)
+        return code;
     return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * outputs_of(r)) * sizeof *logits, e) : 0;
 }
 
@@ -542,7 +547,10 @@ static int open_tables(run *r, zn_rt_error *e) {
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
     if (r->o->confusion && !(r->confusion = calloc((size_t)(classes * classes), sizeof *r->confusion)))
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
-    return 0;
+    if (r->o->outputs && outputs_of(r) < 1)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
+    return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n, outputs_of(r), e)
+                         : 0;
 }
 
 static int open_run(run *r, zn_rt_error *e) {
@@ -599,6 +607,7 @@ static void close_run(run *r) {
     zn_rt_ranks_close(&r->ranks);
     free(r->mean);
     free(r->confusion);
+    zn_rt_outputs_close(&r->outputs);
     zn_rt_memory_close(&r->mem);
     zn_rt_directory_close(&r->directory);
 }
@@ -659,6 +668,8 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->test = r->test;
     s->validation = r->validation;
     code = fill_receipt(r, s, e);
+    if (!code && r->outputs.open)
+        code = zn_rt_outputs_finish(&r->outputs, e);
     if (!code && r->confusion)
         code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);
     if (code)
