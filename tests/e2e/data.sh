@@ -154,6 +154,27 @@ cell "infinite" 3 '^[^,]*' '1e60' 'bad.csv:3: column 1 (a): `1e60` is too large'
 cell "no such column" 1 'y' 'z' 'bad.csv: has no column `y`; it has `a`, `b`, `z`'
 cell "a header of numbers" 1 'a,b,y' '1,b,y' 'bad.csv:1: column 2: `b` is not a number, but other cells'
 
+# ---- a file of 3 GB, of which two batches are looked at
+cat >large.znet <<'END'
+model large { input image[1000, 1000, 3] conv(1, 8, stride = 8) avgpool linear(10) }
+data { source = npy("large.npy", "large_labels.npy", "two.npy", "two_labels.npy") }
+init kaiming
+train { loss = cross_entropy optimizer = sgd lr = 0.1 batch = 2 epochs = 1 }
+END
+header() { # TEXT
+    printf '\223NUMPY\001\000\166\000%-117s\n' "$1" # 118 bytes: the elements begin at 128
+}
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 1000, 1000, 3), }" >large.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (1000,), }" >large_labels.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1000, 1000, 3), }" >two.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }" >two_labels.npy
+truncate -s 3000000128 large.npy && truncate -s 1128 large_labels.npy
+truncate -s 6000128 two.npy && truncate -s 130 two_labels.npy
+expect "a file of 3 GB" 0 "mapped from files 3006.0 MB" "$znetc" run large.znet -- --steps 2 --threads 1
+checks=$((checks + 1))
+sed -n 's/^memory  *peak \([0-9]*\).*/\1/p' "$tmp/out" | grep -q '^[0-9]\{1,3\}$' || fail "a file of 3 GB is read: $(grep memory "$tmp/out")"
+rm large.npy
+
 # ---- 300 classes
 cat >wide.znet <<'END'
 model wide { input x[4] linear(300) }
