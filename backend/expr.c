@@ -154,8 +154,8 @@ static zn_ll expr_dropout_mask(zn_emit *e, const zn_value *v, const zn_ll *x, co
 }
 
 static expr_fn *const expr_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc)
-#define ZN_MAP_OP(ID, text, n, traits, infer, grad, eval, doc) [ZN_OP_##ID] = expr_##eval,
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc)
+#define ZN_MAP_OP(ID, text, n, traits, infer, grad, proof, eval, doc) [ZN_OP_##ID] = expr_##eval,
 #include "ir/ops.def"
 };
 

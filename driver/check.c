@@ -1,5 +1,6 @@
-/* The table: layer | kernel | output | parameters | FLOPs of an image | MB of a batch | init, a sum for every labelled
- * stage, totals, and memory by term up to the peak that a run will measure. The same as JSON. */
+/* The table: layer | kernel | output | parameters | FLOPs of an image | MB of a batch | different units at the start
+ * and ever | bound on the rank of the change | init, a sum for every labelled stage, totals, and memory by term up to
+ * the peak that a run will measure. The same as JSON. */
 #include "driver/check.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@
 typedef struct row {
     const char *layer, *init;
     const zn_value *value;
+    const zn_param *weight;       /* of a layer of which something is proven; else NULL */
     int64_t params, flops, bytes; /* flops of one image, bytes of a batch */
 } row;
 
@@ -19,6 +21,7 @@ typedef struct table {
     ZN_VEC(row) rows;
     row total;
     size_t name_width;
+    const zn_proof *proof; /* NULL: nothing is said of it */
 } table;
 
 /* What a training program takes beside its plan and its data: code, libc, stacks (measured: 2.3 to 2.9 MB), and what
@@ -107,7 +110,7 @@ static bool window_of(const zn_value *v, int64_t out[4]) {
     return true;
 }
 
-static row row_of(zn_module *m, const zn_value *v) {
+static row row_of(zn_module *m, const zn_proof *proof, const zn_value *v) {
     row r = {.layer = layer_name(m, v), .init = "", .value = v, .flops = flops_of(v)};
     for (int i = 0; i < v->noperands; i++)
         if (v->operand[i]->op == ZN_OP_PARAM) {
@@ -116,6 +119,8 @@ static row row_of(zn_module *m, const zn_value *v) {
                 r.params += zn_type_count(&p->type);
             if (p->role == ZN_ROLE_WEIGHT)
                 r.init = start_text(m, p);
+            if (p->role == ZN_ROLE_WEIGHT && p->type.rank >= 2 && proof && zn_proof_layer(proof, p))
+                r.weight = p;
         }
     r.bytes = 4 * zn_type_count(&v->type);
     return r;
@@ -127,13 +132,13 @@ static void add(row *sum, const row *r) {
     sum->bytes += r->bytes;
 }
 
-static table make_table(zn_module *m) {
+static table make_table(zn_module *m, const zn_proof *proof) {
     const zn_func *f = zn_func_find(m, "forward");
-    table t = {.name_width = 5};
+    table t = {.name_width = 5, .proof = proof};
     for (const zn_value *v = f->first; v; v = v->next) {
         if (zn_op_table[v->op].traits & ZN_T_LEAF)
             continue;
-        row r = row_of(m, v), *last = t.rows.n ? &t.rows.at[t.rows.n - 1] : NULL;
+        row r = row_of(m, proof, v), *last = t.rows.n ? &t.rows.at[t.rows.n - 1] : NULL;
         if (v->op == ZN_OP_BIAS && last && zn_type_equal(&last->value->type, &v->type)) {
             r.bytes = 0; /* the layer's own */
             add(last, &r);
@@ -186,14 +191,54 @@ static void window_text(const zn_value *v, zn_buf *out) {
         zn_buf_printf(out, " s%lld", (long long)w[2]);
 }
 
+/* What is proven of a layer's units and of the change of its weight; exact and by bits. */
+typedef struct proven {
+    int64_t units, now, ever, ever_bits, rank, rank_bits, most;
+} proven;
+static proven proven_of(const zn_proof *p, const zn_param *w) {
+    int id = zn_proof_layer(p, w)->id;
+    int64_t out = w->type.dim[w->type.rank - 1], rows = zn_type_count(&w->type) / out;
+    return (proven){.units = p->exact.ever[id].n,
+                    .now = p->exact.now[id].classes,
+                    .ever = p->exact.ever[id].classes,
+                    .ever_bits = p->bits.ever[id].classes,
+                    .rank = zn_proof_rank(p, &p->exact, w),
+                    .rank_bits = zn_proof_rank(p, &p->bits, w),
+                    .most = rows < out ? rows : out};
+}
+
+/* "4" or "4-16": as exact arithmetic and bits have it */
+static void print_pair(int64_t exact, int64_t bits, zn_buf *out) {
+    if (exact == bits)
+        zn_buf_printf(out, "%lld", (long long)exact);
+    else
+        zn_buf_printf(out, "%lld-%lld", (long long)exact, (long long)bits);
+}
+
+static void print_proven(const table *t, const row *r, zn_buf *out) {
+    zn_buf units = {0}, rank = {0};
+    if (r->weight) {
+        proven x = proven_of(t->proof, r->weight);
+        zn_buf_printf(&units, "%lld, ", (long long)x.now);
+        print_pair(x.ever, x.ever_bits, &units);
+        print_pair(x.rank, x.rank_bits, &rank);
+    }
+    zn_buf_printf(out, " %13s %9s ", zn_buf_str(&units), zn_buf_str(&rank));
+    zn_buf_free(&units);
+    zn_buf_free(&rank);
+}
+
 static void print_line(const table *t, const char *name, const char *window, const char *shape, const row *r,
                        zn_buf *out) {
     char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX];
     zn_buf line = {0};
     zn_i64_grouped(r->params, params);
     zn_i64_grouped(r->flops, flops);
-    zn_buf_printf(&line, "%-*s  %-8s %-16s %14s %16s %12.2f  %s", (int)(t->name_width < 60 ? t->name_width : 60), name,
-                  window, shape, params, flops, (double)r->bytes * 1e-6, r->init ? r->init : "");
+    zn_buf_printf(&line, "%-*s  %-8s %-16s %14s %16s %12.2f ", (int)(t->name_width < 60 ? t->name_width : 60), name,
+                  window, shape, params, flops, (double)r->bytes * 1e-6);
+    if (t->proof)
+        print_proven(t, r, &line);
+    zn_buf_printf(&line, " %s", r->init ? r->init : "");
     while (line.n && line.at[line.n - 1] == ' ')
         line.at[--line.n] = 0;
     zn_buf_printf(out, "%s\n", zn_buf_str(&line));
@@ -210,8 +255,11 @@ static void print_row(const table *t, const row *r, zn_buf *out) {
 }
 
 static void print_rows(const table *t, zn_buf *out) {
-    zn_buf_printf(out, "%-*s  %-8s %-16s %14s %16s %12s  %s\n", (int)(t->name_width < 60 ? t->name_width : 60), "layer",
-                  "kernel", "output", "parameters", "FLOPs/image", "MB/batch", "init");
+    zn_buf_printf(out, "%-*s  %-8s %-16s %14s %16s %12s ", (int)(t->name_width < 60 ? t->name_width : 60), "layer",
+                  "kernel", "output", "parameters", "FLOPs/image", "MB/batch");
+    if (t->proof)
+        zn_buf_printf(out, " %13s %9s ", "distinct", "rank");
+    zn_buf_puts(out, " init\n");
     for (size_t i = 0; i < t->rows.n;) {
         row sum;
         const char *path = t->rows.at[i].value->path;
@@ -278,8 +326,8 @@ static void print_memory(const memory *x, zn_buf *out) {
                   (double)(x->peak + compiler_bytes) * 1e-6);
 }
 
-void zn_check_print(zn_module *m, const zn_plan *plan, int threads, zn_buf *out) {
-    table t = make_table(m);
+void zn_check_print(zn_module *m, const zn_plan *plan, const zn_proof *proof, int threads, zn_buf *out) {
+    table t = make_table(m, proof);
     char params[ZN_NUMBER_MAX], flops[ZN_NUMBER_MAX];
     print_rows(&t, out);
     zn_i64_grouped(t.total.params, params);
@@ -299,7 +347,7 @@ static void json_sums(const row *r, zn_buf *out) {
                   (long long)r->flops, (long long)r->bytes);
 }
 
-static void json_row(const row *r, zn_buf *out) {
+static void json_row(const zn_proof *proof, const row *r, zn_buf *out) {
     int64_t w[4];
     zn_buf_puts(out, "{\"path\": ");
     zn_buf_json(out, r->value->path);
@@ -311,6 +359,15 @@ static void json_row(const row *r, zn_buf *out) {
     shape_text(&r->value->type, out);
     zn_buf_puts(out, ", ");
     json_sums(r, out);
+    if (r->weight) {
+        proven x = proven_of(proof, r->weight);
+        zn_buf_printf(
+            out,
+            ", \"distinct\": {\"units\": %lld, \"now\": %lld, \"ever\": %lld, \"ever_bits\": %lld}, \"rank\": "
+            "{\"most\": %lld, \"change\": %lld, \"change_bits\": %lld}",
+            (long long)x.units, (long long)x.now, (long long)x.ever, (long long)x.ever_bits, (long long)x.most,
+            (long long)x.rank, (long long)x.rank_bits);
+    }
     zn_buf_puts(out, ", \"init\": ");
     zn_buf_json(out, r->init);
     zn_buf_putc(out, '}');
@@ -342,14 +399,14 @@ static void json_memory(const memory *x, zn_buf *out) {
                   (long long)x->peak, (long long)(x->peak + compiler_bytes));
 }
 
-void zn_check_json(zn_module *m, const zn_plan *plan, int threads, zn_buf *out) {
-    table t = make_table(m);
+void zn_check_json(zn_module *m, const zn_plan *plan, const zn_proof *proof, int threads, zn_buf *out) {
+    table t = make_table(m, proof);
     zn_buf_puts(out, "{\"model\": ");
     zn_buf_json(out, m->name);
     zn_buf_puts(out, ", \"layers\": [");
     for (size_t i = 0; i < t.rows.n; i++) {
         zn_buf_puts(out, i ? ", " : "");
-        json_row(&t.rows.at[i], out);
+        json_row(proof, &t.rows.at[i], out);
     }
     zn_buf_puts(out, "], \"stages\": [");
     json_stages(m, &t, out);

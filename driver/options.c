@@ -28,7 +28,8 @@ static const option table[] = {
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
     {"--emit", EMIT, F(emit), "KIND[=PATH]",
-     "ast, ir, init, grad, opt, plan, llvm, asm (PATH - is standard output), obj, exe; init=PATH.svg draws the start"},
+     "ast, ir, init, grad, opt, proof, plan, llvm, asm (PATH - is standard output), obj, exe; init=PATH.svg draws the "
+     "start"},
     {"-O", LEVEL, F(level), "0|1|2", "which passes run; the bits of the result are the same at every level"},
     {"--target", VALUE, F(target), "TRIPLE",
      "machine to make code for, as clang takes it (aarch64-linux-gnu); of another than this one: --emit=llvm, asm, "
@@ -47,7 +48,11 @@ static const option table[] = {
     {"--kernels", FLAG, F(kernels), NULL, "bench: a table of every kernel's time"},
     {"--threads", VALUE, F(threads), "N", "bench: threads (default: all; of a training run: after --)"},
     {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
+    {"--seeds", VALUE, F(seeds), "LIST",
+     "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
+    {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
+    {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
     {"--list-ops", FLAG, F(list_ops), NULL, "list the operations of the IR (--list-ops=markdown: as docs/ops.md)"},
@@ -66,8 +71,8 @@ static const option table[] = {
 };
 enum { COUNT = sizeof table / sizeof *table };
 
-static const char *const emit_names[ZN_EMIT_COUNT] = {"exe", "ast",  "ir",   "init", "grad",
-                                                      "opt", "plan", "llvm", "asm",  "obj"};
+static const char *const emit_names[ZN_EMIT_COUNT] = {"exe",   "ast",  "ir",   "init", "grad", "opt",
+                                                      "proof", "plan", "llvm", "asm",  "obj"};
 static const struct {
     const char *name, *help;
     zn_verb verb;
@@ -78,6 +83,8 @@ static const struct {
      ZN_VERB_CHECK},
     {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
+    {"repro", "run the experiment of a log again, and say whether its digests are the same", ZN_VERB_REPRO},
+    {"plot", "draw loss and accuracy of one or more logs as SVG", ZN_VERB_PLOT},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -88,7 +95,9 @@ const char *zn_options_help(void) {
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
                     "       znetc bench FILE.znet [options]\n"
-                    "       znetc explain [CODE]\n\n");
+                    "       znetc explain [CODE]\n"
+                    "       znetc repro LOG.jsonl [-- ARGS]\n"
+                    "       znetc plot LOG.jsonl... -o OUT.svg [--log-scale]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
@@ -268,14 +277,25 @@ static bool parse_option(zn_options *o, char **argv, int argc, int *i, const cha
 /* What the options ask for together. NULL where it makes sense. */
 static const char *contradiction(const zn_options *o) {
     bool links = o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE;
-    if (o->argc && o->verb != ZN_VERB_RUN)
-        return "arguments after -- are for `znetc run`";
+    if (o->argc && o->verb != ZN_VERB_RUN && o->verb != ZN_VERB_REPRO)
+        return "arguments after -- are for `znetc run` and `znetc repro`";
+    if (o->seeds && o->verb != ZN_VERB_RUN)
+        return "--seeds is an option of `znetc run`";
+    if (o->log_scale && o->verb != ZN_VERB_PLOT)
+        return "--log-scale is an option of `znetc plot`";
+    if (o->verb == ZN_VERB_REPRO && (o->define.n || o->set.n || o->level_given || o->conv || o->gemm || o->passes ||
+                                     o->target || o->march || o->out || o->emit_given))
+        return "`znetc repro` compiles as the log says: options of the compilation have no use";
+    if (o->verb == ZN_VERB_PLOT && (o->define.n || o->set.n || o->emit_given))
+        return "`znetc plot` compiles nothing: it takes logs, -o and --log-scale";
     if (o->verb != ZN_VERB_BENCH && (o->kernels || o->threads || o->seconds))
         return "--kernels, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- --threads N` "
                "trains "
                "with N threads";
     if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK)
         return "--json is an option of `znetc check` and `znetc bench`";
+    if (o->deterministic_start && o->verb != ZN_VERB_CHECK)
+        return "--deterministic-start is an option of `znetc check`";
     if (o->verb != ZN_VERB_BUILD && o->emit_given)
         return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check or bench";
     if ((o->verb == ZN_VERB_BENCH || o->verb == ZN_VERB_RUN) && o->out)
@@ -296,8 +316,8 @@ static const char *contradiction(const zn_options *o) {
         return "--emit=ast prints the source's tree: options of passes and code have no use";
     if ((o->verb == ZN_VERB_CHECK || (o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_PLAN)) && (o->target || o->march))
         return "--target and --march have no use here: no code is made";
-    if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_OPT))
-        return "--no-loc is about printed IR: --emit=ir, init, grad or opt, or --print-after";
+    if (o->no_loc && !o->print_after && !(o->emit >= ZN_EMIT_IR && o->emit <= ZN_EMIT_PROOF))
+        return "--no-loc is about printed IR: --emit=ir, init, grad, opt or proof, or --print-after";
     if (o->emit == ZN_EMIT_OBJ && !o->out && !o->emit_path)
         return "--emit=obj needs a path: --emit=obj=FILE.o or -o FILE.o";
     return NULL;
@@ -336,6 +356,9 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
                 return false;
         } else if (i == 1 && (wrong = misspelled_verb(o, a))) {
             return usage(error, wrong);
+        } else if (o->verb == ZN_VERB_PLOT) {
+            zn_vec_push(&o->arena, &o->logs, a);
+            o->file = a;
         } else if (o->file) {
             return usage(error, zn_arena_printf(&o->arena, "one file at a time: `%s` and `%s`", o->file, a));
         } else {

@@ -8,7 +8,15 @@
 #include "support/arena.h"
 #include "support/diag.h"
 
-typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK, ZN_VERB_BENCH, ZN_VERB_EXPLAIN } zn_verb;
+typedef enum zn_verb {
+    ZN_VERB_BUILD,
+    ZN_VERB_RUN,
+    ZN_VERB_CHECK,
+    ZN_VERB_BENCH,
+    ZN_VERB_EXPLAIN,
+    ZN_VERB_REPRO,
+    ZN_VERB_PLOT
+} zn_verb;
 
 typedef enum zn_emit_kind {
     ZN_EMIT_EXE,
@@ -17,6 +25,7 @@ typedef enum zn_emit_kind {
     ZN_EMIT_INIT,
     ZN_EMIT_GRAD,
     ZN_EMIT_OPT,
+    ZN_EMIT_PROOF,
     ZN_EMIT_PLAN,
     ZN_EMIT_LLVM,
     ZN_EMIT_ASM,
@@ -38,7 +47,10 @@ typedef struct zn_options {
     const char *cache_dir; /* NULL = the user's */
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
-    bool kernels, json;
+    bool kernels, json, deterministic_start;
+    const char *seeds; /* of run; NULL = not given */
+    zn_words logs;     /* of plot */
+    bool log_scale;
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;

@@ -32,7 +32,7 @@ void zn_eval_join(float *a, int64_t n);
 float *zn_eval_temp(size_t n);
 
 /* One function per name in column `eval` of ops.def. */
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) zn_eval_fn zn_eval_##eval;
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) zn_eval_fn zn_eval_##eval;
 #include "ir/ops.def"
 
 #endif

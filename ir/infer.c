@@ -565,7 +565,7 @@ static bool infer_same_first(zn_module *m, const zn_value *v, zn_type *out, zn_d
 }
 
 static infer_fn *const infer_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = infer_##infer,
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) [ZN_OP_##ID] = infer_##infer,
 #include "ir/ops.def"
 };
 

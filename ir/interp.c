@@ -477,7 +477,7 @@ void zn_eval_correct(const zn_eval_ctx *e) {
 }
 
 static zn_eval_fn *const eval_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = zn_eval_##eval,
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) [ZN_OP_##ID] = zn_eval_##eval,
 #include "ir/ops.def"
 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const zn_op_info zn_op_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc)                                                     \
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc)                                              \
     [ZN_OP_##ID] = {text, n, traits, ZN_KERNEL_##kernel, #infer, #grad, doc},
 #include "ir/ops.def"
 };

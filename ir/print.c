@@ -139,6 +139,8 @@ typedef struct printer {
     zn_module *m;
     zn_buf *out;
     bool loc;
+    zn_print_note *note; /* NULL: none */
+    void *ctx;
 } printer;
 
 static void print_loc(const printer *p, zn_span s) {
@@ -190,6 +192,12 @@ static void print_confs(const printer *p) {
     }
 }
 
+static void end_line(const printer *p, const zn_param *x, const zn_value *v) {
+    if (p->note)
+        p->note(p->ctx, x, v, p->out);
+    zn_buf_putc(p->out, '\n');
+}
+
 static void print_param(const printer *p, const zn_param *x) {
     zn_buf *out = p->out;
     zn_buf_puts(out, "param ");
@@ -214,7 +222,7 @@ static void print_param(const printer *p, const zn_param *x) {
         zn_buf_printf(out, " freeze %s", num);
     }
     print_loc(p, x->span);
-    zn_buf_putc(out, '\n');
+    end_line(p, x, NULL);
 }
 
 /* Index of the attribute `name` of an op with ZN_T_OF_PARAM; -1 for others. */
@@ -283,7 +291,7 @@ static void print_value(const printer *p, const zn_value *v) {
     if (v->keep)
         zn_buf_puts(out, " keep");
     print_loc(p, v->span);
-    zn_buf_putc(out, '\n');
+    end_line(p, NULL, v);
 }
 
 static void print_func(const printer *p, zn_func *f) {
@@ -306,8 +314,8 @@ static void print_func(const printer *p, zn_func *f) {
     zn_buf_puts(out, "\n}\n");
 }
 
-static void print_module(zn_module *m, bool loc, zn_buf *out) {
-    printer p = {m, out, loc};
+void zn_module_print_noted(zn_module *m, bool loc, zn_print_note *note, void *ctx, zn_buf *out) {
+    printer p = {m, out, loc, note, ctx};
     zn_buf_puts(out, "zir 2\nmodule ");
     zn_text_quote(m->name, out);
     zn_buf_putc(out, '\n');
@@ -321,9 +329,9 @@ static void print_module(zn_module *m, bool loc, zn_buf *out) {
 }
 
 void zn_module_print(zn_module *m, zn_buf *out) {
-    print_module(m, true, out);
+    zn_module_print_noted(m, true, NULL, NULL, out);
 }
 
 void zn_module_print_no_loc(zn_module *m, zn_buf *out) {
-    print_module(m, false, out);
+    zn_module_print_noted(m, false, NULL, NULL, out);
 }

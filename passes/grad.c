@@ -445,7 +445,7 @@ static void grad_channel_scale(grad_ctx *c, zn_value *v, zn_value *dy) {
 
 #define grad_none NULL
 static grad_fn *const grad_table[ZN_OP_COUNT] = {
-#define ZN_OP(ID, text, n, traits, infer, grad, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) [ZN_OP_##ID] = grad_##grad,
 #include "ir/ops.def"
 };
 
@@ -655,7 +655,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     if (!backward(&c, end, first_use))
         return false;
     zn_value *logits = copy_forward(&c, from, "eval_step", ZN_FORWARD_EVAL);
-    logits->keep |= zn_conf_get(m, "data.views.flip") || zn_conf_get(m, "data.views.shift");
+    logits->keep |= logits->type.rank == 2; /* views, predictions and the digest of a run's end are made of them */
     add_loss(&c, logits);
     for (zn_func *f = m->funcs; f; f = f->next)
         if (f != from)

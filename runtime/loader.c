@@ -356,3 +356,12 @@ size_t zn_rt_loader_bytes(const zn_rt_loader *l) {
     return (size_t)l->data->channels * (size_t)l->values * sizeof *l->table +
            (size_t)l->data->split[0].n * sizeof *l->order;
 }
+
+const uint32_t *zn_rt_loader_order(zn_rt_loader *l, uint32_t epoch) {
+    zn_rt_loader_wait(l);
+    if (l->order_epoch != (int64_t)epoch) {
+        zn_rt_order(l->seed, epoch, l->data->split[0].n, l->order);
+        l->order_epoch = epoch;
+    }
+    return l->order;
+}

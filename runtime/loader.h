@@ -38,6 +38,9 @@ size_t zn_rt_loader_bytes(const zn_rt_loader *l);
 void zn_rt_loader_request(zn_rt_loader *l, int batch, zn_rt_load what);
 void zn_rt_loader_wait(zn_rt_loader *l);
 
+/* The order of an epoch, as it is loaded; good until the next request. */
+const uint32_t *zn_rt_loader_order(zn_rt_loader *l, uint32_t epoch);
+
 /* How a pixel p of a channel, a byte or a float as it is stored, becomes a number: p * factor + shift, but for the
  * rounding to a float. */
 typedef struct zn_rt_pixel {

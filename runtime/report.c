@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,8 @@ static void print_progress(const zn_rt_progress *p, double loss, size_t room) {
             fputs(l.field[i], stderr);
 }
 
-void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads) {
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads, const char *out,
+                        int64_t resumed) {
     if (!r->epochs)
         return;
     char count[ZN_NUMBER_MAX], how_many[3][ZN_NUMBER_MAX];
@@ -110,6 +112,23 @@ void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t 
     if (images[1])
         fprintf(stderr, " and %s test", how_many[1]);
     fprintf(stderr, " images; %d thread%s\n", threads, threads == 1 ? "" : "s");
+    if (!out)
+        fprintf(stderr,
+                "note: the weights will not be kept; --out DIR writes them there, with a log and checkpoints\n");
+    if (resumed >= 0) {
+        zn_i64_grouped(resumed, count);
+        fprintf(stderr, "goes on behind step %s, from the checkpoint in %s\n", count, out);
+    }
+}
+
+void zn_rt_report_warning(zn_rt_report *r, const char *fmt, ...) {
+    va_list ap;
+    close_line(r);
+    fputs("warning: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
 }
 
 void zn_rt_report_notes(const zn_rt_error *notes) {
@@ -180,8 +199,33 @@ static int flushed(zn_rt_error *e) {
     return zn_rt_fail(e, ZN_RT_INPUT, "cannot write to standard output: %s", strerror(errno));
 }
 
+/* Rows are true classes; the last column says how much of a row is right. */
+static void print_confusion(int64_t classes, const int64_t *counts) {
+    int width = 3;
+    for (int64_t i = 0; i < classes * classes; i++)
+        width = digits_of(counts[i]) > width ? digits_of(counts[i]) : width;
+    printf("rows: what an image is; columns: what it is taken for\n     ");
+    for (int64_t j = 0; j < classes; j++)
+        printf(" %*" PRId64, width, j);
+    printf("    right\n");
+    for (int64_t i = 0; i < classes; i++) {
+        int64_t all = 0;
+        printf("%5" PRId64, i);
+        for (int64_t j = 0; j < classes; j++) {
+            all += counts[i * classes + j];
+            printf(" %*" PRId64, width, counts[i * classes + j]);
+        }
+        if (all)
+            printf("  %5.1f %%\n", 100.0 * (double)counts[i * classes + i] / (double)all);
+        else
+            printf("        -\n");
+    }
+}
+
 int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
     close_line(r);
+    if (s->confusion)
+        print_confusion(s->classes, s->confusion);
     if (s->interrupted)
         printf("interrupted\n");
     if (!isnan(s->test.accuracy))

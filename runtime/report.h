@@ -18,9 +18,12 @@ typedef struct zn_rt_report {
 } zn_rt_report;
 
 void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_every);
-/* Before the first step. */
-/* images: for training, test and validation. */
-void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads);
+/* Before the first step. images: for training, test and validation. out: the directory that keeps the weights, or NULL.
+ * resumed: the steps that are done; -1: the run begins. */
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads, const char *out,
+                        int64_t resumed);
+/* In the middle of a run. */
+void zn_rt_report_warning(zn_rt_report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Warnings of the start, if there are any. */
 void zn_rt_report_notes(const zn_rt_error *notes);
 void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test,

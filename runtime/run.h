@@ -31,9 +31,16 @@ typedef struct zn_rt_summary {
     double seconds, images_per_second, first_step_seconds; /* NaN = was not measured */
     size_t planned_bytes, data_bytes, mapped_bytes;        /* mapped: data that lies in files */
     size_t peak_bytes;                                     /* 0 = not known */
-    char start_sha256[ZN_RT_SHA256_HEX]; /* of the weights before the first step, as their file would be */
-    char sha256[ZN_RT_SHA256_HEX];       /* and after the last one */
+    int64_t steps;                                         /* that the weights have seen */
+    const char *source_sha256;
+    char data_sha256[ZN_RT_SHA256_HEX];   /* "" where nobody asked */
+    char start_sha256[ZN_RT_SHA256_HEX];  /* of the weights before the first step, as their file would be */
+    char order_sha256[ZN_RT_SHA256_HEX];  /* of the samples in the order in which they were seen */
+    char sha256[ZN_RT_SHA256_HEX];        /* of the weights after the last step */
+    char logits_sha256[ZN_RT_SHA256_HEX]; /* of what the network says of the test images; "" where nobody asked */
     bool interrupted;
+    int64_t classes;
+    const int64_t *confusion; /* [classes, classes] test images: true, then predicted; NULL: nobody asked */
 } zn_rt_summary;
 
 #endif

@@ -296,6 +296,22 @@ static way way_of(zn_formula_kind k) {
     }
 }
 
+bool zn_formula_random(const zn_formula *f) {
+    switch (f->kind) {
+    case ZN_FORMULA_NORMAL:
+    case ZN_FORMULA_UNIFORM:
+    case ZN_FORMULA_ORTHOGONAL:
+    case ZN_FORMULA_DELTA_ORTHOGONAL:
+    case ZN_FORMULA_MIRRORED:
+    case ZN_FORMULA_LOOKS_LINEAR:
+    case ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY:
+    case ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int64_t rows_of_part(shape s) {
     return s.out < PART ? PART / s.out : 1;
 }

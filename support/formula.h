@@ -79,6 +79,9 @@ int64_t zn_formula_parts(const zn_formula *f, int rank, const int64_t *dim);
 bool zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const char *name, uint64_t seed, int64_t part,
                      float *out);
 
+/* Does the formula draw numbers? */
+bool zn_formula_random(const zn_formula *f);
+
 /* J_i of the spanning order over m = ceil(log2 out) bits. */
 int64_t zn_spanning_index(int64_t i, int m);
 

@@ -1,0 +1,53 @@
+/* Inside of the prover: what its files share. See prove.h. */
+#ifndef ZN_PASSES_PROVE_PROVER_H
+#define ZN_PASSES_PROVE_PROVER_H
+
+#include "ir/module.h"
+#include "passes/prove/cells.h"
+
+/* One evaluation of @train_step over cells. Arrays are by id of the value, but for state: by index of the parameter. */
+typedef struct zn_prover {
+    const zn_module *m;
+    const zn_func *f;
+    bool exact;
+    zn_cells *cell;
+    uint64_t *key;                  /* what the operation is, but for its operands and the size of the batch */
+    int *level;                     /* how many operations over positions lie before it on the longest way */
+    zn_cells *state;                /* what is known of parameters at the beginning of the step */
+    const zn_cells *input, *pixels; /* what is known of the data: of channels, of a flattened image; NULL: nothing */
+} zn_prover;
+
+/* Cells of v from those of its operands: one function per name in column `proof` of ops.def. */
+typedef zn_cells zn_prove_fn(const zn_prover *p, const zn_value *v);
+#define ZN_OP(ID, text, n, traits, infer, grad, proof, kernel, eval, doc) zn_prove_fn zn_prove_##proof;
+#include "ir/ops.def"
+
+static inline const zn_cells *zn_cells_of(const zn_prover *p, const zn_value *v, int operand) {
+    return &p->cell[v->operand[operand]->id];
+}
+static inline zn_cell zn_cell_at(const zn_prover *p, const zn_value *v, int operand, int64_t i) {
+    return zn_cells_get(p->exact, zn_cells_of(p, v, operand), i);
+}
+static inline bool zn_is_zero(const zn_prover *p, zn_cell x) {
+    return zn_cell_zero(p->exact, x);
+}
+/* An unknown that is a function of h. */
+static inline zn_cell zn_unknown(const zn_prover *p, uint64_t h) {
+    return p->exact ? zn_field_hash(h) : zn_cell_hash(h, 0);
+}
+/* A number. */
+static inline zn_cell zn_known(const zn_prover *p, float x) {
+    return p->exact ? zn_field_of(x) : zn_cell_of(x);
+}
+/* x + 0 */
+zn_cell zn_plus_zero(const zn_prover *p, zn_cell x);
+zn_cell zn_cell_add(const zn_prover *p, zn_cell a, zn_cell b);
+zn_cell zn_cell_sub(const zn_prover *p, zn_cell a, zn_cell b);
+/* x times a number */
+zn_cell zn_cell_times(const zn_prover *p, zn_cell x, float k);
+/* The factor of exact arithmetic that stands for a linear operation over positions; h says which. */
+zn_cell zn_operator(const zn_prover *p, const zn_value *v, uint64_t h);
+/* Nothing known of any of n cells. */
+zn_cells zn_nothing_known(const zn_prover *p, const zn_value *v, bool elements, int64_t n);
+
+#endif
