@@ -28,8 +28,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_CONFUSION = 256 }; /* classes of a table that somebody reads */
+
+static const char best_name[] = "best.safetensors";
 
 typedef struct run {
     const zn_module_desc *m;
@@ -59,6 +62,8 @@ typedef struct run {
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
     zn_rt_evaluation test, validation;
+    int64_t best_step;  /* of best.safetensors; 0: there is none */
+    double best;        /* its accuracy on what is held out, or its loss where there are no classes */
     int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
 
     zn_rt_directory directory; /* of --out */
@@ -335,8 +340,12 @@ static int add_order(run *r, int64_t epoch, int64_t steps, char sha256[ZN_RT_SHA
 /* A checkpoint of what is reached, if there is none yet. */
 static void keep(run *r, bool ended) {
     zn_rt_error e = {""};
-    zn_rt_reached at = {
-        .step = r->progress.step, .ended = ended, .unevaluated = r->unevaluated, .loss_sum = r->loss_sum};
+    zn_rt_reached at = {.step = r->progress.step,
+                        .ended = ended,
+                        .unevaluated = r->unevaluated,
+                        .loss_sum = r->loss_sum,
+                        .best_step = r->best_step,
+                        .best = r->best};
     if (!r->o->out || at.step == 0 || r->kept == at.step)
         return;
     memcpy(at.start_sha256, r->start_sha256, sizeof at.start_sha256);
@@ -348,6 +357,22 @@ static void keep(run *r, bool ended) {
         r->kept = at.step;
 }
 
+/* Weights that are better on what is held out than all before are kept beside the last ones; of equals the first. */
+static int keep_best(run *r, zn_rt_error *e) {
+    bool classes = r->m->input.classes > 0;
+    double now = classes ? r->validation.accuracy : r->validation.loss;
+    char sha256[ZN_RT_SHA256_HEX];
+    if (!r->o->out || r->data.split[ZN_RT_VALIDATION].n == 0 ||
+        (r->best_step && !(classes ? now > r->best : now < r->best)))
+        return 0;
+    r->best = now;
+    r->best_step = r->progress.step;
+    zn_rt_average_swap(&r->average);
+    int code = zn_rt_weights_save(r->m, r->mem.param, r->o->out, best_name, sha256, e);
+    zn_rt_average_swap(&r->average);
+    return code;
+}
+
 /* What stands at the end of an epoch beside its steps. */
 static int end_epoch(run *r, zn_rt_error *e) {
     int code = evaluate_test(r, e);
@@ -355,6 +380,8 @@ static int end_epoch(run *r, zn_rt_error *e) {
         return code;
     zn_rt_report_epoch(r->report, &r->progress);
     code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
+    if (!code)
+        code = keep_best(r, e);
     if (!code)
         code = measure_ranks(r, e);
     r->unevaluated = false;
@@ -464,6 +491,8 @@ static int resume(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e)
     p->lr = zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, at->step - 1);
     p->mean_loss = at->loss_sum / (double)((at->step - 1) % r->steps_per_epoch + 1);
     r->loss_sum = at->loss_sum;
+    r->best_step = at->best_step;
+    r->best = at->best;
     r->unevaluated = at->unevaluated;
     r->ranked = at->unevaluated ? -1 : at->step;
     memcpy(r->order_sha256, at->order_sha256, sizeof r->order_sha256);
@@ -520,6 +549,15 @@ static int open_tables(run *r, zn_rt_error *e) {
     return 0;
 }
 
+/* Removes what a run that was here before has left beside its weights. */
+static void clear(const char *directory) {
+    char path[ZN_RT_PATH];
+    zn_rt_error e;
+    zn_rt_checkpoint_clear(directory);
+    if (!zn_rt_directory_path(path, directory, best_name, &e))
+        unlink(path);
+}
+
 static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
@@ -548,8 +586,8 @@ static int open_run(run *r, zn_rt_error *e) {
         code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
-    if (!code && r->o->out && at.step < 0)
-        zn_rt_checkpoint_clear(r->o->out);
+    if (!code && r->o->out && at.step < 0 && r->o->action == ZN_RT_DO_TRAIN)
+        clear(r->o->out);
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)
@@ -621,7 +659,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     zn_rt_average_swap(&r->average); /* what is written is what is evaluated */
     if (!code)
-        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
+        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, "weights.safetensors", s->sha256, e)
                          : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
     r->saved = !code && r->o->out;
     zn_rt_average_swap(&r->average);
@@ -631,6 +669,8 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     s->test = r->test;
     s->validation = r->validation;
+    s->best = r->best;
+    s->best_epoch = r->best_step ? (r->best_step - 1) / r->steps_per_epoch + 1 : 0;
     code = fill_receipt(r, s, e);
     if (!code && r->confusion)
         code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);

@@ -163,11 +163,11 @@ int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, 
     return code;
 }
 
-int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, char sha256[ZN_RT_SHA256_HEX],
-                       zn_rt_error *e) {
+int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, const char *name,
+                       char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e) {
     char path[ZN_RT_PATH];
     zn_file f;
-    int code = zn_rt_directory_path(path, directory, "weights.safetensors", e);
+    int code = zn_rt_directory_path(path, directory, name, e);
     if (code)
         return code;
     if (!zn_file_create(&f, path, true))

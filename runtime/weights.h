@@ -18,9 +18,9 @@ int zn_rt_weights_init(const zn_module_desc *m, char *param, uint64_t seed, zn_r
 /* Writes the file to f (may be NULL: nothing is written) and gives the SHA-256 of its bytes. path is for messages. */
 int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, const char *path,
                         char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e);
-/* Writes directory/weights.safetensors: first under a temporary name, then renamed; on failure nothing is left. */
-int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, char sha256[ZN_RT_SHA256_HEX],
-                       zn_rt_error *e);
+/* Writes directory/name: first under a temporary name, then renamed; on failure nothing is left. */
+int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, const char *name,
+                       char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e);
 
 /* Reads tensors that stand in files from `path`: all of them, and no others but num_batches_tracked. What does not fit
  * is listed. Each of map (nmap of them, "old=new") gives a tensor `old` of the file, or all those whose names begin

@@ -105,6 +105,26 @@ expect "450 training, 150 validation and 100 test images" 0 "450 training, 150 v
     "$znetc" run split.znet -- --out held
 grep -q '"event":"epoch".*"test_accuracy":.*"validation_loss":.*"validation_accuracy":' held/log.jsonl || fail "the log of an epoch"
 grep -q '"event":"end".*"validation_accuracy":' held/log.jsonl || fail "the log of the end"
+# the best weights on it, which are not the last ones at such a rate: of an average too, and after a resumed run
+for average in '' 'average = ema(0.5)'; do
+    net "$npy" 'split = 0.25' | sed "s/epochs = 2/epochs = 6 $average/; s/lr = 0.05/lr = 0.4/" >best.znet
+    "$znetc" run best.znet -- --out best --overwrite >best.out 2>/dev/null
+    reached=$(sed -n 's/^best validation accuracy  \(.*\) % after epoch.*: best.safetensors$/\1/p' best.out)
+    highest=$(sed -n 's/.*"event":"epoch".*"validation_accuracy":\([0-9.]*\).*/\1/p' best/log.jsonl | sort -g | tail -n 1)
+    equal "the best of all epochs ($average)" "$(printf %.2f "$highest")" "$reached"
+    expect "weights that reach it" 0 "^validation accuracy  $reached %$" "$znetc" run best.znet -- --eval --init-from best/best.safetensors
+    expect "the log says so" 0 '"event":"end".*"best_epoch":[1-6],"best_validation_accuracy":' cat best/log.jsonl
+    for steps in 9 27 40; do
+        rm -rf again && "$znetc" run best.znet -- --out again --steps $steps >/dev/null 2>&1
+        "$znetc" run best.znet -- --out again --resume >again.out 2>/dev/null
+        checks=$((checks + 1))
+        cmp -s best/best.safetensors again/best.safetensors || fail "other best weights of a run resumed at step $steps"
+        equal "what is said of them" "$(grep ^best best.out)" "$(grep ^best again.out)"
+    done
+done
+net "$npy" >plain_npy.znet
+"$znetc" run plain_npy.znet -- --out best --overwrite >/dev/null 2>&1
+[ ! -e best/best.safetensors ] || fail "the best weights of another run are still there"
 part=$(digest "$znetc" run split.znet)
 differ "held-out samples are not trained on" "$want" "$part"
 equal "the same part of every form" "$part" "$(digest "$znetc" run split_csv.znet -- --threads 1)"

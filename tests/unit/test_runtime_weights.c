@@ -50,7 +50,7 @@ static void golden(void) {
     float param[2] = {1.0f, -2.0f};
     char sha[ZN_RT_SHA256_HEX], again[ZN_RT_SHA256_HEX], file[200];
     zn_rt_error e;
-    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, sha, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, "weights.safetensors", sha, &e), 0);
     CU_ASSERT_STRING_EQUAL(sha, "dfaf80a0d67223f9724ca168f33c0c715e9fc81de19b5be882958b5edeb88b82");
     CU_ASSERT_EQUAL(zn_rt_weights_write(&m, (char *)param, NULL, "", again, &e), 0);
     CU_ASSERT_STRING_EQUAL(sha, again);
@@ -75,7 +75,7 @@ static void orders(void) {
     zn_rt_error e;
     for (int i = 0; i < 137; i++)
         param[i] = (float)i;
-    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, sha, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, "weights.safetensors", sha, &e), 0);
     size_t n = read_back(file, sizeof file - 1);
     uint64_t header;
     memcpy(&header, file, 8);
@@ -238,7 +238,7 @@ static void failing_writes(void) {
     CU_ASSERT_EQUAL(files_in(inner), 0);
     snprintf(path, sizeof path, "%s/weights.safetensors", inner);
     mkdir(path, 0777); /* so the rename fails, after everything else went well */
-    CU_ASSERT_EQUAL(zn_rt_weights_save(&m, (char *)param, inner, sha, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_weights_save(&m, (char *)param, inner, "weights.safetensors", sha, &e), ZN_RT_INPUT);
     CU_ASSERT_EQUAL(files_in(inner), 1);
     CU_ASSERT_EQUAL(zn_rt_weights_finite(&m, (char *)param, &e), ZN_RT_NONFINITE);
     CU_ASSERT_STRING_EQUAL(e.text, "w has a value that is not finite; no weights are written");
