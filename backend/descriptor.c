@@ -71,11 +71,11 @@ SHAPE(zn_source_option, AT(zn_source_option, name), AT(zn_source_option, text), 
 SHAPE(zn_data_desc, AT(zn_data_desc, source), AT(zn_data_desc, noption), AT(zn_data_desc, option),
       AT(zn_data_desc, normalize), AT(zn_data_desc, nchannels), AT(zn_data_desc, mean), AT(zn_data_desc, deviation),
       AT(zn_data_desc, crop), AT(zn_data_desc, reflect), AT(zn_data_desc, flip), AT(zn_data_desc, cutout),
-      AT(zn_data_desc, shift), AT(zn_data_desc, mirrored))
+      AT(zn_data_desc, shift), AT(zn_data_desc, mirrored), AT(zn_data_desc, split))
 SHAPE(zn_input_desc, AT(zn_input_desc, batch), AT(zn_input_desc, height), AT(zn_input_desc, width),
       AT(zn_input_desc, channels), AT(zn_input_desc, classes), AT(zn_input_desc, rank), AT(zn_input_desc, image),
       AT(zn_input_desc, first), AT(zn_input_desc, image_pitch), AT(zn_input_desc, pitch), AT(zn_input_desc, labels),
-      AT(zn_input_desc, size))
+      AT(zn_input_desc, targets), AT(zn_input_desc, size))
 SHAPE(zn_train_desc, AT(zn_train_desc, lr_kind), AT(zn_train_desc, lr), AT(zn_train_desc, warmup),
       AT(zn_train_desc, start), AT(zn_train_desc, end), AT(zn_train_desc, factor), AT(zn_train_desc, nat),
       AT(zn_train_desc, at), AT(zn_train_desc, by_epochs), AT(zn_train_desc, batch), AT(zn_train_desc, epochs),
@@ -322,7 +322,7 @@ static k input(desc *d) {
         d, zn_input_desc, i64(d, t->dim[0]), i64(d, h), i64(d, w), i64(d, c), i64(d, logits ? logits->dim[1] : 0),
         u64(d, image ? 3 : 1), u64(d, 0), u64(d, (uint64_t)zn_layout_first(t, &p->image_layout)),
         u64(d, (uint64_t)zn_layout_image(t, &p->image_layout)), u64(d, (uint64_t)zn_layout_row(t, &p->image_layout)),
-        u64(d, (uint64_t)p->label_offset), u64(d, (uint64_t)p->batch_size));
+        u64(d, (uint64_t)p->label_offset), u64(d, (uint64_t)zn_plan_targets(p)), u64(d, (uint64_t)p->batch_size));
 }
 
 /* The position of s in a list, or `otherwise`. */
@@ -347,8 +347,9 @@ static k source_options(desc *d, const char *source, size_t *n) {
     for (size_t i = 0; i < sig.n; i++) {
         int arg = (int)(&sig.arg[i] - zn_arg_table);
         const zn_sig_arg *a = &sig.arg[i];
-        bool is_text = a->kind == ZN_A_PATH || a->kind == ZN_A_WORD;
-        ZN_ASSERT(is_text || a->kind == ZN_A_INT || a->kind == ZN_A_BOOL);
+        const zn_conf *given = zn_conf_get(m, a->key);
+        bool is_text = a->kind == ZN_A_PATH || a->kind == ZN_A_WORD || (given && given->kind == ZN_CONF_STR);
+        ZN_ASSERT(is_text || a->kind == ZN_A_INT || a->kind == ZN_A_BOOL || a->kind == ZN_A_COLUMN);
         int64_t number = is_text ? 0 : a->kind == ZN_A_BOOL ? zn_option_bool(m, arg) : zn_option_int(m, arg);
         v[i] = RECORD(d, zn_source_option, text(d, a->name), is_text ? text(d, zn_option_str(m, arg)) : null(d),
                       i64(d, number));
@@ -374,7 +375,8 @@ static k data(desc *d) {
                   dev ? doubles(d, dev->v, dev->n) : null(d), i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CROP_pad)),
                   u64(d, (uint64_t)zn_option_word(m, ZN_ARG_AUGMENT_CROP_fill)), u64(d, flip),
                   i64(d, zn_option_int(m, ZN_ARG_AUGMENT_CUTOUT_size)), i64(d, zn_option_int(m, ZN_ARG_VIEW_SHIFT_by)),
-                  u64(d, zn_conf_bool(m, "data.views.flip", false)));
+                  u64(d, zn_conf_bool(m, "data.views.flip", false)),
+                  f64(d, zn_option_float(m, ZN_ARG_SECTION_DATA_split)));
 }
 
 static k train(desc *d) {

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "driver/samples.h"
 #include "ir/schema.h"
 #include "ir/text.h"
 #include "support/number.h"
@@ -276,7 +277,7 @@ static void print_rows(const table *t, zn_buf *out) {
 
 /* ---- memory */
 
-enum { TERMS = 8 };
+enum { TERMS = 9 };
 typedef struct memory {
     struct {
         const char *name, *key;
@@ -294,31 +295,23 @@ static void term(memory *x, const char *name, const char *key, int64_t bytes) {
     x->peak += bytes;
 }
 
-/* Bytes of both splits: a byte an element and one a label; of the order of the training images: four each. */
-static bool data_bytes(const zn_module *m, int64_t image, int64_t *data, int64_t *order) {
-    int64_t fact[ZN_FACTS];
-    (void)zn_source_facts(m, fact);
-    int64_t train = fact[ZN_FACT_TRAINING], test = fact[ZN_FACT_TEST];
-    *data = (train + test) * (image + 1);
-    *order = 4 * train;
-    return train > 0;
-}
-
 static memory make_memory(const zn_module *m, const zn_plan *plan, int threads) {
     memory x = {.threads = threads};
-    int64_t weights = 0, state = 0, data, order, scratch = zn_plan_scratch(plan), arena = zn_plan_arena(plan);
-    const zn_type *image = &plan->programs.at[0]->func->args.at[0]->type;
+    int64_t weights = 0, state = 0, scratch = zn_plan_scratch(plan), arena = zn_plan_arena(plan);
+    zn_samples samples;
     for (const zn_param *p = m->params; p; p = p->next)
         *(zn_role_saved(p->role) ? &weights : &state) += (zn_type_count(&p->type) * 4 + 63) / 64 * 64;
-    x.data_known = data_bytes(m, zn_type_count(image) / image->dim[0], &data, &order);
+    x.data_known = zn_samples_measure(m, plan, &samples);
     term(&x, "parameters and statistics", "parameters", weights);
     term(&x, "optimizer state", "optimizer_state", state);
     term(&x, "arena (activations, gradients)", "arena", arena);
     term(&x, "batches (two)", "batches", 2 * plan->batch_size);
     term(&x, "scratch of the threads", "scratch", threads * scratch);
     if (x.data_known) {
-        term(&x, "data set, in memory", "data", data);
-        term(&x, "order of the data", "order", order);
+        term(&x, "data set, in memory", "data", samples.data);
+        if (samples.mapped)
+            term(&x, "data set, mapped from files (at most)", "mapped", samples.mapped);
+        term(&x, "order of the data", "order", samples.order);
     }
     term(&x, "program, libraries, stacks (about)", "program", program_bytes);
     return x;

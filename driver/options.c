@@ -48,6 +48,9 @@ static const option table[] = {
     {"--kernels", FLAG, F(kernels), NULL, "bench: a table of every kernel's time"},
     {"--threads", VALUE, F(threads), "N", "bench: threads (default: all; of a training run: after --)"},
     {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
+    {"--seeds", VALUE, F(seeds), "LIST",
+     "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
+    {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
     {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
@@ -80,6 +83,8 @@ static const struct {
      ZN_VERB_CHECK},
     {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
+    {"repro", "run the experiment of a log again, and say whether its digests are the same", ZN_VERB_REPRO},
+    {"plot", "draw loss and accuracy of one or more logs as SVG", ZN_VERB_PLOT},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -90,7 +95,9 @@ const char *zn_options_help(void) {
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
                     "       znetc bench FILE.znet [options]\n"
-                    "       znetc explain [CODE]\n\n");
+                    "       znetc explain [CODE]\n"
+                    "       znetc repro LOG.jsonl [-- ARGS]\n"
+                    "       znetc plot LOG.jsonl... -o OUT.svg [--log-scale]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
@@ -270,8 +277,17 @@ static bool parse_option(zn_options *o, char **argv, int argc, int *i, const cha
 /* What the options ask for together. NULL where it makes sense. */
 static const char *contradiction(const zn_options *o) {
     bool links = o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE;
-    if (o->argc && o->verb != ZN_VERB_RUN)
-        return "arguments after -- are for `znetc run`";
+    if (o->argc && o->verb != ZN_VERB_RUN && o->verb != ZN_VERB_REPRO)
+        return "arguments after -- are for `znetc run` and `znetc repro`";
+    if (o->seeds && o->verb != ZN_VERB_RUN)
+        return "--seeds is an option of `znetc run`";
+    if (o->log_scale && o->verb != ZN_VERB_PLOT)
+        return "--log-scale is an option of `znetc plot`";
+    if (o->verb == ZN_VERB_REPRO && (o->define.n || o->set.n || o->level_given || o->conv || o->gemm || o->passes ||
+                                     o->target || o->march || o->out || o->emit_given))
+        return "`znetc repro` compiles as the log says: options of the compilation have no use";
+    if (o->verb == ZN_VERB_PLOT && (o->define.n || o->set.n || o->emit_given))
+        return "`znetc plot` compiles nothing: it takes logs, -o and --log-scale";
     if (o->verb != ZN_VERB_BENCH && (o->kernels || o->threads || o->seconds))
         return "--kernels, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- --threads N` "
                "trains "
@@ -340,6 +356,9 @@ bool zn_options_parse(zn_options *o, int argc, char **argv, const char **error) 
                 return false;
         } else if (i == 1 && (wrong = misspelled_verb(o, a))) {
             return usage(error, wrong);
+        } else if (o->verb == ZN_VERB_PLOT) {
+            zn_vec_push(&o->arena, &o->logs, a);
+            o->file = a;
         } else if (o->file) {
             return usage(error, zn_arena_printf(&o->arena, "one file at a time: `%s` and `%s`", o->file, a));
         } else {

@@ -8,7 +8,15 @@
 #include "support/arena.h"
 #include "support/diag.h"
 
-typedef enum zn_verb { ZN_VERB_BUILD, ZN_VERB_RUN, ZN_VERB_CHECK, ZN_VERB_BENCH, ZN_VERB_EXPLAIN } zn_verb;
+typedef enum zn_verb {
+    ZN_VERB_BUILD,
+    ZN_VERB_RUN,
+    ZN_VERB_CHECK,
+    ZN_VERB_BENCH,
+    ZN_VERB_EXPLAIN,
+    ZN_VERB_REPRO,
+    ZN_VERB_PLOT
+} zn_verb;
 
 typedef enum zn_emit_kind {
     ZN_EMIT_EXE,
@@ -40,6 +48,9 @@ typedef struct zn_options {
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json, deterministic_start;
+    const char *seeds; /* of run; NULL = not given */
+    zn_words logs;     /* of plot */
+    bool log_scale;
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;

@@ -107,6 +107,15 @@ static void read_imports(zn_sources *s, const chain *here, int depth, zn_diags *
         import(s, &list[i], here, depth, d);
 }
 
+/* What diagnostics point into. */
+static void show_to(const zn_sources *s, const char *path, zn_diags *d) {
+    d->path = path;
+    d->source = zn_buf_str(&s->text);
+    d->source_len = s->text.n;
+    d->nfiles = s->files.n;
+    d->files = s->files.at;
+}
+
 bool zn_sources_read(zn_sources *s, const char *path, bool imports, zn_diags *d, char **error) {
     zn_buf text = {0};
     char resolved[PATH_MAX];
@@ -120,11 +129,48 @@ bool zn_sources_read(zn_sources *s, const char *path, bool imports, zn_diags *d,
     const chain first = {0, NULL};
     if (imports)
         read_imports(s, &first, 0, d);
-    d->path = path;
-    d->source = zn_buf_str(&s->text);
-    d->source_len = s->text.n;
-    d->nfiles = s->files.n;
-    d->files = s->files.at;
+    show_to(s, path, d);
+    return true;
+}
+
+/* Where line `line` of a text begins; n: behind its end. */
+static size_t line_offset(const char *text, size_t n, uint32_t line) {
+    size_t at = 0;
+    for (uint32_t i = 1; i < line; i++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        if (!end)
+            return n;
+        at = (size_t)(end + 1 - text);
+    }
+    return at;
+}
+
+bool zn_sources_take(zn_sources *s, const char *path, const char *text, const zn_source_place *places, size_t n,
+                     zn_diags *d) {
+    const zn_source_place only = {path, 1};
+    size_t size = strlen(text);
+    if (n == 0) {
+        places = &only;
+        n = 1;
+    }
+    zn_buf_add(&s->text, text, size);
+    for (size_t i = 0; i < n; i++) {
+        bool last = i + 1 == n;
+        if (i ? places[i].first_line <= places[i - 1].first_line + 1 : places[i].first_line != 1)
+            return false;
+        size_t at = line_offset(text, size, places[i].first_line);
+        size_t end = last ? size : line_offset(text, size, places[i + 1].first_line - 1); /* less the comment of it */
+        if (end < at)
+            return false;
+        const zn_source_file f = {.path = zn_arena_strdup(&s->arena, places[i].path),
+                                  .dir = directory_of(s, places[i].path),
+                                  .first_line = places[i].first_line,
+                                  .offset = at,
+                                  .n = end - at};
+        zn_vec_push(&s->arena, &s->files, f);
+    }
+    s->dir = s->files.at[0].dir;
+    show_to(s, path, d);
     return true;
 }
 

@@ -20,8 +20,11 @@
 #include "driver/files.h"
 #include "driver/options.h"
 #include "driver/pipeline.h"
+#include "driver/plot.h"
 #include "driver/render.h"
+#include "driver/repro.h"
 #include "driver/sources.h"
+#include "driver/sweep.h"
 #include "frontend/frontend.h"
 #include "ir/schema.h"
 #include "passes/plan.h"
@@ -575,6 +578,40 @@ static int compile(driver *d) {
     return o->verb == ZN_VERB_RUN ? run(d) : o->verb == ZN_VERB_BENCH ? bench(d) : build(d);
 }
 
+/* The experiment of a log once more. */
+static int repro(driver *d) {
+    zn_repro r;
+    zn_buf text = {0};
+    char *error = NULL;
+    int code = zn_repro_open(&r, &d->o, &d->source, &d->diags, &error);
+    if (!code) {
+        snprintf(d->dir, sizeof d->dir, "%s%s%s", r.directory && d->source.dir[0] != '/' ? r.directory : "",
+                 r.directory && d->source.dir[0] != '/' ? "/" : "", d->source.dir);
+        hash_source(d);
+        describe(d);
+        code = prepare(d);
+        if (!code)
+            code = run(d);
+        if (!code)
+            code = zn_repro_compare(&r, &text, &error);
+        fputs(zn_buf_str(&text), stdout);
+        zn_buf_free(&text);
+    }
+    zn_repro_close(&r);
+    return error ? fail(code, error) : code;
+}
+
+static int plot_logs(driver *d) {
+    zn_buf text = {0};
+    char *error = NULL;
+    const char *out = d->o.out ? d->o.out : "-";
+    if (!zn_file_check(out, d->o.file, true, &error) || !zn_plot(&d->o.logs, d->o.log_scale, &text, &error))
+        return fail(3, error);
+    int code = write_text(d, &text);
+    zn_buf_free(&text);
+    return code;
+}
+
 /* Ends the process, and leaves nothing half-done behind. (While it trains, runtime/interrupt.c has these signals.) */
 static void stop(int signal) {
     zn_link_abandon();
@@ -610,8 +647,15 @@ int main(int argc, char **argv) {
     } else if (d.o.help || d.o.version || d.o.list_ops || d.o.list_passes || d.o.list_language ||
                d.o.verb == ZN_VERB_EXPLAIN) {
         code = lists(&d.o);
+    } else if (d.o.verb == ZN_VERB_REPRO) {
+        code = repro(&d);
+    } else if (d.o.verb == ZN_VERB_PLOT) {
+        code = plot_logs(&d);
     } else {
-        code = compile(&d);
+        bool one = !zn_sweep_wanted(&d.o);
+        code = one ? 0 : zn_sweep(&d.o, &one);
+        if (one)
+            code = compile(&d);
     }
     zn_plan_free(d.plan);
     zn_module_free(d.m);

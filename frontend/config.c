@@ -369,14 +369,14 @@ static void config_lr(zn_sema *s, zn_expr *e, double epochs, int64_t steps) {
 
 static void config_train(zn_sema *s) {
     const zn_section_kind k = ZN_SECTION_TRAIN;
+    static const zn_loss_kind of_target[] = {ZN_LOSS_LABEL, ZN_LOSS_IMAGE, ZN_LOSS_VALUE}; /* order of the words */
     zn_expr *e;
     zn_val v;
     if ((e = value_of(s, k, "loss"))) {
         call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_loss], e);
-        s->loss = !c.sig                                ? ZN_LOSS_UNKNOWN
-                  : c.sig->id != ZN_SIG_LOSS_MSE        ? ZN_LOSS_CLASSES
-                  : c.v[ZN_ARG_AT(LOSS, MSE, target)].i ? ZN_LOSS_IMAGE
-                                                        : ZN_LOSS_LABEL;
+        s->loss = !c.sig                         ? ZN_LOSS_UNKNOWN
+                  : c.sig->id != ZN_SIG_LOSS_MSE ? ZN_LOSS_CLASSES
+                                                 : of_target[c.v[ZN_ARG_AT(LOSS, MSE, target)].i];
     }
     if ((e = value_of(s, k, "optimizer"))) {
         call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_TRAIN_optimizer], e);
@@ -414,6 +414,25 @@ static void config_train(zn_sema *s) {
 
 /* ---- data ---- */
 
+/* Without samples for a test some must be held out; labels of a test need its images, and the other way round. */
+static void check_test(zn_sema *s, const call *c) {
+    static const char *const names[] = {"test_images", "test_labels", "test"};
+    const zn_sig *sig = c->sig;
+    const char *given = NULL, *missing = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t k = zn_sig_arg_index(sig, names[i]);
+        if (k < sig->n && !sig->arg[k].required)
+            *(c->slot[k] ? &given : &missing) = names[i];
+    }
+    if (given && missing)
+        zn_sema_error(s, ZN_DIAG_ARG_MISSING, s->source_at, "`%s` has `%s` but no `%s`", sig->name, given, missing);
+    else if (missing && !value_of(s, ZN_SECTION_DATA, "split"))
+        zn_sema_error(s, ZN_DIAG_KEY_MISSING, s->source_at,
+                      "`%s` has no `%s`: name files for the test, or hold out samples with `split`", sig->name,
+                      missing);
+    s->option = NULL;
+}
+
 static void config_source(zn_sema *s, zn_expr *e) {
     call c = take_call(s, &zn_arg_table[ZN_ARG_SECTION_DATA_source], e);
     int64_t fact[ZN_FACTS], elements;
@@ -421,6 +440,7 @@ static void config_source(zn_sema *s, zn_expr *e) {
         return;
     s->source = c.sig->name;
     s->source_at = e->at;
+    check_test(s, &c);
     if (!zn_source_facts(s->module, fact))
         return;
     int64_t h = fact[ZN_FACT_HEIGHT], w = fact[ZN_FACT_WIDTH], channels = fact[ZN_FACT_CHANNELS];
@@ -548,10 +568,25 @@ static void config_views(zn_sema *s, zn_expr *e) {
         s->views_at = e->at;
 }
 
+/* The part that is held out; what is left of the samples is trained on. */
+static void config_split(zn_sema *s, zn_expr *e) {
+    zn_val v;
+    if (!e || !take_value(s, ZN_SECTION_DATA, "split", &v) || !s->samples)
+        return;
+    int64_t out = zn_part_of(v.f, s->samples);
+    if (v.f > 0 && (out < 1 || out >= s->samples)) {
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`split` holds out %" PRId64 " of %" PRId64 " training samples", out,
+                      s->samples);
+        return;
+    }
+    s->samples -= out;
+}
+
 static void config_data(zn_sema *s) {
     zn_expr *e = value_of(s, ZN_SECTION_DATA, "source");
     if (e)
         config_source(s, e);
+    config_split(s, value_of(s, ZN_SECTION_DATA, "split"));
     e = value_of(s, ZN_SECTION_DATA, "normalize");
     if (e || value_of(s, ZN_SECTION_DATA, "source"))
         config_normalize(s, e);

@@ -396,18 +396,26 @@ static void check_output(zn_sema *s, const zn_model *m) {
                                        zn_shape_text(s, y), zn_shape_text(s, &s->input));
             zn_sema_note(s, d, ZN_NOTE_LABEL, m->input_at, "the input");
         }
-        if (s->views_at.line)
-            zn_sema_error(s, ZN_DIAG_DATA_CLASSES, s->views_at,
-                          "`views` need classes; the loss compares with the image");
-        return;
     }
+    if (s->views_at.line && (s->loss == ZN_LOSS_IMAGE || s->loss == ZN_LOSS_VALUE))
+        zn_sema_error(s, ZN_DIAG_DATA_CLASSES, s->views_at, "`views` need classes; the loss compares with %s",
+                      s->loss == ZN_LOSS_IMAGE ? "the image" : "numbers");
+    if (s->loss == ZN_LOSS_IMAGE)
+        return;
     if (y->rank != 1) {
-        zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at,
-                                   "the model ends in the image %s; %s needs a vector, one number per class",
-                                   zn_shape_text(s, y), s->loss == ZN_LOSS_LABEL ? "mse" : "cross_entropy");
+        zn_diag *d = zn_sema_error(
+            s, ZN_DIAG_DATA_CLASSES, at, "the model ends in the image %s; %s needs a vector, one number per %s",
+            zn_shape_text(s, y), s->loss == ZN_LOSS_LABEL || s->loss == ZN_LOSS_VALUE ? "mse" : "cross_entropy",
+            s->loss == ZN_LOSS_VALUE ? "target" : "class");
         zn_sema_note(s, d, ZN_NOTE_HELP, (zn_span){0}, "end it in `avgpool linear(%" PRId64 ")`",
-                     s->classes ? s->classes : 10);
-    } else if (s->classes && y->dim[0] != s->classes) {
+                     s->loss == ZN_LOSS_VALUE ? 1
+                     : s->classes             ? s->classes
+                                              : 10);
+    } else if (s->loss == ZN_LOSS_VALUE && s->classes && y->dim[0] != 1) {
+        zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at,
+                      "the model gives %" PRId64 " numbers; `mse(target = value)` compares one with a label of `%s`",
+                      y->dim[0], s->source);
+    } else if (s->loss != ZN_LOSS_VALUE && s->classes && y->dim[0] != s->classes) {
         zn_diag *d = zn_sema_error(s, ZN_DIAG_DATA_CLASSES, at,
                                    "the model gives %" PRId64 " number%s; `%s` has %" PRId64 " classes", y->dim[0],
                                    y->dim[0] == 1 ? "" : "s", s->source, s->classes);

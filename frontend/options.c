@@ -31,6 +31,7 @@ static zn_val default_of(zn_sema *s, const zn_sig_arg *a) {
         return v;
     switch (a->kind) {
     case ZN_A_INT:
+    case ZN_A_COLUMN:
         v.kind = ZN_V_INT;
         ok = zn_i64_parse(text, strlen(text), &v.i);
         break;
@@ -97,6 +98,21 @@ static bool eval_path(zn_sema *s, const zn_env *env, const zn_expr *e, const cha
         path = zn_arena_printf(s->arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
     *out = (zn_val){.kind = ZN_V_STR, .s = path};
     return true;
+}
+
+/* A column of a table: by its name or its place. */
+static bool eval_column(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    *out = zn_eval(s, env, e);
+    if (out->kind == ZN_V_STR && !*out->s) {
+        zn_sema_error(s, ZN_DIAG_RANGE, e->at, "`%s` is an empty name", what);
+        return false;
+    }
+    if (out->kind == ZN_V_STR || out->kind == ZN_V_INT)
+        return true;
+    if (out->kind != ZN_V_BAD)
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs the name of a column in quotes, or its index; this is %s",
+                      what, zn_val_kind_text(out));
+    return false;
 }
 
 static bool eval_epochs(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
@@ -311,6 +327,8 @@ static bool eval_option(zn_sema *s, const zn_env *env, const zn_expr *e, const z
         return eval_pad(s, env, e, a, out);
     case ZN_A_PATH:
         return eval_path(s, env, e, a->name, out);
+    case ZN_A_COLUMN:
+        return eval_column(s, env, e, a->name, out);
     case ZN_A_EPOCHS:
         return eval_epochs(s, env, e, a->name, out);
     case ZN_A_FANS:

@@ -87,7 +87,13 @@ struct zn_node {
 };
 
 /* What the loss compares the model's output with. */
-typedef enum zn_loss_kind { ZN_LOSS_UNKNOWN, ZN_LOSS_CLASSES, ZN_LOSS_LABEL, ZN_LOSS_IMAGE } zn_loss_kind;
+typedef enum zn_loss_kind {
+    ZN_LOSS_UNKNOWN,
+    ZN_LOSS_CLASSES,
+    ZN_LOSS_LABEL,
+    ZN_LOSS_IMAGE,
+    ZN_LOSS_VALUE
+} zn_loss_kind;
 
 typedef struct zn_sema {
     zn_arena *arena;

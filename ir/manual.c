@@ -66,6 +66,7 @@ static void range_text(const zn_sig_arg *a, zn_buf *out) {
                                            [ZN_A_SIZE] = "integer or [rows, columns]",
                                            [ZN_A_PAD] = "`same`, `valid`, integer",
                                            [ZN_A_PATH] = "path",
+                                           [ZN_A_COLUMN] = "name in quotes, integer",
                                            [ZN_A_EPOCHS] = "list of epochs",
                                            [ZN_A_FANS] = "number, `fan_in` and `fan_out`, + - * /, sqrt"};
         zn_buf_puts(out, text[a->kind]);

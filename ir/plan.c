@@ -26,6 +26,15 @@ int64_t zn_plan_arena(const zn_plan *p) {
     return most;
 }
 
+int64_t zn_plan_targets(const zn_plan *p) {
+    for (size_t i = 0; i < p->programs.n; i++) {
+        const zn_func *f = p->programs.at[i]->func;
+        if (f->args.n == 2 && f->args.at[1]->type.dtype == ZN_F32)
+            return f->args.at[1]->type.dim[1];
+    }
+    return 0;
+}
+
 int64_t zn_plan_scratch(const zn_plan *p) {
     int64_t most = 0;
     for (size_t i = 0; i < p->programs.n; i++)

@@ -200,6 +200,8 @@ const zn_program_plan *zn_plan_program(const zn_plan *p, const char *name);
 /* Bytes of work space, and of scratch memory of a thread, that serve every program. */
 int64_t zn_plan_arena(const zn_plan *p);
 int64_t zn_plan_scratch(const zn_plan *p);
+/* Numbers of a sample's target that the programs take; 0 where labels are classes, or there are none. */
+int64_t zn_plan_targets(const zn_plan *p);
 void zn_plan_print(const zn_plan *p, zn_buf *out);
 
 /* Scratch memory of ln_grad_sums, in floats: mean and 1 / deviation of the positions of a row; then four chains of both

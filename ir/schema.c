@@ -27,6 +27,7 @@
 #define ANY .kind = ZN_A_ANY
 #define SPECIAL .kind = ZN_A_SPECIAL
 #define FANS .kind = ZN_A_FANS
+#define COLUMN .kind = ZN_A_COLUMN
 #define CALL(of) .kind = ZN_A_CALL, .group = ZN_GROUP_##of
 
 enum { KEY = 96 };

@@ -76,6 +76,7 @@ typedef enum zn_arg_kind {
     ZN_A_EPOCHS,
     ZN_A_CALL,
     ZN_A_FANS,
+    ZN_A_COLUMN,
 } zn_arg_kind;
 
 typedef struct zn_sig_arg {

@@ -483,8 +483,10 @@ static void seed_mse(grad_ctx *c) {
 static bool is_mse(const zn_module *m) {
     return !strcmp(zn_conf_str(m, "train.loss", "cross_entropy"), "mse");
 }
+/* What mse compares with, in the order of the words of its option. */
+enum { TARGET_LABEL, TARGET_IMAGE, TARGET_VALUE };
 static bool by_image(const zn_module *m) {
-    return is_mse(m) && zn_option_word(m, ZN_ARG_LOSS_MSE_target) == 1;
+    return is_mse(m) && zn_option_word(m, ZN_ARG_LOSS_MSE_target) == TARGET_IMAGE;
 }
 
 /* Loss and right answers of each sample, as results. */
@@ -492,6 +494,8 @@ static zn_value *add_loss(grad_ctx *c, zn_value *logits) {
     bool mse = is_mse(c->m);
     if (by_image(c->m))
         return add_mse(c, logits, c->f->args.at[0]);
+    if (mse && zn_option_word(c->m, ZN_ARG_LOSS_MSE_target) == TARGET_VALUE)
+        return add_mse(c, logits, zn_arg_new(c->m, c->f, logits->type, "labels"));
     int64_t batch = logits->type.dim[0];
     zn_value *labels = zn_arg_new(c->m, c->f, zn_type_make(ZN_I32, 1, &batch), "labels"), *of[2] = {logits, labels};
     if (mse) {
@@ -651,7 +655,7 @@ bool zn_pass_grad(zn_module *m, zn_pass_ctx *ctx) {
     if (!backward(&c, end, first_use))
         return false;
     zn_value *logits = copy_forward(&c, from, "eval_step", ZN_FORWARD_EVAL);
-    logits->keep |= zn_conf_get(m, "data.views.flip") || zn_conf_get(m, "data.views.shift");
+    logits->keep |= logits->type.rank == 2; /* views, predictions and the digest of a run's end are made of them */
     add_loss(&c, logits);
     for (zn_func *f = m->funcs; f; f = f->next)
         if (f != from)

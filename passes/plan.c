@@ -177,16 +177,20 @@ static bool stores(const zn_func *f, const char *name) {
     return false;
 }
 
-/* Programs take the image and perhaps the labels of one batch, and return what is computed. */
-static bool check_program(const zn_func *f, const zn_type **image, zn_diags *d) {
+/* Programs take the image and perhaps the labels of one batch (classes i32[batch], or targets f32[batch, n]), and
+ * return what is computed. */
+static bool check_program(const zn_func *f, const zn_type **image, const zn_type **label, zn_diags *d) {
     const char *wrong = NULL;
+    const zn_type *labels = f->args.n == 2 ? &f->args.at[1]->type : NULL;
     if (!f->args.n || f->args.n > 2 || f->args.at[0]->type.dtype != ZN_F32 || !f->args.at[0]->type.rank ||
-        (f->args.n == 2 && f->args.at[1]->type.dtype != ZN_I32))
+        (labels && labels->rank != (labels->dtype == ZN_I32 ? 1 : 2)))
         wrong = "takes other arguments than an image and labels";
     else if (f->args.at[0]->type.rank != 2 && f->args.at[0]->type.rank != 4)
         wrong = "takes an image that is neither [batch, height, width, channels] nor [batch, features]";
     else if (*image && !zn_type_equal(*image, &f->args.at[0]->type))
         wrong = "takes another image than the programs before it";
+    else if (labels && (labels->dim[0] != f->args.at[0]->type.dim[0] || (*label && !zn_type_equal(*label, labels))))
+        wrong = "takes labels of another batch, or others than the programs before it";
     for (size_t i = 0; i < f->results.n && !wrong; i++) {
         const zn_value *v = zn_value_viewed(f->results.at[i]);
         if (v->op == ZN_OP_PARAM && stores(f, zn_attr_of(v, PARAM, name)->s))
@@ -197,6 +201,7 @@ static bool check_program(const zn_func *f, const zn_type **image, zn_diags *d) 
         return false;
     }
     *image = &f->args.at[0]->type;
+    *label = labels ? labels : *label;
     return true;
 }
 
@@ -211,14 +216,14 @@ zn_plan *zn_plan_make(zn_module *m, zn_plan_options o, zn_diags *d) {
         plan->param_offset[n++] = plan->param_size;
         plan->param_size += (zn_type_count(&q->type) * 4 + 63) / 64 * 64;
     }
-    const zn_type *image = NULL;
+    const zn_type *image = NULL, *label = NULL;
     bool ok = true;
     for (zn_func *f = m->funcs; f && ok; f = f->next)
-        if (zn_func_is_program(f) && (ok = check_program(f, &image, d)))
+        if (zn_func_is_program(f) && (ok = check_program(f, &image, &label, d)))
             plan_image(plan, f);
     if (ok && image) {
         plan->label_offset = (zn_layout_bytes(image, &plan->image_layout) + 63) / 64 * 64;
-        plan->batch_size = plan->label_offset + (image->dim[0] * 4 + 63) / 64 * 64;
+        plan->batch_size = plan->label_offset + ((label ? zn_type_count(label) : image->dim[0]) * 4 + 63) / 64 * 64;
     }
     for (zn_func *f = m->funcs; f && ok; f = f->next)
         if (zn_func_is_program(f))

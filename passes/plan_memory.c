@@ -120,7 +120,7 @@ static int own_buffer(zn_planner *p, const zn_value *v) {
     if (v->op == ZN_OP_PARAM)
         return zn_pl_param_buffer(p, v->type, zn_attr_of(v, PARAM, name)->s);
     if (v->op == ZN_OP_ARG) {
-        bool image = v->type.dtype == ZN_F32;
+        bool image = v == p->f->args.at[0];
         int b = new_buffer(p, v->type, image ? p->plan->image_layout : (zn_layout){0}, ZN_PLACE_BATCH, v->name);
         p->prog->buffers.at[b].offset = image ? 0 : p->plan->label_offset;
         return b;

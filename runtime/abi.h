@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define ZN_ABI_VERSION 6u
+#define ZN_ABI_VERSION 7u
 enum { ZN_FREEZE_EPOCHS = 4 };
 #define ZN_ALIGN 64
 
@@ -134,18 +134,21 @@ typedef struct zn_data_desc {
     int64_t cutout;    /* side of a square of pixels 0; 0 = none */
     int64_t shift;     /* views of an evaluation: moved by this; 0 = none */
     uint64_t mirrored; /* views of an evaluation: mirror images too */
+    double split;      /* part of the training samples that is held out for validation; 0 = none */
 } zn_data_desc;
 
 /* The batch as the model takes it. Image element (n, y, x, c) is the float at
  * first + n * image_pitch + y * pitch + x * channels + c of the BATCH space's image; what lies between is zero and
- * stays zero. A vector input has height = width = 1. Labels are i32[batch] at `labels`. */
+ * stays zero. A vector input has height = width = 1. At `labels` are classes, i32[batch], or targets,
+ * f32[batch, targets]. */
 typedef struct zn_input_desc {
     int64_t batch, height, width, channels, classes;
     uint64_t rank;  /* of the input: 1 takes any images of height * width * channels elements, in memory order */
     uint64_t image; /* offset in BATCH */
     uint64_t first, image_pitch, pitch; /* floats */
     uint64_t labels;
-    uint64_t size; /* of one copy of the BATCH space */
+    uint64_t targets; /* numbers of a sample's target; 0 where labels are classes */
+    uint64_t size;    /* of one copy of the BATCH space */
 } zn_input_desc;
 
 enum { ZN_LR_CONSTANT, ZN_LR_STEP, ZN_LR_COSINE, ZN_LR_LINEAR };

@@ -97,8 +97,11 @@ int zn_rt_average_open(zn_rt_average *a, const zn_module_desc *m, char *param, z
                                            (float *)(void *)(param + slow->offset), zn_rt_tensor_count(slow)};
         k++;
     }
-    run(a, COPY, 0);
     return 0;
+}
+
+void zn_rt_average_start(const zn_rt_average *a) {
+    run(a, COPY, 0);
 }
 
 void zn_rt_average_close(zn_rt_average *a) {

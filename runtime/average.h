@@ -18,8 +18,10 @@ typedef struct zn_rt_average {
     struct zn_rt_averaged *pair;
 } zn_rt_average;
 
-/* Pairs what the module has; the averages become copies. pool may be NULL. Nothing if it has none. */
+/* Pairs what the module has. pool may be NULL. Nothing if it has none. */
 int zn_rt_average_open(zn_rt_average *a, const zn_module_desc *m, char *param, zn_rt_pool *pool, zn_rt_error *e);
+/* Before the first step: the averages become copies. */
+void zn_rt_average_start(const zn_rt_average *a);
 void zn_rt_average_close(zn_rt_average *a);
 /* After step t (done: t + 1 of `total`). */
 void zn_rt_average_step(const zn_rt_average *a, int64_t done, int64_t total);

@@ -43,7 +43,7 @@ static double median(double *v, size_t n) {
     return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
 }
 
-/* Numbers of mean 0 and variance 1, labels in turn. */
+/* Numbers of mean 0 and variance 1, labels in turn; targets are 0. */
 static void fill_batch(const zn_module_desc *m, char *batch, uint32_t copy) {
     const zn_input_desc *in = &m->input;
     float *image = (float *)(void *)(batch + in->image);
@@ -51,7 +51,8 @@ static void fill_batch(const zn_module_desc *m, char *batch, uint32_t copy) {
     zn_philox_key key = zn_philox_key_make(1, ZN_PURPOSE_DATA, "bench");
     uint32_t word[4] = {0}, block = 0;
     for (int64_t n = 0; n < in->batch; n++) {
-        label[n] = (int32_t)(in->classes > 0 ? n % in->classes : 0);
+        if (in->classes > 0)
+            label[n] = (int32_t)(n % in->classes);
         for (int64_t y = 0; y < in->height; y++) {
             float *row = image + in->first + (uint64_t)n * in->image_pitch + (uint64_t)y * in->pitch;
             for (int64_t i = 0; i < in->width * in->channels; i++) {

@@ -95,8 +95,9 @@ static int read_split(zn_rt_dataset *d, int split, const char *images, const cha
     if (n != bytes / image)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " labels for the %" PRId64 " images of %s", labels, n,
                           bytes / image, images);
-    s->n = n;
+    s->items = n;
     snprintf(s->labels_path, sizeof s->labels_path, "%s", labels);
+    s->labels_size = 1;
     return 0;
 }
 

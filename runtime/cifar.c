@@ -1,6 +1,6 @@
 /* CIFAR-10, binary version: six files of 10 000 records of 3073 bytes, a label and then red, green and blue planes of
  * 32 x 32; kept as [32, 32, 3]. */
-#include "runtime/dataset.h"
+#include "runtime/cifar.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,24 +10,24 @@
 
 enum { PLANE = 32 * 32, IMAGE = 3 * PLANE, RECORD = IMAGE + 1, FILE_RECORDS = 10000, FILES = 6, PATH_SIZE = 4096 };
 
-static int read_batch(const char *path, uint8_t *pixels, uint8_t *labels, zn_rt_error *e) {
+int zn_rt_cifar_batch(const char *path, int64_t records, uint8_t *pixels, uint8_t *labels, zn_rt_error *e) {
     unsigned char record[RECORD];
     struct stat st;
     FILE *f = fopen(path, "rbe");
     if (!f)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot open: %s", path, strerror(errno));
     int code = 0;
-    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size != (off_t)RECORD * FILE_RECORDS)
-        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " bytes; a batch of CIFAR-10 has %d", path,
-                          (int64_t)st.st_size, RECORD * FILE_RECORDS);
-    for (int i = 0; i < FILE_RECORDS && !code; i++) {
+    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size != RECORD * records)
+        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " bytes; a batch of CIFAR-10 has %" PRId64, path,
+                          (int64_t)st.st_size, RECORD * records);
+    for (int64_t i = 0; i < records && !code; i++) {
         size_t got = fread(record, 1, RECORD, f);
         if (got < RECORD)
             code = zn_rt_fail(e, ZN_RT_INPUT, "%s: %s at byte %" PRId64, path,
-                              ferror(f) ? strerror(errno) : "ends early,", (int64_t)i * RECORD + (int64_t)got);
+                              ferror(f) ? strerror(errno) : "ends early,", i * RECORD + (int64_t)got);
         else if (record[0] > 9)
             code = zn_rt_fail(e, ZN_RT_INPUT, "%s: label %d at byte %" PRId64 "; CIFAR-10 has labels 0 to 9", path,
-                              record[0], (int64_t)i * RECORD);
+                              record[0], i * RECORD);
         if (code)
             break;
         labels[i] = record[0];
@@ -36,7 +36,7 @@ static int read_batch(const char *path, uint8_t *pixels, uint8_t *labels, zn_rt_
                 pixels[i * IMAGE + p * 3 + c] = record[1 + c * PLANE + p];
     }
     if (!code && fgetc(f) != EOF)
-        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: goes on after byte %d", path, RECORD * FILE_RECORDS);
+        code = zn_rt_fail(e, ZN_RT_INPUT, "%s: goes on after byte %" PRId64, path, RECORD * records);
     fclose(f);
     return code;
 }
@@ -60,9 +60,10 @@ static void read_files(void *ctx, int64_t begin, int64_t end, void *scratch) {
         zn_rt_split *s = &r->d->split[i == FILES - 1];
         int64_t at = i == FILES - 1 ? 0 : i * FILE_RECORDS;
         int n = snprintf(path, sizeof path, "%s/%s%s", r->directory, r->between, names[i]);
-        r->code[i] = n < 0 || n >= (int)sizeof path
-                         ? zn_rt_fail(&r->error[i], ZN_RT_INPUT, "the path %s is too long", r->directory)
-                         : read_batch(path, s->pixels + (size_t)at * IMAGE, s->labels + at, &r->error[i]);
+        r->code[i] =
+            n < 0 || n >= (int)sizeof path
+                ? zn_rt_fail(&r->error[i], ZN_RT_INPUT, "the path %s is too long", r->directory)
+                : zn_rt_cifar_batch(path, FILE_RECORDS, s->pixels + (size_t)at * IMAGE, s->labels + at, &r->error[i]);
     }
 }
 
@@ -77,9 +78,9 @@ int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char 
     d->channels = 3;
     d->classes = 10;
     for (int s = 0; s < 2; s++) {
-        d->split[s].n = (s == 0 ? 5 : 1) * FILE_RECORDS;
-        d->split[s].pixels = zn_rt_dataset_alloc(d->split[s].n, IMAGE, e);
-        d->split[s].labels = d->split[s].pixels ? zn_rt_dataset_alloc(d->split[s].n, 1, e) : NULL;
+        d->split[s].items = (s == 0 ? 5 : 1) * FILE_RECORDS;
+        d->split[s].pixels = zn_rt_dataset_alloc(d->split[s].items, IMAGE, e);
+        d->split[s].labels = d->split[s].pixels ? zn_rt_dataset_alloc(d->split[s].items, 1, e) : NULL;
         if (!d->split[s].labels)
             return ZN_RT_MEMORY;
     }

@@ -212,9 +212,9 @@ uint8_t zn_rt_digit_draw(uint64_t seed, uint32_t split, uint32_t index, uint8_t 
     return digit;
 }
 
-uint8_t zn_rt_noise_draw(uint64_t seed, uint32_t split, uint32_t index, uint32_t classes, int64_t n, uint8_t *pixels) {
+uint16_t zn_rt_noise_draw(uint64_t seed, uint32_t split, uint32_t index, uint32_t classes, int64_t n, uint8_t *pixels) {
     draw d = draw_start(seed, split, index, 1);
-    uint8_t label = (uint8_t)zn_philox_below(draw_word(&d), classes);
+    uint16_t label = (uint16_t)zn_philox_below(draw_word(&d), classes);
     for (int64_t i = 0; i < n; i += 4) {
         uint32_t w = draw_word(&d);
         for (int64_t k = i; k < n && k < i + 4; k++, w >>= 8)

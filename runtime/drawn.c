@@ -17,11 +17,18 @@ int zn_rt_read_digits(zn_rt_dataset *d, const zn_data_desc *r, const char *direc
         int code = zn_rt_dataset_alloc_split(d, s, s == 0 ? ZN_DIGITS_TRAIN : ZN_DIGITS_TEST, e);
         if (code)
             return code;
-        for (int64_t i = 0; i < d->split[s].n; i++)
+        for (int64_t i = 0; i < d->split[s].items; i++)
             d->split[s].labels[i] =
                 zn_rt_digit_draw((uint64_t)seed, (uint32_t)s, (uint32_t)i, d->split[s].pixels + i * IMAGE);
     }
     return 0;
+}
+
+static void put_label(zn_rt_split *s, int64_t i, uint16_t label) {
+    if (s->wide)
+        s->wide[i] = label;
+    else
+        s->labels[i] = (uint8_t)label;
 }
 
 int zn_rt_read_noise(zn_rt_dataset *d, const zn_data_desc *r, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
@@ -33,8 +40,9 @@ int zn_rt_read_noise(zn_rt_dataset *d, const zn_data_desc *r, const char *direct
     for (int i = 0; i < 4; i++)
         if (shape[i] < 1)
             return zn_rt_fail(e, ZN_RT_INPUT, "noise needs a height, width, channels and classes of at least 1");
-    if (shape[3] > 256)
-        return zn_rt_fail(e, ZN_RT_INPUT, "noise has at most 256 classes; %" PRId64 " asked for", shape[3]);
+    if (shape[3] > ZN_RT_CLASSES)
+        return zn_rt_fail(e, ZN_RT_INPUT, "noise has at most %d classes; %" PRId64 " asked for", ZN_RT_CLASSES,
+                          shape[3]);
     if (shape[4] < 10 || shape[4] > UINT32_MAX)
         return zn_rt_fail(e, ZN_RT_INPUT, "noise needs between 10 and 2^32 - 1 images; %" PRId64 " asked for",
                           shape[4]);
@@ -47,9 +55,10 @@ int zn_rt_read_noise(zn_rt_dataset *d, const zn_data_desc *r, const char *direct
         if (code)
             return code;
         int64_t image = d->height * d->width * d->channels;
-        for (int64_t i = 0; i < d->split[s].n; i++)
-            d->split[s].labels[i] = zn_rt_noise_draw((uint64_t)seed, (uint32_t)s, (uint32_t)i, (uint32_t)shape[3],
-                                                     image, d->split[s].pixels + i * image);
+        for (int64_t i = 0; i < d->split[s].items; i++)
+            put_label(&d->split[s], i,
+                      zn_rt_noise_draw((uint64_t)seed, (uint32_t)s, (uint32_t)i, (uint32_t)shape[3], image,
+                                       d->split[s].pixels + i * image));
     }
     return 0;
 }

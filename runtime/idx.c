@@ -138,17 +138,18 @@ static int read_split(zn_rt_dataset *d, int split, const char *images, const cha
     } else if (d->height != dim[1] || d->width != dim[2] || d->channels != (rank == 4 ? dim[3] : 1)) {
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: images are not of the shape of the training images", images);
     }
-    s->n = dim[0];
+    s->items = dim[0];
     code = read_file(labels, &rank, n, &s->labels, e);
     if (code)
         return code;
     snprintf(s->labels_path, sizeof s->labels_path, "%s", labels);
     s->labels_at = 8;
+    s->labels_size = 1;
     if (rank != 1)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %d dimensions; labels have 1", labels, rank);
-    if (n[0] != s->n)
+    if (n[0] != s->items)
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: has %" PRId64 " labels for the %" PRId64 " images of %s", labels, n[0],
-                          s->n, images);
+                          s->items, images);
     return 0;
 }
 

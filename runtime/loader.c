@@ -1,18 +1,19 @@
-/* The loader (see runtime/loader.h): a thread, a table of 256 floats a channel, and Philox.
+/* The loader (see runtime/loader.h): a thread, a table of 256 floats a channel for bytes, and Philox.
  *
- * The order of an epoch is Fisher and Yates's shuffle, from the end, with word i of the stream (seed, shuffle; counter
- * (i / 4, epoch, 0, 0)) for place i. Augmentation takes words 0, 1, 2 of counter (sample, epoch, 0, 0) of the stream
- * (seed, augment): rows, columns, and flip if the top bit is set; word 3 is the middle of a cutout. An alternating flip
- * takes the top bit of word 0 of counter (sample, 0, 1, 0) once, and its inverse in odd epochs. Padding is the pixel 0
- * before it is normalised. A pixel's float is (float)((p / 255 - mean) / deviation), computed once. Only interiors are
- * written: what lies between images and rows stays as the map was, zero. */
+ * Samples come in the order of runtime/order.h. Augmentation takes words 0, 1, 2 of counter (sample, epoch, 0, 0) of
+ * the stream (seed, augment): rows, columns, and flip if the top bit is set; word 3 is the middle of a cutout. An
+ * alternating flip takes the top bit of word 0 of counter (sample, 0, 1, 0) once, and its inverse in odd epochs.
+ * Padding is the pixel 0 before it is normalised. A pixel's float is (float)((p / 255 - mean) / deviation), computed
+ * once; that of a pixel p that is a float itself is (float)((p - mean) / deviation). Only interiors are written: what
+ * lies between images and rows stays as the map was, zero. */
 #include "runtime/loader.h"
+
+#include "runtime/statistics.h"
 
 #include "support/math.h"
 #include "support/philox.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -27,10 +28,12 @@ struct zn_rt_loader {
     uint64_t flip; /* a zn_flip */
     uint64_t seed;
     char *memory[ZN_RT_BATCHES];
-    uint64_t row_pitch; /* floats from one row of an image to the next */
-    float *table;       /* [channels][256] */
-    zn_rt_pixel *pixel; /* [channels]: what the table was made from */
-    uint32_t *order;    /* of epoch order_epoch */
+    uint64_t row_pitch;       /* floats from one row of an image to the next */
+    int values;               /* that have their number in the table: 256, or 1, the pixel 0, where pixels are floats */
+    float *table;             /* [channels][values] */
+    double *mean, *deviation; /* [channels] */
+    zn_rt_pixel *pixel;       /* [channels]: what the table was made from */
+    uint32_t *order;          /* of epoch order_epoch */
     int64_t order_epoch;
 
     pthread_t thread;
@@ -42,26 +45,40 @@ struct zn_rt_loader {
     zn_rt_load what;
 };
 
-void zn_rt_order(uint64_t seed, uint32_t epoch, int64_t n, uint32_t *order) {
-    zn_philox_key key = zn_philox_key_make(seed, ZN_PURPOSE_SHUFFLE, "");
-    uint32_t w[4] = {0};
-    for (int64_t i = 0; i < n; i++)
-        order[i] = (uint32_t)i;
-    int64_t block = -1;
-    for (int64_t i = n - 1; i > 0; i--) {
-        if (i / 4 != block) {
-            block = i / 4;
-            zn_philox(key, (uint32_t)block, epoch, 0, 0, w);
-        }
-        uint32_t j = zn_philox_below(w[i % 4], (uint32_t)i + 1), old = order[i];
-        order[i] = order[j];
-        order[j] = old;
-    }
+/* Element `at` of the data set's pixels, from here on. */
+typedef struct source {
+    const uint8_t *bytes; /* NULL: */
+    const float *floats;
+} source;
+
+static source source_at(const zn_rt_split *s, int64_t at) {
+    return s->floats ? (source){.floats = s->floats + at} : (source){.bytes = s->pixels + at};
 }
 
-/* n pixels of a row through the tables; step is +1, or -1 to read the row from its end. */
-static void fill_row(const float *table, int64_t channels, const uint8_t *from, int64_t step, int64_t n, float *to) {
-    if (channels == 1) {
+static source source_step(source s, int64_t n) {
+    return s.floats ? (source){.floats = s.floats + n} : (source){.bytes = s.bytes + n};
+}
+
+static float number(const zn_rt_loader *l, int64_t channel, float x) {
+    return (float)(((double)x - l->mean[channel]) / l->deviation[channel]);
+}
+
+/* n pixels of a row that are floats; step as below. */
+static void fill_floats(const zn_rt_loader *l, const float *from, int64_t step, int64_t n, float *to) {
+    int64_t channels = l->data->channels;
+    for (int64_t x = 0; x < n; x++, from += channels * step, to += channels)
+        for (int64_t c = 0; c < channels; c++)
+            to[c] = number(l, c, from[c]);
+}
+
+/* n pixels of a row; step is +1, or -1 to read the row from its end. */
+static void fill_row(const zn_rt_loader *l, source s, int64_t step, int64_t n, float *to) {
+    const float *table = l->table;
+    const uint8_t *from = s.bytes;
+    int64_t channels = l->data->channels;
+    if (s.floats) {
+        fill_floats(l, s.floats, step, n, to);
+    } else if (channels == 1) {
         for (int64_t x = 0; x < n; x++, from += step)
             to[x] = table[*from];
     } else if (channels == 3) {
@@ -77,14 +94,14 @@ static void fill_row(const float *table, int64_t channels, const uint8_t *from, 
     }
 }
 
-static void fill_padding(const float *table, int64_t channels, int64_t n, float *to) {
+static void fill_padding(const zn_rt_loader *l, int64_t n, float *to) {
     for (int64_t x = 0; x < n; x++)
-        for (int64_t c = 0; c < channels; c++)
-            *to++ = table[256 * c];
+        for (int64_t c = 0; c < l->data->channels; c++)
+            *to++ = l->table[l->values * c];
 }
 
 /* Image moved by (dy, dx): row y of the result is row y + dy, padding outside; then mirrored. */
-static void fill_image(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy, int64_t dx, bool mirror, float *to) {
+static void fill_image(const zn_rt_loader *l, source pixels, int64_t dy, int64_t dx, bool mirror, float *to) {
     int64_t h = l->data->height, w = l->data->width, c = l->data->channels;
     int64_t before = dx < 0 ? -dx : 0, after = dx > 0 ? dx : 0; /* columns of padding */
     if (before + after > w)
@@ -94,13 +111,13 @@ static void fill_image(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy,
     for (int64_t y = 0; y < h; y++, to += l->row_pitch) {
         int64_t from = y + dy;
         if (from < 0 || from >= h || inside == 0) {
-            fill_padding(l->table, c, w, to);
+            fill_padding(l, w, to);
             continue;
         }
-        const uint8_t *row = pixels + (from * w + (dx > 0 ? dx : 0)) * c;
-        fill_padding(l->table, c, left, to);
-        fill_row(l->table, c, mirror ? row + (inside - 1) * c : row, mirror ? -1 : 1, inside, to + left * c);
-        fill_padding(l->table, c, right, to + (left + inside) * c);
+        int64_t first = (from * w + (dx > 0 ? dx : 0)) + (mirror ? inside - 1 : 0);
+        fill_padding(l, left, to);
+        fill_row(l, source_step(pixels, first * c), mirror ? -1 : 1, inside, to + left * c);
+        fill_padding(l, right, to + (left + inside) * c);
     }
 }
 
@@ -114,16 +131,12 @@ static int64_t reflected(int64_t i, int64_t n) {
 }
 
 /* The same as fill_image with the image mirrored where that has padding. */
-static void fill_reflected(const zn_rt_loader *l, const uint8_t *pixels, int64_t dy, int64_t dx, bool mirror,
-                           float *to) {
+static void fill_reflected(const zn_rt_loader *l, source pixels, int64_t dy, int64_t dx, bool mirror, float *to) {
     int64_t h = l->data->height, w = l->data->width, c = l->data->channels;
     for (int64_t y = 0; y < h; y++, to += l->row_pitch) {
-        const uint8_t *row = pixels + reflected(y + dy, h) * w * c;
-        for (int64_t x = 0; x < w; x++) {
-            const uint8_t *p = row + reflected((mirror ? w - 1 - x : x) + dx, w) * c;
-            for (int64_t k = 0; k < c; k++)
-                to[x * c + k] = l->table[256 * k + p[k]];
-        }
+        int64_t row = reflected(y + dy, h) * w;
+        for (int64_t x = 0; x < w; x++)
+            fill_row(l, source_step(pixels, (row + reflected((mirror ? w - 1 - x : x) + dx, w)) * c), 1, 1, to + x * c);
     }
 }
 
@@ -135,12 +148,12 @@ static void cut_out(const zn_rt_loader *l, int64_t middle, float *to) {
     top = top > 0 ? top : 0;
     left = left > 0 ? left : 0;
     for (int64_t y = top; y < bottom && left < right; y++)
-        fill_padding(l->table, c, right - left, to + (uint64_t)y * l->row_pitch + left * c);
+        fill_padding(l, right - left, to + (uint64_t)y * l->row_pitch + left * c);
 }
 
 /* How an epoch changes a sample. */
-static void fill_augmented(const zn_rt_loader *l, zn_philox_key key, uint32_t sample, uint32_t epoch,
-                           const uint8_t *pixels, float *to) {
+static void fill_augmented(const zn_rt_loader *l, zn_philox_key key, uint32_t sample, uint32_t epoch, source pixels,
+                           float *to) {
     uint32_t w[4], side[4], places = (uint32_t)(2 * l->crop + 1);
     bool mirror = false;
     zn_philox(key, sample, epoch, 0, 0, w);
@@ -157,11 +170,20 @@ static void fill_augmented(const zn_rt_loader *l, zn_philox_key key, uint32_t sa
         cut_out(l, zn_philox_below(w[3], (uint32_t)(l->data->height * l->data->width)), to);
 }
 
+/* The label of an item as place i of the batch has it. */
+static void fill_label(const zn_rt_loader *l, const zn_rt_split *s, int64_t item, int64_t i, char *to) {
+    size_t n = (size_t)l->in->targets;
+    if (n)
+        memcpy(to + (size_t)i * n * sizeof *s->targets, s->targets + (size_t)item * n, n * sizeof *s->targets);
+    else
+        ((int32_t *)(void *)to)[i] = zn_rt_label(s, item);
+}
+
 static void fill(zn_rt_loader *l, int batch, const zn_rt_load *what) {
     const zn_rt_split *s = &l->data->split[what->split];
     int64_t image = l->data->height * l->data->width * l->data->channels;
     float *to = (float *)(void *)(l->memory[batch] + l->in->image) + l->in->first;
-    int32_t *labels = (int32_t *)(void *)(l->memory[batch] + l->in->labels);
+    char *labels = l->memory[batch] + l->in->labels;
     zn_philox_key key = zn_philox_key_make(l->seed, ZN_PURPOSE_AUGMENT, "");
     if (what->shuffled && l->order_epoch != (int64_t)what->epoch) {
         zn_rt_order(l->seed, what->epoch, s->n, l->order);
@@ -172,14 +194,15 @@ static void fill(zn_rt_loader *l, int batch, const zn_rt_load *what) {
         float *place = to + (uint64_t)i * l->in->image_pitch;
         if (what->shuffled)
             at = l->order[at];
-        const uint8_t *pixels = s->pixels + at * image;
+        at = zn_rt_item(s, at);
+        source pixels = source_at(s, at * image);
         if (what->shuffled && (l->crop > 0 || l->flip || l->cutout))
             fill_augmented(l, key, (uint32_t)at, what->epoch, pixels, place);
         else if (what->view)
             fill_reflected(l, pixels, what->view->dy, what->view->dx, what->view->mirror, place);
         else
             fill_image(l, pixels, 0, 0, false, place);
-        labels[i] = s->labels[at];
+        fill_label(l, s, at, i, labels);
     }
 }
 
@@ -222,81 +245,28 @@ void zn_rt_loader_wait(zn_rt_loader *l) {
     pthread_mutex_unlock(&l->lock);
 }
 
-__extension__ typedef unsigned __int128 wide;
-
-enum { PARTS = 16 }; /* of a split, counted by any threads */
-
-typedef struct counting {
-    const zn_rt_dataset *d;
-    uint64_t (*histogram)[256]; /* [PARTS * channels] */
-} counting;
-
-/* Values of one channel in one part of the images. */
-static void count_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
-    const counting *k = ctx;
-    const zn_rt_dataset *d = k->d;
-    (void)scratch;
-    for (int64_t u = begin; u < end; u++) {
-        int64_t pixels = d->height * d->width, n = d->split[0].n, part = u / d->channels,
-                first = n * part / PARTS * pixels, last = n * (part + 1) / PARTS * pixels;
-        const uint8_t *p = d->split[0].pixels + first * d->channels + u % d->channels;
-        for (int64_t i = first; i < last; i++, p += d->channels)
-            k->histogram[u][*p]++;
-    }
-}
-
-/* Mean and deviation of a channel of the training split, over pixels in [0, 1], from exact sums. */
-static void channel_statistics(const counting *k, int64_t channel, double *mean, double *deviation) {
-    const zn_rt_dataset *d = k->d;
-    uint64_t n = (uint64_t)(d->split[0].n * d->height * d->width), sum = 0;
-    wide squares = 0;
-    for (uint64_t v = 0; v < 256; v++) {
-        uint64_t times = 0;
-        for (int64_t part = 0; part < PARTS; part++)
-            times += k->histogram[part * d->channels + channel][v];
-        sum += v * times;
-        squares += (wide)(v * v) * times;
-    }
-    wide spread = squares * n - (wide)sum * sum; /* n^2 times the variance: exact, and 0 for a constant channel */
-    *mean = (double)sum / (double)n / 255.0;
-    *deviation = sqrt((double)spread) / (double)n / 255.0;
-}
-
-static int count(counting *k, zn_rt_pool *pool, zn_rt_error *e) {
-    int64_t units = PARTS * k->d->channels;
-    k->histogram = calloc((size_t)units, sizeof *k->histogram);
-    if (!k->histogram)
-        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the statistics of %" PRId64 " channels",
-                          k->d->channels);
-    if (pool)
-        zn_rt_parfor(pool, count_parts, k, units, 1);
-    else
-        count_parts(k, 0, units, NULL);
-    return 0;
-}
-
 static int make_table(zn_rt_loader *l, const zn_module_desc *m, zn_rt_pool *pool, zn_rt_error *e) {
     const zn_data_desc *r = &m->data;
-    counting k = {.d = l->data};
     int64_t channels = l->data->channels;
+    double unit = l->values == 256 ? 255.0 : 1.0;
     if (r->normalize == ZN_NORMALIZE_GIVEN && (int64_t)r->nchannels != channels)
         return zn_rt_fail(e, ZN_RT_INPUT, "normalize names %" PRIu64 " channels; the images have %" PRId64,
                           r->nchannels, channels);
-    int code = r->normalize == ZN_NORMALIZE_PER_CHANNEL ? count(&k, pool, e) : 0;
-    for (int64_t c = 0; c < channels && !code; c++) {
-        double mean = 0, deviation = 1;
-        if (r->normalize == ZN_NORMALIZE_PER_CHANNEL)
-            channel_statistics(&k, c, &mean, &deviation);
-        if (r->normalize == ZN_NORMALIZE_GIVEN)
-            mean = r->mean[c], deviation = r->deviation[c];
-        if (deviation == 0)
-            deviation = 1;
-        for (int v = 0; v < 256; v++)
-            l->table[256 * c + v] = (float)((v / 255.0 - mean) / deviation);
-        l->pixel[c] = (zn_rt_pixel){1 / (255 * deviation), -mean / deviation};
+    if (r->normalize == ZN_NORMALIZE_PER_CHANNEL) {
+        int code = zn_rt_channel_statistics(l->data, pool, l->mean, l->deviation, e);
+        if (code)
+            return code;
     }
-    free(k.histogram);
-    return code;
+    for (int64_t c = 0; c < channels; c++) {
+        if (r->normalize == ZN_NORMALIZE_GIVEN)
+            l->mean[c] = r->mean[c], l->deviation[c] = r->deviation[c];
+        if (l->deviation[c] == 0)
+            l->deviation[c] = 1;
+        for (int v = 0; v < l->values; v++)
+            l->table[l->values * c + v] = (float)((v / unit - l->mean[c]) / l->deviation[c]);
+        l->pixel[c] = (zn_rt_pixel){1 / (unit * l->deviation[c]), -l->mean[c] / l->deviation[c]};
+    }
+    return 0;
 }
 
 static int start_thread(zn_rt_loader *l, zn_rt_error *e) {
@@ -336,11 +306,14 @@ int zn_rt_loader_open(zn_rt_loader **out, const zn_module_desc *m, const zn_rt_d
     l->row_pitch = m->input.rank == 1 ? (uint64_t)(data->width * data->channels) : m->input.pitch;
     for (int b = 0; b < ZN_RT_BATCHES; b++)
         l->memory[b] = mem->batch[b];
-    l->table = calloc((size_t)data->channels, 256 * sizeof *l->table);
+    l->values = data->split[ZN_RT_TRAINING].floats ? 1 : 256;
+    l->table = calloc((size_t)data->channels, (size_t)l->values * sizeof *l->table);
+    l->mean = calloc((size_t)data->channels, sizeof *l->mean);
+    l->deviation = calloc((size_t)data->channels, sizeof *l->deviation);
     l->pixel = calloc((size_t)data->channels, sizeof *l->pixel);
     l->order = calloc((size_t)data->split[0].n, sizeof *l->order);
     int code = 0;
-    if (!l->table || !l->pixel || !l->order)
+    if (!l->table || !l->mean || !l->deviation || !l->pixel || !l->order)
         code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get %zu bytes for the order of the data", zn_rt_loader_bytes(l));
     if (!code)
         code = make_table(l, m, pool, e);
@@ -368,6 +341,8 @@ void zn_rt_loader_close(zn_rt_loader *l) {
         pthread_mutex_destroy(&l->lock);
     }
     free(l->table);
+    free(l->mean);
+    free(l->deviation);
     free(l->pixel);
     free(l->order);
     free(l);
@@ -378,5 +353,15 @@ const zn_rt_pixel *zn_rt_loader_pixels(const zn_rt_loader *l) {
 }
 
 size_t zn_rt_loader_bytes(const zn_rt_loader *l) {
-    return (size_t)l->data->channels * 256 * sizeof *l->table + (size_t)l->data->split[0].n * sizeof *l->order;
+    return (size_t)l->data->channels * (size_t)l->values * sizeof *l->table +
+           (size_t)l->data->split[0].n * sizeof *l->order;
+}
+
+const uint32_t *zn_rt_loader_order(zn_rt_loader *l, uint32_t epoch) {
+    zn_rt_loader_wait(l);
+    if (l->order_epoch != (int64_t)epoch) {
+        zn_rt_order(l->seed, epoch, l->data->split[0].n, l->order);
+        l->order_epoch = epoch;
+    }
+    return l->order;
 }

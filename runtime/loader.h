@@ -9,6 +9,7 @@
 #include "runtime/dataset.h"
 #include "runtime/error.h"
 #include "runtime/memory.h"
+#include "runtime/order.h"
 #include "runtime/views.h"
 
 #include <stdbool.h>
@@ -37,14 +38,15 @@ size_t zn_rt_loader_bytes(const zn_rt_loader *l);
 void zn_rt_loader_request(zn_rt_loader *l, int batch, zn_rt_load what);
 void zn_rt_loader_wait(zn_rt_loader *l);
 
-/* How a pixel p of a channel becomes a number: p * factor + shift, but for the rounding to a float. */
+/* The order of an epoch, as it is loaded; good until the next request. */
+const uint32_t *zn_rt_loader_order(zn_rt_loader *l, uint32_t epoch);
+
+/* How a pixel p of a channel, a byte or a float as it is stored, becomes a number: p * factor + shift, but for the
+ * rounding to a float. */
 typedef struct zn_rt_pixel {
     double factor, shift;
 } zn_rt_pixel;
 /* Of each channel. */
 const zn_rt_pixel *zn_rt_loader_pixels(const zn_rt_loader *l);
-
-/* order[0..n): the permutation of an epoch. */
-void zn_rt_order(uint64_t seed, uint32_t epoch, int64_t n, uint32_t *order);
 
 #endif

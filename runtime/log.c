@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,8 +14,7 @@ static int failed(zn_rt_log *log, int i, zn_rt_error *e) {
     return zn_rt_fail(e, ZN_RT_INPUT, "cannot write the log %s: %s", log->to[i].path, strerror(errno));
 }
 
-static int open_one(zn_rt_log *log, const char *directory, const char *name, zn_rt_error *e) {
-    int i = log->n;
+static int open_one(zn_rt_log *log, int i, const char *directory, const char *name, zn_rt_error *e) {
     size_t size = sizeof log->to[i].path;
     int n = snprintf(log->to[i].path, size, "%s%s%s", directory, *directory ? "/" : "", name);
     if (n < 0 || (size_t)n >= size)
@@ -33,26 +33,68 @@ static bool same_file(FILE *a, FILE *b) {
     return fstat(fileno(a), &x) == 0 && fstat(fileno(b), &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, zn_rt_error *e) {
+/* Does a line end behind the first n bytes? */
+static bool ends_line(const char *path, int64_t n) {
+    char c = 0;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool yes = fd >= 0 && pread(fd, &c, 1, n - 1) == 1 && c == '\n';
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* Goes to where the log goes on. What was written behind that is of steps that are done again; what a killed process
+ * left of a line is ended. A pipe has nothing to cut. */
+static int cut(zn_rt_log *log, int i, int64_t keep, zn_rt_error *e) {
+    FILE *f = log->to[i].f;
+    struct stat st;
+    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    int64_t n = keep < 0 || keep > st.st_size || (keep > 0 && !ends_line(log->to[i].path, keep)) ? st.st_size : keep;
+    bool torn = n > 0 && !ends_line(log->to[i].path, n);
+    log->to[i].continued = n > 0;
+    if (ftruncate(fileno(f), n) != 0 || fseeko(f, n, SEEK_SET) != 0 || (torn && fwrite("\n", 1, 1, f) != 1) ||
+        fflush(f) != 0)
+        return failed(log, i, e);
+    return 0;
+}
+
+int zn_rt_log_open(zn_rt_log *log, const char *path, const char *directory, const int64_t keep[ZN_RT_LOGS],
+                   zn_rt_error *e) {
     *log = (zn_rt_log){0};
-    int code = path ? open_one(log, "", path, e) : 0;
+    int code = path ? open_one(log, ZN_RT_LOG_FILE, "", path, e) : 0;
     if (!code && directory)
-        code = open_one(log, directory, "log.jsonl", e);
-    if (!code && log->n == 2 && same_file(log->to[0].f, log->to[1].f))
-        fclose(log->to[--log->n].f);
-    for (int i = 0; i < log->n && !code; i++) /* only now that both are open; a pipe has nothing to cut */
-        if (ftruncate(fileno(log->to[i].f), 0) != 0 && errno != EINVAL)
-            code = failed(log, i, e);
+        code = open_one(log, ZN_RT_LOG_OUT, directory, "log.jsonl", e);
+    if (!code && log->n == 2 && same_file(log->to[0].f, log->to[1].f)) {
+        log->same = true;
+        fclose(log->to[ZN_RT_LOG_OUT].f);
+        log->to[ZN_RT_LOG_OUT].f = NULL;
+        log->n = 1;
+    }
+    for (int i = 0; i < ZN_RT_LOGS && !code; i++) /* only now that both are open */
+        if (log->to[i].f)
+            code = cut(log, i, keep ? keep[log->same && keep[i] < 0 ? ZN_RT_LOG_OUT : i] : 0, e);
     return code;
+}
+
+void zn_rt_log_sizes(zn_rt_log *log, int64_t bytes[ZN_RT_LOGS]) {
+    for (int i = 0; i < ZN_RT_LOGS; i++) {
+        FILE *f = log->to[i].f;
+        struct stat st;
+        bool regular = f && fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode);
+        bytes[i] = regular && fdatasync(fileno(f)) == 0 ? st.st_size : -1;
+    }
+    if (log->same)
+        bytes[ZN_RT_LOG_OUT] = bytes[ZN_RT_LOG_FILE];
 }
 
 int zn_rt_log_close(zn_rt_log *log, zn_rt_error *e) {
     int code = 0;
-    for (int i = 0; i < log->n; i++)
-        if (fclose(log->to[i].f) != 0 && !code)
+    for (int i = 0; i < ZN_RT_LOGS; i++)
+        if (log->to[i].f && fclose(log->to[i].f) != 0 && !code)
             code = failed(log, i, e);
     zn_rt_text_free(&log->line);
-    log->n = 0;
+    *log = (zn_rt_log){0};
     return code;
 }
 
@@ -63,14 +105,21 @@ static zn_rt_text *begin(zn_rt_log *log, const char *event) {
     return &log->line;
 }
 
-static int end(zn_rt_log *log, zn_rt_error *e) {
+enum { TO_NEW = 1, TO_CONTINUED = 2, TO_ALL = 3 };
+
+static int end_to(zn_rt_log *log, int which, zn_rt_error *e) {
     zn_rt_text_puts(&log->line, "}\n");
     if (log->line.failed)
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for a line of the log");
-    for (int i = 0; i < log->n; i++)
-        if (fwrite(log->line.at, 1, log->line.n, log->to[i].f) != log->line.n || fflush(log->to[i].f) != 0)
+    for (int i = 0; i < ZN_RT_LOGS; i++)
+        if (log->to[i].f && (which & (log->to[i].continued ? TO_CONTINUED : TO_NEW)) &&
+            (fwrite(log->line.at, 1, log->line.n, log->to[i].f) != log->line.n || fflush(log->to[i].f) != 0))
             return failed(log, i, e);
     return 0;
+}
+
+static int end(zn_rt_log *log, zn_rt_error *e) {
+    return end_to(log, TO_ALL, e);
 }
 
 static void put_string(zn_rt_text *t, const char *key, const char *value) {
@@ -88,10 +137,15 @@ static void put_f64(zn_rt_text *t, const char *key, double value) {
     zn_rt_text_json_f64(t, value);
 }
 
-static void put_accuracy(zn_rt_text *t, const zn_rt_evaluation *test) {
+static void put_evaluations(zn_rt_text *t, const zn_rt_evaluation *test, const zn_rt_evaluation *validation) {
+    put_f64(t, "test_loss", test->loss);
     put_f64(t, "test_accuracy", test->accuracy);
     if (!isnan(test->views))
         put_f64(t, "test_accuracy_views", test->views);
+    if (isnan(validation->loss))
+        return;
+    put_f64(t, "validation_loss", validation->loss);
+    put_f64(t, "validation_accuracy", validation->accuracy);
 }
 
 static void put_bytes(zn_rt_text *t, const char *key, size_t value) {
@@ -147,7 +201,11 @@ static void put_overrides(zn_rt_text *t, const char *compiled, const zn_rt_optio
         else
             zn_rt_text_json_i64(t, all[i].number);
     }
-    zn_rt_text_puts(t, "}");
+    for (int i = 0; i < o->nmap; i++) {
+        zn_rt_text_printf(t, "%s", i ? "," : comma ? ",\"--map\":[" : "\"--map\":[");
+        zn_rt_text_json_string(t, o->map[i]);
+    }
+    zn_rt_text_puts(t, o->nmap ? "]}" : "}");
 }
 
 static void put_versions(zn_rt_text *t, const zn_module_desc *m) {
@@ -157,6 +215,21 @@ static void put_versions(zn_rt_text *t, const zn_module_desc *m) {
         zn_rt_text_json_string(t, m->blas_version());
     }
     zn_rt_text_puts(t, "}");
+}
+
+/* What `znetc repro` compiles, and where the paths in it lead. */
+static void put_source(zn_rt_text *t, const zn_module_desc *m) {
+    char directory[4096];
+    put_string(t, "directory", getcwd(directory, sizeof directory));
+    put_string(t, "source_path", m->source_path);
+    zn_rt_text_puts(t, ",\"source_files\":[");
+    for (uint64_t i = 0; i < m->nfile; i++) {
+        zn_rt_text_puts(t, i ? ",[" : "[");
+        zn_rt_text_json_string(t, m->file[i].path);
+        zn_rt_text_printf(t, ",%" PRIu64 "]", m->file[i].first_line);
+    }
+    zn_rt_text_puts(t, "]");
+    put_string(t, "source", m->source);
 }
 
 int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options *o, const char *data_sha256,
@@ -175,16 +248,28 @@ int zn_rt_log_start(zn_rt_log *log, const zn_module_desc *m, const zn_rt_options
     put_string(t, "gemm", m->gemm);
     put_string(t, "init", m->init);
     put_string(t, "start_sha256", start_sha256);
-    return end(log, e);
+    put_source(t, m);
+    return end_to(log, TO_NEW, e);
 }
 
-int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test, zn_rt_error *e) {
+int zn_rt_log_resume(zn_rt_log *log, const zn_module_desc *m, int64_t step, int threads, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "resume");
+    put_i64(t, "step", step);
+    put_i64(t, "threads", threads);
+    put_string(t, "cpu", m->cpu);
+    put_versions(t, m);
+    return end_to(log, TO_CONTINUED, e);
+}
+
+int zn_rt_log_initial(zn_rt_log *log, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                      const zn_rt_evaluation *validation, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "initial");
     put_f64(t, "train_loss", train->loss);
-    put_f64(t, "test_loss", test->loss);
-    put_accuracy(t, test);
+    put_evaluations(t, test, validation);
     return end(log, e);
 }
 
@@ -200,14 +285,15 @@ int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e) {
     return end(log, e);
 }
 
-int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test, zn_rt_error *e) {
+int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluation *test,
+                    const zn_rt_evaluation *validation, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "epoch");
     put_i64(t, "epoch", p->epoch);
+    put_i64(t, "step", p->step);
     put_f64(t, "train_loss", p->mean_loss);
-    put_f64(t, "test_loss", test->loss);
-    put_accuracy(t, test);
+    put_evaluations(t, test, validation);
     put_f64(t, "images_per_second", p->images_per_second);
     return end(log, e);
 }
@@ -229,19 +315,38 @@ int zn_rt_log_rank(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_rank *ra
     return end(log, e);
 }
 
+int zn_rt_log_confusion(zn_rt_log *log, int64_t classes, const int64_t *counts, zn_rt_error *e) {
+    if (log->n == 0)
+        return 0;
+    zn_rt_text *t = begin(log, "confusion");
+    for (int64_t i = 0; i < classes; i++)
+        for (int64_t j = 0; j < classes; j++)
+            zn_rt_text_printf(t, "%s%" PRId64, j ? "," : i ? "],[" : ",\"counts\":[[", counts[i * classes + j]);
+    zn_rt_text_puts(t, "]]");
+    return end(log, e);
+}
+
 int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
     if (log->n == 0)
         return 0;
     zn_rt_text *t = begin(log, "end");
-    put_f64(t, "test_loss", s->test.loss);
-    put_accuracy(t, &s->test);
+    put_evaluations(t, &s->test, &s->validation);
+    if (s->best_epoch) {
+        put_i64(t, "best_epoch", s->best_epoch);
+        put_f64(t, isnan(s->validation.accuracy) ? "best_validation_loss" : "best_validation_accuracy", s->best);
+    }
     put_f64(t, "seconds", s->seconds);
     put_f64(t, "images_per_second", s->images_per_second);
     put_f64(t, "first_step_seconds", s->first_step_seconds);
     put_bytes(t, "planned_bytes", s->planned_bytes);
     put_bytes(t, "peak_memory_bytes", s->peak_bytes);
+    put_i64(t, "steps", s->steps);
+    put_string(t, "source_sha256", s->source_sha256);
+    put_string(t, "data_sha256", s->data_sha256);
     put_string(t, "start_sha256", s->start_sha256);
+    put_string(t, "order_sha256", s->order_sha256);
     put_string(t, "weights_sha256", s->sha256);
+    put_string(t, "logits_sha256", *s->logits_sha256 ? s->logits_sha256 : NULL);
     zn_rt_text_printf(t, ",\"interrupted\":%s", s->interrupted ? "true" : "false");
     return end(log, e);
 }

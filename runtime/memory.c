@@ -69,7 +69,9 @@ static int check_input(const zn_module_desc *m, zn_rt_error *e) {
     ok = ok && !__builtin_mul_overflow((uint64_t)in->height - 1, in->pitch, &end);
     ok = ok && !__builtin_add_overflow(end, last, &end) && !__builtin_add_overflow(end, row, &end);
     ok = ok && !__builtin_add_overflow(end, in->first, &end) && inside(in->image, end, sizeof(float), in->size);
-    ok = ok && inside(in->labels, (uint64_t)in->batch, sizeof(int32_t), in->size);
+    uint64_t labels;
+    ok = ok && !__builtin_mul_overflow((uint64_t)in->batch, in->targets ? in->targets : 1, &labels);
+    ok = ok && inside(in->labels, labels, sizeof(int32_t), in->size);
     return ok ? 0 : zn_rt_fail(e, ZN_RT_INTERNAL, "the input does not fit in its own batch memory");
 }
 

@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,9 +21,15 @@ const char zn_rt_options_help[] =
     "  --steps N          stop after N steps of the same schedule\n"
     "  --threads N        1 to 256 (default: the processors this process may use); same bits for any N\n"
     "  --seed N           seed of the order of the data, augmentation and random initial weights\n"
-    "  --out DIR          write weights.safetensors and log.jsonl there\n"
+    "  --out DIR          write weights.safetensors, log.jsonl and checkpoints there\n"
+    "  --checkpoint-every N  write a checkpoint every N steps, not only at the end of an epoch\n"
+    "  --resume           go on from the last checkpoint in --out, to the same bits; start where there is none\n"
+    "  --overwrite        start anew where --out holds checkpoints of a run that has not ended\n"
+    "  --stop-if-loss-above X  end a run whose loss in a step is above X (exit code 10)\n"
     "  --init-from FILE   start from the weights of a safetensors file\n"
+    "  --map OLD=NEW      a tensor OLD of that file, or all whose names begin with OLD and a dot, is called NEW here\n"
     "  --eval             evaluate only\n"
+    "  --confusion        with --eval: how many images of each class are taken for which\n"
     "  --eval-first       evaluate before the first step as well\n"
     "  --log FILE.jsonl   write one JSON object a line\n"
     "  --log-every N      log a step every N steps (default 50, 0 = none)\n"
@@ -32,9 +39,9 @@ const char zn_rt_options_help[] =
     "  --version\n"
     "  --help\n"
     "\n"
-    "Ctrl-C ends training after the current step and writes what was reached; a second one ends at once.\n"
-    "Exit codes: 0 done, 2 usage or processor, 3 input/output or bad data, 10 not finite, 11 memory refused,\n"
-    "12 weights do not fit, 75 stopped early.\n";
+    "Ctrl-C ends training after the current step and writes what was reached, with a checkpoint; a second one ends at\n"
+    "once. Exit codes: 0 done, 2 usage or processor, 3 input/output or bad data, 10 a loss not finite or too large,\n"
+    "11 memory refused, 12 weights or a checkpoint do not fit, 75 stopped early.\n";
 
 enum {
     OPT_DATA = 1000,
@@ -43,7 +50,13 @@ enum {
     OPT_THREADS,
     OPT_SEED,
     OPT_OUT,
+    OPT_CHECKPOINT_EVERY,
+    OPT_RESUME,
+    OPT_OVERWRITE,
+    OPT_STOP_ABOVE,
     OPT_INIT_FROM,
+    OPT_MAP,
+    OPT_CONFUSION,
     OPT_EVAL,
     OPT_EVAL_FIRST,
     OPT_LOG,
@@ -61,7 +74,13 @@ static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA
                                       {"threads", required_argument, NULL, OPT_THREADS},
                                       {"seed", required_argument, NULL, OPT_SEED},
                                       {"out", required_argument, NULL, OPT_OUT},
+                                      {"checkpoint-every", required_argument, NULL, OPT_CHECKPOINT_EVERY},
+                                      {"resume", no_argument, NULL, OPT_RESUME},
+                                      {"overwrite", no_argument, NULL, OPT_OVERWRITE},
+                                      {"stop-if-loss-above", required_argument, NULL, OPT_STOP_ABOVE},
                                       {"init-from", required_argument, NULL, OPT_INIT_FROM},
+                                      {"map", required_argument, NULL, OPT_MAP},
+                                      {"confusion", no_argument, NULL, OPT_CONFUSION},
                                       {"eval", no_argument, NULL, OPT_EVAL},
                                       {"eval-first", no_argument, NULL, OPT_EVAL_FIRST},
                                       {"log", required_argument, NULL, OPT_LOG},
@@ -136,10 +155,68 @@ static int read_progress(zn_rt_options *o, zn_rt_error *e) {
     return 0;
 }
 
+static int read_stop(double *out, zn_rt_error *e) {
+    if (zn_f64_parse(optarg, strlen(optarg), out) && isfinite(*out))
+        return 0;
+    return zn_rt_fail(e, ZN_RT_USAGE, "--stop-if-loss-above is `%s`; it takes a number", optarg);
+}
+
+static int read_map(zn_rt_options *o, zn_rt_error *e) {
+    const char *middle = strchr(optarg, '=');
+    if (!middle || middle == optarg || !middle[1] || strchr(middle + 1, '='))
+        return zn_rt_fail(e, ZN_RT_USAGE,
+                          "--map is `%s`; it takes OLD=NEW, the name in the file and that in the network", optarg);
+    if (o->nmap == ZN_RT_MAPS)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--map is given more than %d times", ZN_RT_MAPS);
+    o->map[o->nmap++] = optarg;
+    return 0;
+}
+
+/* Options without a value. */
+static void take_flag(zn_rt_options *o, int option) {
+    switch (option) {
+    case OPT_EVAL_FIRST:
+        o->eval_first = true;
+        break;
+    case OPT_RESUME:
+        o->resume = true;
+        break;
+    case OPT_OVERWRITE:
+        o->overwrite = true;
+        break;
+    case OPT_CONFUSION:
+        o->confusion = true;
+        break;
+    case OPT_EVAL:
+        o->action = ZN_RT_DO_EVAL;
+        break;
+    case OPT_SOURCE:
+        o->action = ZN_RT_DO_SOURCE;
+        break;
+    case OPT_VERSION:
+        o->action = ZN_RT_DO_VERSION;
+        break;
+    case OPT_HELP:
+        o->action = ZN_RT_DO_HELP;
+        break;
+    default:
+        break;
+    }
+}
+
 static int take(zn_rt_options *o, int option, zn_rt_error *e) {
     int64_t n;
     int code = 0;
     switch (option) {
+    case OPT_CHECKPOINT_EVERY:
+        code = read_number("checkpoint-every", 1, INT64_MAX, &o->checkpoint_every, e);
+        break;
+    case OPT_STOP_ABOVE:
+        code = read_stop(&o->stop_above, e);
+        break;
+    case OPT_MAP:
+        code = read_map(o, e);
+        break;
     case OPT_DATA:
         o->data = optarg;
         break;
@@ -176,29 +253,37 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
     case OPT_PROGRESS:
         code = read_progress(o, e);
         break;
-    case OPT_EVAL_FIRST:
-        o->eval_first = true;
-        break;
-    case OPT_EVAL:
-        o->action = ZN_RT_DO_EVAL;
-        break;
-    case OPT_SOURCE:
-        o->action = ZN_RT_DO_SOURCE;
-        break;
-    case OPT_VERSION:
-        o->action = ZN_RT_DO_VERSION;
-        break;
-    case OPT_HELP:
-        o->action = ZN_RT_DO_HELP;
-        break;
     default:
+        take_flag(o, option);
         break;
     }
     return code;
 }
 
+/* What the options ask for together. */
+static int contradiction(const zn_rt_options *o, zn_rt_error *e) {
+    bool eval = o->action == ZN_RT_DO_EVAL;
+    const char *wrong = NULL;
+    if (eval && o->out)
+        wrong = "--eval trains nothing, so there is nothing for --out to write";
+    else if (eval && (o->epochs >= 0 || o->steps >= 0 || o->eval_first))
+        wrong = "--eval trains nothing: --epochs, --steps and --eval-first do not go with it";
+    else if (eval && (o->checkpoint_every || o->resume || o->overwrite || isfinite(o->stop_above)))
+        wrong = "--eval trains nothing: --checkpoint-every, --resume, --overwrite and --stop-if-loss-above do not go "
+                "with it";
+    else if (!o->out && (o->checkpoint_every || o->resume || o->overwrite))
+        wrong = "--checkpoint-every, --resume and --overwrite need --out DIR, where the checkpoints are";
+    else if (o->resume && o->overwrite)
+        wrong = "--resume goes on with a run and --overwrite starts anew: give one";
+    else if (o->confusion && !eval)
+        wrong = "--confusion goes with --eval";
+    else if (o->nmap && !o->init_from)
+        wrong = "--map renames what --init-from reads, which is not given";
+    return wrong ? zn_rt_fail(e, ZN_RT_USAGE, "%s", wrong) : 0;
+}
+
 int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e) {
-    *o = (zn_rt_options){.epochs = -1, .steps = -1, .log_every = 50};
+    *o = (zn_rt_options){.epochs = -1, .steps = -1, .log_every = 50, .stop_above = (double)INFINITY};
     optind = 0; /* starts over: the caller may have used getopt itself */
     opterr = 0;
     for (;;) {
@@ -221,12 +306,5 @@ int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e)
     }
     if (optind < argc)
         return zn_rt_fail(e, ZN_RT_USAGE, "`%s` is not an option; --help lists them", argv[optind]);
-    if (o->action == ZN_RT_DO_EVAL) {
-        if (o->out)
-            return zn_rt_fail(e, ZN_RT_USAGE, "--eval trains nothing, so there is nothing for --out to write");
-        if (o->epochs >= 0 || o->steps >= 0 || o->eval_first)
-            return zn_rt_fail(e, ZN_RT_USAGE,
-                              "--eval trains nothing: --epochs, --steps and --eval-first do not go with it");
-    }
-    return 0;
+    return contradiction(o, e);
 }

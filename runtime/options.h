@@ -16,16 +16,21 @@ typedef enum zn_rt_action {
 } zn_rt_action;
 typedef enum zn_rt_progress_mode { ZN_RT_PROGRESS_AUTO, ZN_RT_PROGRESS_PLAIN, ZN_RT_PROGRESS_NONE } zn_rt_progress_mode;
 
+enum { ZN_RT_MAPS = 256 };
 typedef struct zn_rt_options {
     zn_rt_action action;
     zn_rt_progress_mode progress;
     const char *data, *out, *init_from, *log, *log_rank; /* NULL = not given */
-    double epochs;                            /* -1 = not given */
-    int64_t steps;                            /* -1 = not given */
-    int64_t log_every;                        /* 0 = none */
+    double epochs;                                       /* -1 = not given */
+    int64_t steps;                                       /* -1 = not given */
+    int64_t log_every;                                   /* 0 = none */
     int64_t seed;
-    bool has_seed, eval_first;
-    int threads; /* 0 = not given */
+    int64_t checkpoint_every; /* 0 = at the end of epochs alone */
+    double stop_above;        /* a loss; infinite = not given */
+    bool has_seed, eval_first, confusion, resume, overwrite;
+    int threads;                 /* 0 = not given */
+    const char *map[ZN_RT_MAPS]; /* old=new */
+    int nmap;
 } zn_rt_options;
 
 int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e);

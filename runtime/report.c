@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,16 +42,16 @@ static size_t terminal_width(void) {
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
-enum { FIELDS = 7, FIELD = 64 };
+enum { FIELDS = 8, FIELD = 64 };
 typedef struct line {
     char field[FIELDS][FIELD];
 } line;
 
 /* The last to go where there is no room comes first. */
-static const int by_worth[FIELDS] = {0, 2, 1, 3, 6, 5, 4};
+static const int by_worth[FIELDS] = {0, 2, 1, 3, 4, 7, 6, 5};
 
 /* epoch  3/30   step  1170/11730   loss 0.4321   accuracy 87.65 %   lr 0.0987   9 812 images/s   1:01:23 left */
-static void make_line(const zn_rt_progress *p, double loss, double accuracy, line *l) {
+static void make_line(const zn_rt_progress *p, double loss, line *l) {
     char rate[ZN_NUMBER_MAX] = "-";
     *l = (line){0};
     if (isfinite(p->images_per_second) && p->images_per_second < 1e15)
@@ -58,23 +59,27 @@ static void make_line(const zn_rt_progress *p, double loss, double accuracy, lin
     snprintf(l->field[0], FIELD, "epoch %*" PRId64 "/%" PRId64, digits_of(p->epochs), p->epoch, p->epochs);
     snprintf(l->field[1], FIELD, "   step %*" PRId64 "/%" PRId64, digits_of(p->steps), p->step, p->steps);
     snprintf(l->field[2], FIELD, "   loss %8.4f", loss);
-    if (isfinite(accuracy))
-        snprintf(l->field[3], FIELD, "   accuracy %6.2f %%", accuracy);
-    else
+    if (isfinite(p->accuracy))
+        snprintf(l->field[3], FIELD, "   accuracy %6.2f %%", p->accuracy);
+    else if (!isfinite(p->validation_loss))
         snprintf(l->field[3], FIELD, "   accuracy      - %%");
-    snprintf(l->field[4], FIELD, "   lr %-9.4g", (double)p->lr);
-    snprintf(l->field[5], FIELD, "   %9s images/s", rate);
+    if (isfinite(p->validation))
+        snprintf(l->field[4], FIELD, "   validation %6.2f %%", p->validation);
+    else if (isfinite(p->validation_loss))
+        snprintf(l->field[4], FIELD, "   validation loss %8.4f", p->validation_loss);
+    snprintf(l->field[5], FIELD, "   lr %-9.4g", (double)p->lr);
+    snprintf(l->field[6], FIELD, "   %9s images/s", rate);
     if (isfinite(p->seconds_left) && p->seconds_left < 1e9) {
         int64_t s = (int64_t)(p->seconds_left + 0.5);
-        snprintf(l->field[6], FIELD, "   %" PRId64 ":%02d:%02d left", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
+        snprintf(l->field[7], FIELD, "   %" PRId64 ":%02d:%02d left", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
     }
 }
 
 /* Fields that find room, in their order. */
-static void print_progress(const zn_rt_progress *p, double loss, double accuracy, size_t room) {
+static void print_progress(const zn_rt_progress *p, double loss, size_t room) {
     line l;
     bool shown[FIELDS] = {false};
-    make_line(p, loss, accuracy, &l);
+    make_line(p, loss, &l);
     for (int i = 0; i < FIELDS; i++) {
         size_t n = strlen(l.field[by_worth[i]]);
         shown[by_worth[i]] = n <= room;
@@ -85,11 +90,11 @@ static void print_progress(const zn_rt_progress *p, double loss, double accuracy
             fputs(l.field[i], stderr);
 }
 
-void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
-                        int threads) {
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads, const char *out,
+                        int64_t resumed) {
     if (!r->epochs)
         return;
-    char count[ZN_NUMBER_MAX], train[ZN_NUMBER_MAX], test[ZN_NUMBER_MAX];
+    char count[ZN_NUMBER_MAX], how_many[3][ZN_NUMBER_MAX];
     int64_t parameters = 0;
     for (uint64_t i = 0; i < m->ntensor; i++) {
         int64_t n = 1;
@@ -99,10 +104,31 @@ void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_
             parameters += n;
     }
     zn_i64_grouped(parameters, count);
-    zn_i64_grouped(train_images, train);
-    zn_i64_grouped(test_images, test);
-    fprintf(stderr, "%s: %s parameters; %s training and %s test images; %d thread%s\n", m->name, count, train, test,
-            threads, threads == 1 ? "" : "s");
+    for (int i = 0; i < 3; i++)
+        zn_i64_grouped(images[i], how_many[i]);
+    fprintf(stderr, "%s: %s parameters; %s training", m->name, count, how_many[0]);
+    if (images[2])
+        fprintf(stderr, images[1] ? ", %s validation" : " and %s validation", how_many[2]);
+    if (images[1])
+        fprintf(stderr, " and %s test", how_many[1]);
+    fprintf(stderr, " images; %d thread%s\n", threads, threads == 1 ? "" : "s");
+    if (!out)
+        fprintf(stderr,
+                "note: the weights will not be kept; --out DIR writes them there, with a log and checkpoints\n");
+    if (resumed >= 0) {
+        zn_i64_grouped(resumed, count);
+        fprintf(stderr, "goes on behind step %s, from the checkpoint in %s\n", count, out);
+    }
+}
+
+void zn_rt_report_warning(zn_rt_report *r, const char *fmt, ...) {
+    va_list ap;
+    close_line(r);
+    fputs("warning: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
 }
 
 void zn_rt_report_notes(const zn_rt_error *notes) {
@@ -110,18 +136,25 @@ void zn_rt_report_notes(const zn_rt_error *notes) {
         fprintf(stderr, "%s\n", notes->text);
 }
 
-void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test) {
+void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                          const zn_rt_evaluation *validation) {
     if (!r->epochs)
         return;
-    fprintf(stderr, "before the first step: training loss %.4f, test loss %.4f", train->loss, test->loss);
+    fprintf(stderr, "before the first step: training loss %.4f", train->loss);
+    if (isfinite(test->loss))
+        fprintf(stderr, ", test loss %.4f", test->loss);
     if (isfinite(test->accuracy))
         fprintf(stderr, ", test accuracy %.2f %%", test->accuracy);
+    if (isfinite(validation->loss))
+        fprintf(stderr, ", validation loss %.4f", validation->loss);
+    if (isfinite(validation->accuracy))
+        fprintf(stderr, ", validation accuracy %.2f %%", validation->accuracy);
     fputc('\n', stderr);
 }
 
 void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
     if (r->steps && p->step % r->every == 0) {
-        print_progress(p, p->loss, p->accuracy, SIZE_MAX);
+        print_progress(p, p->loss, SIZE_MAX);
         fputc('\n', stderr);
     }
     if (!r->live)
@@ -131,16 +164,16 @@ void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p) {
         return;
     r->last = t;
     close_line(r);
-    print_progress(p, p->mean_loss, p->accuracy, terminal_width() - 1);
+    print_progress(p, p->mean_loss, terminal_width() - 1);
     fflush(stderr);
     r->line_open = true;
 }
 
-void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_evaluation *test) {
+void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p) {
     if (!r->epochs)
         return;
     close_line(r);
-    print_progress(p, p->mean_loss, test->accuracy, SIZE_MAX);
+    print_progress(p, p->mean_loss, SIZE_MAX);
     fputc('\n', stderr);
 }
 
@@ -166,15 +199,49 @@ static int flushed(zn_rt_error *e) {
     return zn_rt_fail(e, ZN_RT_INPUT, "cannot write to standard output: %s", strerror(errno));
 }
 
+/* Rows are true classes; the last column says how much of a row is right. */
+static void print_confusion(int64_t classes, const int64_t *counts) {
+    int width = 3;
+    for (int64_t i = 0; i < classes * classes; i++)
+        width = digits_of(counts[i]) > width ? digits_of(counts[i]) : width;
+    printf("rows: what an image is; columns: what it is taken for\n     ");
+    for (int64_t j = 0; j < classes; j++)
+        printf(" %*" PRId64, width, j);
+    printf("    right\n");
+    for (int64_t i = 0; i < classes; i++) {
+        int64_t all = 0;
+        printf("%5" PRId64, i);
+        for (int64_t j = 0; j < classes; j++) {
+            all += counts[i * classes + j];
+            printf(" %*" PRId64, width, counts[i * classes + j]);
+        }
+        if (all)
+            printf("  %5.1f %%\n", 100.0 * (double)counts[i * classes + i] / (double)all);
+        else
+            printf("        -\n");
+    }
+}
+
 int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
     close_line(r);
+    if (s->confusion)
+        print_confusion(s->classes, s->confusion);
     if (s->interrupted)
         printf("interrupted\n");
     if (!isnan(s->test.accuracy))
         printf("test accuracy  %.2f %%\n", s->test.accuracy);
     if (!isnan(s->test.views))
         printf("  with views   %.2f %%\n", s->test.views);
-    printf("test loss      %.4f\n", s->test.loss);
+    if (!isnan(s->test.loss))
+        printf("test loss      %.4f\n", s->test.loss);
+    if (!isnan(s->validation.accuracy))
+        printf("validation accuracy  %.2f %%\n", s->validation.accuracy);
+    if (!isnan(s->validation.loss))
+        printf("validation loss      %.4f\n", s->validation.loss);
+    if (s->best_epoch && !isnan(s->validation.accuracy))
+        printf("best validation accuracy  %.2f %% after epoch %" PRId64 ": best.safetensors\n", s->best, s->best_epoch);
+    else if (s->best_epoch)
+        printf("best validation loss      %.4f after epoch %" PRId64 ": best.safetensors\n", s->best, s->best_epoch);
     printf("time           %.1f s", s->seconds);
     if (isfinite(s->images_per_second))
         printf(", %.0f images/s", s->images_per_second);
@@ -185,6 +252,8 @@ int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
         print_bytes("peak", s->peak_bytes);
     print_bytes(s->peak_bytes ? ", planned" : "planned", s->planned_bytes);
     print_bytes(" + data", s->data_bytes);
+    if (s->mapped_bytes)
+        print_bytes(", mapped from files", s->mapped_bytes);
     printf("\nstart   sha256:%s\nweights sha256:%s\n", s->start_sha256, s->sha256);
     return flushed(e);
 }

@@ -18,14 +18,18 @@ typedef struct zn_rt_report {
 } zn_rt_report;
 
 void zn_rt_report_open(zn_rt_report *r, zn_rt_progress_mode mode, int64_t log_every);
-/* Before the first step. */
-void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, int64_t train_images, int64_t test_images,
-                        int threads);
+/* Before the first step. images: for training, test and validation. out: the directory that keeps the weights, or NULL.
+ * resumed: the steps that are done; -1: the run begins. */
+void zn_rt_report_start(zn_rt_report *r, const zn_module_desc *m, const int64_t images[3], int threads, const char *out,
+                        int64_t resumed);
+/* In the middle of a run. */
+void zn_rt_report_warning(zn_rt_report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Warnings of the start, if there are any. */
 void zn_rt_report_notes(const zn_rt_error *notes);
-void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test);
+void zn_rt_report_initial(zn_rt_report *r, const zn_rt_evaluation *train, const zn_rt_evaluation *test,
+                          const zn_rt_evaluation *validation);
 void zn_rt_report_step(zn_rt_report *r, const zn_rt_progress *p);
-void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p, const zn_rt_evaluation *test);
+void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p);
 void zn_rt_report_rank(zn_rt_report *r, const zn_rt_rank *rank);
 /* The result, on stdout; a failure to write is an error. */
 int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e);

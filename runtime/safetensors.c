@@ -2,8 +2,9 @@
  *
  * The length of the header is checked against the file before memory is asked for; entries must cover the data without
  * gap or overlap; shapes are multiplied with care. A file that breaks the format is bad input; one that is sound but
- * for another network is a misfit, and the message says which tensor. Only tensors named num_batches_tracked, which
- * PyTorch adds, may be left over. Nothing is changed in memory until the whole file has been checked. */
+ * for another network is a misfit, and the message lists the tensors that do not fit. Only tensors named
+ * num_batches_tracked, which PyTorch adds, may be left over. Nothing is changed in memory until the whole file has been
+ * checked. */
 #include "runtime/weights.h"
 
 #include "runtime/memory.h"
@@ -12,16 +13,21 @@
 #include "support/number.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_HEADER = 100000000, MAX_NAME = 1024, MAX_RANK = 8 };
 
 typedef struct entry {
     const char *name; /* of the JSON object */
+    char *renamed;    /* by --map; NULL: it is not */
     const char *dtype;
     int rank;
     int64_t dim[MAX_RANK];
@@ -164,11 +170,55 @@ static int read_header(file *w, zn_rt_error *e) {
     return read_entries(w, e);
 }
 
-static entry *find_entry(const file *w, const char *name) {
-    for (size_t i = 0; i < w->n; i++)
-        if (strcmp(w->entry[i].name, name) == 0)
-            return &w->entry[i];
-    return NULL;
+static const char *name_of(const entry *x) {
+    return x->renamed ? x->renamed : x->name;
+}
+
+static int by_name(const void *a, const void *b) {
+    const entry *const *x = a, *const *y = b;
+    return strcmp(name_of(*x), name_of(*y));
+}
+
+/* Does `old` (of n characters) name a tensor, or the beginning of its name up to a dot? */
+static bool is_mapped(const char *name, const char *old, size_t n) {
+    return !strncmp(name, old, n) && (name[n] == '\0' || name[n] == '.');
+}
+
+static int rename_entries(const file *w, const char *const *map, int nmap, zn_rt_error *e) {
+    for (int k = 0; k < nmap; k++) {
+        size_t old = strcspn(map[k], "=");
+        const char *new = map[k] + old + 1;
+        bool used = false;
+        for (size_t i = 0; i < w->n; i++) {
+            entry *x = &w->entry[i];
+            if (!is_mapped(x->name, map[k], old))
+                continue;
+            used = true;
+            size_t size = strlen(new) + strlen(x->name) - old + 1;
+            if (x->renamed)
+                continue;
+            x->renamed = malloc(size);
+            if (!x->renamed)
+                return zn_rt_fail(e, ZN_RT_MEMORY, "%s: cannot get memory for names", w->path);
+            snprintf(x->renamed, size, "%s%s", new, x->name + old);
+        }
+        if (!used)
+            return zn_rt_fail(e, ZN_RT_MISFIT, "%s: has no tensor %.*s, which --map %s names", w->path, (int)old,
+                              map[k], map[k]);
+    }
+    return 0;
+}
+
+/* A list of what does not fit, cut where it gets long. */
+typedef struct misfits {
+    int n;
+    zn_rt_error *e;
+} misfits;
+enum { MOST_LISTED = 12 };
+
+static void list(misfits *l, const char *name, const char *what) {
+    if (l->n++ < MOST_LISTED)
+        zn_rt_explain(l->e, "\n  %.60s: %s", name, what);
 }
 
 static void explain_shape(zn_rt_error *e, const char *before, int rank, const int64_t *dim) {
@@ -178,34 +228,64 @@ static void explain_shape(zn_rt_error *e, const char *before, int rank, const in
     zn_rt_explain(e, "]");
 }
 
-/* Gives every tensor that stands in files its entry; all else is a misfit. */
-static int match(const file *w, const zn_module_desc *m, zn_rt_error *e) {
-    for (uint64_t i = 0; i < m->ntensor; i++) {
-        const zn_tensor_desc *t = &m->tensor[i];
-        if (!t->in_file)
-            continue;
-        entry *x = find_entry(w, t->name);
-        if (!x)
-            return zn_rt_fail(e, ZN_RT_MISFIT, "%s: has no tensor %s", w->path, t->name);
-        if (strcmp(x->dtype, "F32") != 0)
-            return zn_rt_fail(e, ZN_RT_MISFIT, "%s: %s is of dtype %s; the network has F32", w->path, t->name,
-                              x->dtype);
-        int64_t dim[4];
-        zn_rt_permute p = zn_rt_permute_make(t);
-        zn_rt_permute_file_shape(&p, dim);
-        if (x->rank != (int)t->rank || memcmp(x->dim, dim, (size_t)t->rank * sizeof *dim) != 0) {
-            zn_rt_fail(e, ZN_RT_MISFIT, "%s: %s", w->path, t->name);
-            explain_shape(e, " is ", x->rank, x->dim);
-            explain_shape(e, "; the network has ", (int)t->rank, dim);
-            return ZN_RT_MISFIT;
+static void match_one(entry *x, const zn_tensor_desc *t, misfits *l) {
+    int64_t dim[4];
+    zn_rt_permute p = zn_rt_permute_make(t);
+    zn_rt_permute_file_shape(&p, dim);
+    x->tensor = t;
+    if (strcmp(x->dtype, "F32") != 0) {
+        char text[64];
+        snprintf(text, sizeof text, "is of dtype %.16s; the network has F32", x->dtype);
+        list(l, t->name, text);
+    } else if (x->rank != (int)t->rank || memcmp(x->dim, dim, (size_t)t->rank * sizeof *dim) != 0) {
+        if (l->n < MOST_LISTED) {
+            zn_rt_explain(l->e, "\n  %.60s is ", t->name);
+            explain_shape(l->e, "", x->rank, x->dim);
+            explain_shape(l->e, "; the network has ", (int)t->rank, dim);
         }
-        x->tensor = t;
+        l->n++;
+    }
+}
+
+static void match_all(const file *w, const zn_module_desc *m, entry **sorted, misfits *l) {
+    for (size_t i = 0; i < w->n; i++)
+        sorted[i] = &w->entry[i];
+    qsort(sorted, w->n, sizeof *sorted, by_name);
+    for (size_t i = 1; i < w->n; i++)
+        if (by_name(&sorted[i - 1], &sorted[i]) == 0)
+            list(l, name_of(sorted[i]), "two tensors of the file have this name, by --map");
+    for (uint64_t i = 0; i < m->ntensor; i++) {
+        if (!m->tensor[i].in_file)
+            continue;
+        entry key = {.name = m->tensor[i].name};
+        const entry *wanted = &key;
+        entry **found = bsearch(&wanted, sorted, w->n, sizeof *sorted, by_name);
+        if (found)
+            match_one(*found, &m->tensor[i], l);
+        else
+            list(l, m->tensor[i].name, "the file has no such tensor");
     }
     for (size_t i = 0; i < w->n; i++) {
-        const char *dot = strrchr(w->entry[i].name, '.');
+        const char *name = name_of(&w->entry[i]), *dot = strrchr(name, '.');
         if (!w->entry[i].tensor && strcmp(dot ? dot : "", ".num_batches_tracked") != 0)
-            return zn_rt_fail(e, ZN_RT_MISFIT, "%s: the network has no tensor %s", w->path, w->entry[i].name);
+            list(l, name, "the network has no such tensor");
     }
+}
+
+/* Gives every tensor that stands in files its entry; all else is a misfit. */
+static int match(const file *w, const zn_module_desc *m, zn_rt_error *e) {
+    entry **sorted = calloc(w->n + 1, sizeof(entry *));
+    misfits l = {0, e};
+    if (!sorted)
+        return zn_rt_fail(e, ZN_RT_MEMORY, "%s: cannot get memory for names", w->path);
+    zn_rt_fail(e, ZN_RT_MISFIT, "%.1000s does not fit the network:", w->path);
+    match_all(w, m, sorted, &l);
+    free(sorted);
+    if (l.n > MOST_LISTED)
+        zn_rt_explain(e, "\n  and %d more", l.n - MOST_LISTED);
+    if (l.n)
+        return ZN_RT_MISFIT;
+    e->text[0] = '\0';
     return 0;
 }
 
@@ -234,17 +314,36 @@ static int read_data(const file *w, char *param, zn_rt_error *e) {
     return 0;
 }
 
-int zn_rt_weights_read(const zn_module_desc *m, char *param, const char *path, zn_rt_error *e) {
-    file w = {.path = path, .f = fopen(path, "rbe")};
-    if (!w.f)
-        return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot open: %s", path, strerror(errno));
-    int code = read_header(&w, e);
+static int open_file(file *w, zn_rt_error *e) {
+    struct stat st;
+    int fd = open(w->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO does not block */
+    if (fd < 0)
+        return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot open: %s", w->path, strerror(errno));
+    w->f = fdopen(fd, "rb");
+    if (!w->f) {
+        close(fd);
+        return zn_rt_fail(e, ZN_RT_MEMORY, "%s: cannot get memory to read it", w->path);
+    }
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 : bad(w, "", "is not a regular file", e);
+}
+
+int zn_rt_weights_read(const zn_module_desc *m, char *param, const char *path, const char *const *map, int nmap,
+                       zn_rt_error *e) {
+    file w = {.path = path};
+    int code = open_file(&w, e);
+    if (!code)
+        code = read_header(&w, e);
+    if (!code)
+        code = rename_entries(&w, map, nmap, e);
     if (!code)
         code = match(&w, m, e);
     if (!code)
         code = read_data(&w, param, e);
+    for (size_t i = 0; i < w.n; i++)
+        free(w.entry[i].renamed);
     json_decref(w.header);
     free(w.entry);
-    fclose(w.f);
+    if (w.f)
+        fclose(w.f);
     return code;
 }

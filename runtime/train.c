@@ -2,12 +2,16 @@
  *
  * A step waits for its batch, asks for the next one, runs the forward phases, checks that every loss is finite, and
  * runs the rest. Nothing but the seed, the data and the module decides the weights: time and threads only decide when.
- * Weights are written before the last evaluation when a run is interrupted, so that little patience is needed. */
+ * A checkpoint holds all that the steps behind it depend on, and where the log stood. One that cannot be written costs
+ * a warning, not the run. Weights are written before the last evaluation when a run is interrupted, so that little
+ * patience is needed. */
 #include "runtime/train.h"
 
 #include "runtime/average.h"
 #include "runtime/calibrate.h"
+#include "runtime/checkpoint.h"
 #include "runtime/dataset.h"
+#include "runtime/directory.h"
 #include "runtime/interrupt.h"
 #include "runtime/loader.h"
 #include "runtime/log.h"
@@ -23,6 +27,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_CONFUSION = 256 }; /* classes of a table that somebody reads */
+
+static const char best_name[] = "best.safetensors";
 
 typedef struct run {
     const zn_module_desc *m;
@@ -47,10 +57,24 @@ typedef struct run {
 
     zn_rt_progress progress;
     double loss_sum;                         /* of this epoch */
+    int64_t timed;                           /* steps of this process */
     double step_seconds, first_step_seconds; /* without the first step; since the start */
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
-    zn_rt_evaluation test;
+    zn_rt_evaluation test, validation;
+    int64_t best_step;  /* of best.safetensors; 0: there is none */
+    double best;        /* its accuracy on what is held out, or its loss where there are no classes */
+    int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
+
+    zn_rt_directory directory; /* of --out */
+    zn_rt_identity id;         /* what a checkpoint of this run must agree in */
+    int64_t first;             /* steps that an earlier process did */
+    int64_t kept;              /* the step of the last checkpoint; -1: none */
+    bool unevaluated;          /* the last step ended an epoch, and its evaluation is still to come */
+    bool receipt;              /* digests are wanted */
+    char data_sha256[ZN_RT_SHA256_HEX], start_sha256[ZN_RT_SHA256_HEX];
+    char order_sha256[ZN_RT_SHA256_HEX]; /* of the epochs that are over */
+    char logits_sha256[ZN_RT_SHA256_HEX];
 } run;
 
 static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position, int64_t count) {
@@ -120,14 +144,38 @@ static void evaluate_views(run *r, double *accuracy) {
     *accuracy = 100.0 * (double)correct / (double)n;
 }
 
-/* Means over a split, with the evaluation program. */
-static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
-    int code = r->late ? r->late->make(r->late->ctx, e) : 0;
-    if (code)
-        return code;
-    r->late = NULL;
+/* Which classes the `count` images of a batch are and are taken for. */
+static void count_confusion(run *r, int copy, int64_t count) {
+    const float *logits = logits_of(r, copy);
+    const int32_t *labels = (const int32_t *)(const void *)(r->mem.batch[copy] + r->m->input.labels);
+    int64_t classes = r->m->input.classes;
+    for (int64_t i = 0; i < count; i++) {
+        const float *x = logits + i * classes;
+        int64_t best = 0;
+        for (int64_t j = 1; j < classes; j++)
+            if (x[j] > x[best])
+                best = j;
+        r->confusion[labels[i] * classes + best]++;
+    }
+}
+
+/* What is done with the logits of a batch beside the means. */
+static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_rt_error *e) {
+    const float *logits = r->m->input.classes > 0 ? logits_of(r, copy) : NULL;
+    if (!logits)
+        return 0;
+    if (r->confusion)
+        count_confusion(r, copy, count);
+    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * r->m->input.classes) * sizeof *logits, e)
+                         : 0;
+}
+
+static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
     int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
     double loss = 0;
+    *out = (zn_rt_evaluation){(double)NAN, (double)NAN, (double)NAN};
+    if (n == 0)
+        return 0;
     zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
     request(r, r->copy, split, false, 0, 0);
     for (int64_t at = 0; at < n; at += batch) {
@@ -145,30 +193,60 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
             zn_rt_fail(e, ZN_RT_NONFINITE,
                        "the loss is not finite in the evaluation of the %s images, from image %" PRId64
                        " on, after %" PRId64 " steps%s",
-                       split ? "test" : "training", at, r->progress.step, r->saved ? "" : "; no weights are written");
+                       zn_rt_split_names[split], at, r->progress.step, r->saved ? "" : "; no weights are written");
             return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, &args, e);
         }
         loss += sum;
         if (r->m->input.classes > 0)
             correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
+        int code = split == ZN_RT_TEST ? use_logits(r, copy, count, digest, e) : 0;
+        if (code)
+            return code;
     }
     *out = (zn_rt_evaluation){loss / (double)n,
                               r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
-    if (split == 1)
+    if (split == ZN_RT_TEST)
         evaluate_views(r, &out->views);
     return 0;
 }
 
+/* Means over a split, with the evaluation program. */
+static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
+    int code = r->late ? r->late->make(r->late->ctx, e) : 0;
+    if (code)
+        return code;
+    r->late = NULL;
+    bool last = r->progress.step >= r->stop || r->o->action == ZN_RT_DO_EVAL || zn_rt_interrupted();
+    zn_rt_sha256 digest = {NULL};
+    if (split == ZN_RT_TEST)
+        r->logits_sha256[0] = '\0';
+    if (r->confusion && split == ZN_RT_TEST)
+        memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
+    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && r->m->input.classes > 0)
+        code = zn_rt_sha256_start(&digest, e);
+    if (!code)
+        code = evaluate_batches(r, split, out, &digest, e);
+    if (!code && digest.state)
+        code = zn_rt_sha256_end(&digest, r->logits_sha256, e);
+    zn_rt_sha256_free(&digest);
+    return code;
+}
+
+/* On what is not trained on: the test, and what is held out. */
 static int evaluate_test(run *r, zn_rt_error *e) {
     if (r->evaluated)
         return 0;
     zn_rt_average_swap(&r->average);
-    int code = evaluate(r, 1, &r->test, e);
+    int code = evaluate(r, ZN_RT_TEST, &r->test, e);
+    if (!code)
+        code = evaluate(r, ZN_RT_VALIDATION, &r->validation, e);
     zn_rt_average_swap(&r->average);
     if (code)
         return code;
     r->evaluated = true;
     r->progress.accuracy = r->test.accuracy;
+    r->progress.validation = r->validation.accuracy;
+    r->progress.validation_loss = r->validation.loss;
     return 0;
 }
 
@@ -193,6 +271,11 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
                    t + 1, epoch + 1, (double)args.lr);
         return zn_rt_explain_nonfinite(&r->engine, ZN_RT_TRAIN, copy, &args, e);
     }
+    if (loss > r->o->stop_above)
+        return zn_rt_fail(e, ZN_RT_NONFINITE,
+                          "the loss is %g at step %" PRId64 " (epoch %" PRId64
+                          ", lr %g), above --stop-if-loss-above %g; no weights are written",
+                          loss, t + 1, epoch + 1, (double)args.lr, r->o->stop_above);
     zn_rt_run_phases(&r->engine, ZN_RT_TRAIN, copy, &args, zn_rt_program(&r->engine, ZN_RT_TRAIN)->nforward,
                      zn_rt_program(&r->engine, ZN_RT_TRAIN)->nphase);
     zn_rt_average_step(&r->average, t + 1, r->total);
@@ -203,7 +286,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
 
     zn_rt_progress *p = &r->progress;
     double end = zn_seconds();
-    if (t == 0)
+    if (r->timed++ == 0)
         r->first_step_seconds = end - r->start;
     else
         r->step_seconds += end - begin;
@@ -213,9 +296,9 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     p->loss = loss;
     p->mean_loss = r->loss_sum / (double)(t % r->steps_per_epoch + 1);
     p->lr = args.lr;
-    if (t > 0) {
-        p->images_per_second = (double)(t * batch) / r->step_seconds;
-        p->seconds_left = (double)(r->stop - p->step) * r->step_seconds / (double)t;
+    if (r->timed > 1) {
+        p->images_per_second = (double)((r->timed - 1) * batch) / r->step_seconds;
+        p->seconds_left = (double)(r->stop - p->step) * r->step_seconds / (double)(r->timed - 1);
     }
     zn_rt_report_step(r->report, p);
     if (r->o->log_every > 0 && p->step % r->o->log_every == 0)
@@ -238,30 +321,104 @@ static int measure_ranks(run *r, zn_rt_error *e) {
     return code;
 }
 
+/* The digest of an order: that of the epochs before, and of the samples of this one as far as it has come. */
+static int add_order(run *r, int64_t epoch, int64_t steps, char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e) {
+    zn_rt_sha256 h;
+    const uint32_t *order = zn_rt_loader_order(r->loader, (uint32_t)epoch);
+    int code = zn_rt_sha256_start(&h, e);
+    if (!code)
+        code = zn_rt_sha256_add(&h, r->order_sha256, ZN_RT_SHA256_HEX - 1, e);
+    if (!code)
+        code = zn_rt_sha256_add(&h, order, (size_t)(steps * r->m->input.batch) * sizeof *order, e);
+    if (!code)
+        code = zn_rt_sha256_end(&h, sha256, e);
+    else
+        zn_rt_sha256_free(&h);
+    return code;
+}
+
+/* A checkpoint of what is reached, if there is none yet. */
+static void keep(run *r, bool ended) {
+    zn_rt_error e = {""};
+    zn_rt_reached at = {.step = r->progress.step,
+                        .ended = ended,
+                        .unevaluated = r->unevaluated,
+                        .loss_sum = r->loss_sum,
+                        .best_step = r->best_step,
+                        .best = r->best};
+    if (!r->o->out || at.step == 0 || r->kept == at.step)
+        return;
+    memcpy(at.start_sha256, r->start_sha256, sizeof at.start_sha256);
+    memcpy(at.order_sha256, r->order_sha256, sizeof at.order_sha256);
+    zn_rt_log_sizes(&r->log, at.log_bytes);
+    if (zn_rt_checkpoint_write(r->o->out, &r->id, &at, r->mem.param, &e))
+        zn_rt_report_warning(r->report, "there is no checkpoint of step %" PRId64 ": %s", at.step, e.text);
+    else
+        r->kept = at.step;
+}
+
+/* Weights that are better on what is held out than all before are kept beside the last ones; of equals the first. */
+static int keep_best(run *r, zn_rt_error *e) {
+    bool classes = r->m->input.classes > 0;
+    double now = classes ? r->validation.accuracy : r->validation.loss;
+    char sha256[ZN_RT_SHA256_HEX];
+    if (!r->o->out || r->data.split[ZN_RT_VALIDATION].n == 0 ||
+        (r->best_step && !(classes ? now > r->best : now < r->best)))
+        return 0;
+    r->best = now;
+    r->best_step = r->progress.step;
+    zn_rt_average_swap(&r->average);
+    int code = zn_rt_weights_save(r->m, r->mem.param, r->o->out, best_name, sha256, e);
+    zn_rt_average_swap(&r->average);
+    return code;
+}
+
+/* What stands at the end of an epoch beside its steps. */
+static int end_epoch(run *r, zn_rt_error *e) {
+    int code = evaluate_test(r, e);
+    if (code)
+        return code;
+    zn_rt_report_epoch(r->report, &r->progress);
+    code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
+    if (!code)
+        code = keep_best(r, e);
+    if (!code)
+        code = measure_ranks(r, e);
+    r->unevaluated = false;
+    return code;
+}
+
+/* Step t, and what comes behind it. */
+static int train_one(run *r, int64_t t, zn_rt_error *e) {
+    int64_t place = t % r->steps_per_epoch, epoch = t / r->steps_per_epoch;
+    bool last = place == r->steps_per_epoch - 1 || t + 1 == r->total;
+    if (place == 0)
+        r->loss_sum = 0;
+    if (place == 0 || t == r->first)
+        request(r, r->copy, 0, true, epoch, place * r->m->input.batch);
+    int code = train_step(r, t, !last && t + 1 < r->stop, e);
+    if (!code && last && r->receipt)
+        code = add_order(r, epoch, place + 1, r->order_sha256, e);
+    if (!code && last) {
+        r->unevaluated = true;
+        if (t + 1 == r->stop || !zn_rt_interrupted())
+            code = end_epoch(r, e);
+    }
+    int64_t every = r->o->checkpoint_every;
+    if (!code && (last || (every && (t + 1) % every == 0)))
+        keep(r, t + 1 == r->stop);
+    return code;
+}
+
 /* All steps; *interrupted tells why it ended early. */
 static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
-    int code = 0;
-    for (int64_t t = 0; t < r->stop && !code; t++) {
-        int64_t place = t % r->steps_per_epoch;
-        bool last = place == r->steps_per_epoch - 1 || t + 1 == r->total;
+    int code = r->unevaluated ? end_epoch(r, e) : 0;
+    for (int64_t t = r->first; t < r->stop && !code; t++) {
         if (zn_rt_interrupted()) {
             *interrupted = true;
             break;
         }
-        if (place == 0) {
-            r->loss_sum = 0;
-            request(r, r->copy, 0, true, t / r->steps_per_epoch, 0);
-        }
-        code = train_step(r, t, !last && t + 1 < r->stop, e);
-        if (!code && last && (t + 1 == r->stop || !zn_rt_interrupted())) {
-            code = evaluate_test(r, e);
-            if (code)
-                break;
-            zn_rt_report_epoch(r->report, &r->progress, &r->test);
-            code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, e);
-            if (!code)
-                code = measure_ranks(r, e);
-        }
+        code = train_one(r, t, e);
     }
     if (r->progress.step < r->stop && !code)
         *interrupted = true;
@@ -306,19 +463,109 @@ static int start_weights(run *r, zn_rt_error *notes, zn_rt_error *e) {
     if (code)
         return code;
     if (r->o->init_from)
-        return zn_rt_weights_read(r->m, r->mem.param, r->o->init_from, e);
+        return zn_rt_weights_read(r->m, r->mem.param, r->o->init_from, r->o->map, r->o->nmap, e);
     zn_rt_calibration c = {&r->engine, make_args(r, 0, 0, 0, r->m->input.batch), &r->data, r->loader};
-    return zn_rt_calibrate(&c, notes, e);
+    zn_rt_error more = {""};
+    code = zn_rt_calibrate(&c, &more, e);
+    if (*more.text)
+        zn_rt_explain(notes, "%s%s", *notes->text ? "\n" : "", more.text);
+    return code;
 }
 
-static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
+/* Takes up a run where its last checkpoint left it; *at says which, or that there is none. */
+static int resume(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e) {
+    int code = zn_rt_checkpoint_resume(r->o->out, &r->id, at, r->mem.param, notes, e);
+    if (code)
+        return code;
+    if (at->step < 0) {
+        zn_rt_explain(notes, "note: there is no checkpoint in %.1000s: the run starts from its beginning", r->o->out);
+        return 0;
+    }
+    if (at->step > r->stop)
+        return zn_rt_fail(e, ZN_RT_USAGE,
+                          "the last checkpoint in %s is of step %" PRId64 ", behind the end at step %" PRId64,
+                          r->o->out, at->step, r->stop);
+    zn_rt_progress *p = &r->progress;
+    p->step = r->first = r->kept = at->step;
+    p->epoch = (at->step - 1) / r->steps_per_epoch + 1;
+    p->lr = zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, at->step - 1);
+    p->mean_loss = at->loss_sum / (double)((at->step - 1) % r->steps_per_epoch + 1);
+    r->loss_sum = at->loss_sum;
+    r->best_step = at->best_step;
+    r->best = at->best;
+    r->unevaluated = at->unevaluated;
+    r->ranked = at->unevaluated ? -1 : at->step;
+    memcpy(r->order_sha256, at->order_sha256, sizeof r->order_sha256);
+    memcpy(r->start_sha256, at->start_sha256, sizeof r->start_sha256);
+    return 0;
+}
+
+/* Whether a run may begin in a directory that holds checkpoints. */
+static int check_unfinished(const run *r, zn_rt_error *e) {
+    int64_t step, total;
+    if (r->o->overwrite || !zn_rt_checkpoint_unfinished(r->o->out, &step, &total))
+        return 0;
+    return zn_rt_fail(e, ZN_RT_INPUT,
+                      "%s holds a run that has not ended (a checkpoint of step %" PRId64 " of %" PRId64
+                      "): --resume goes on with it, --overwrite starts anew",
+                      r->o->out, step, total);
+}
+
+/* Weights, averages and digests as the first step of this process finds them. */
+static int begin(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e) {
+    r->receipt = r->o->log || r->o->out; /* nobody else asks for digests that take a tenth of a second */
+    int code = r->receipt ? zn_rt_dataset_digest(&r->data, r->data_sha256, e) : 0;
+    r->id = (zn_rt_identity){r->m, r->data_sha256, r->o->init_from, r->seed, r->epochs, r->total};
+    if (!code && r->o->resume)
+        code = resume(r, at, notes, e);
+    else if (!code && r->o->out)
+        code = check_unfinished(r, e);
+    if (code || at->step >= 0)
+        return code;
+    zn_rt_sha256 empty;
+    code = zn_rt_sha256_start(&empty, e);
+    if (!code)
+        code = zn_rt_sha256_end(&empty, r->order_sha256, e);
+    if (!code)
+        code = start_weights(r, notes, e);
+    if (code)
+        return code;
+    zn_rt_average_start(&r->average);
+    return zn_rt_weights_write(r->m, r->mem.param, NULL, "", r->start_sha256, e);
+}
+
+/* Tables that only some runs need. */
+static int open_tables(run *r, zn_rt_error *e) {
+    zn_rt_view view[ZN_RT_VIEWS];
+    int64_t classes = r->m->input.classes;
+    if (r->o->confusion && (classes < 1 || classes > MOST_CONFUSION))
+        return zn_rt_fail(e, ZN_RT_USAGE, "--confusion takes a network of 1 to %d classes; this one has %" PRId64,
+                          MOST_CONFUSION, classes);
+    if (classes > 0 && zn_rt_views(&r->m->data, view) > 0 &&
+        !(r->mean = calloc((size_t)(r->m->input.batch * classes), sizeof *r->mean)))
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
+    if (r->o->confusion && !(r->confusion = calloc((size_t)(classes * classes), sizeof *r->confusion)))
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
+    return 0;
+}
+
+/* Removes what a run that was here before has left beside its weights. */
+static void clear(const char *directory) {
+    char path[ZN_RT_PATH];
+    zn_rt_error e;
+    zn_rt_checkpoint_clear(directory);
+    if (!zn_rt_directory_path(path, directory, best_name, &e))
+        unlink(path);
+}
+
+static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
-    char sha256[ZN_RT_SHA256_HEX] = "";
     zn_rt_error notes = {""};
+    zn_rt_reached at = {.step = -1};
     int code = zn_rt_ranks_open(&r->ranks, m, r->o->log_rank, e);
     if (!code && r->o->out)
-        code = zn_rt_directory_prepare(r->o->out, e);
+        code = zn_rt_directory_open(&r->directory, r->o->out, &notes, e);
     if (!code)
         code = zn_rt_memory_open(&r->mem, m, e);
     if (!code)
@@ -332,26 +579,25 @@ static int open_run(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
-    code = start_weights(r, &notes, e);
-    zn_rt_view view[ZN_RT_VIEWS];
-    if (!code && m->input.classes > 0 && zn_rt_views(&m->data, view) > 0) {
-        r->mean = calloc((size_t)(m->input.batch * m->input.classes), sizeof *r->mean);
-        if (!r->mean)
-            code = zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
-    }
+    code = open_tables(r, e);
     if (!code)
         code = zn_rt_average_open(&r->average, m, r->mem.param, r->pool, e);
     if (!code)
-        code = zn_rt_weights_write(m, r->mem.param, NULL, "", s->start_sha256, e);
+        code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
-        code = zn_rt_log_open(&r->log, r->o->log, r->o->out, e);
-    if (!code && r->log.n > 0) /* nobody else asks for the digest, which takes a tenth of a second */
-        code = zn_rt_dataset_digest(&r->data, sha256, e);
+        code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
+    if (!code && r->o->out && at.step < 0 && r->o->action == ZN_RT_DO_TRAIN)
+        clear(r->o->out);
     if (!code)
-        code = zn_rt_log_start(&r->log, m, r->o, sha256, s->start_sha256, r->seed, threads, e);
+        code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
+    if (!code && at.step >= 0)
+        code = zn_rt_log_resume(&r->log, m, at.step, threads, e);
     if (!code && r->o->action == ZN_RT_DO_TRAIN)
-        zn_rt_report_start(r->report, m, r->data.split[0].n, r->data.split[1].n, threads);
-    if (!code)
+        zn_rt_report_start(
+            r->report, m,
+            (const int64_t[ZN_RT_SPLITS]){r->data.split[0].n, r->data.split[1].n, r->data.split[ZN_RT_VALIDATION].n},
+            threads, r->o->out, at.step);
+    if (*notes.text)
         zn_rt_report_notes(&notes);
     return code;
 }
@@ -363,7 +609,9 @@ static void close_run(run *r) {
     zn_rt_average_close(&r->average);
     zn_rt_ranks_close(&r->ranks);
     free(r->mean);
+    free(r->confusion);
     zn_rt_memory_close(&r->mem);
+    zn_rt_directory_close(&r->directory);
 }
 
 static int initial_evaluation(run *r, zn_rt_error *e) {
@@ -373,14 +621,27 @@ static int initial_evaluation(run *r, zn_rt_error *e) {
         code = evaluate_test(r, e);
     if (code)
         return code;
-    zn_rt_report_initial(r->report, &train, &r->test);
-    return zn_rt_log_initial(&r->log, &train, &r->test, e);
+    zn_rt_report_initial(r->report, &train, &r->test, &r->validation);
+    return zn_rt_log_initial(&r->log, &train, &r->test, &r->validation, e);
+}
+
+static int fill_receipt(run *r, zn_rt_summary *s, zn_rt_error *e) {
+    int64_t step = r->progress.step, place = step % r->steps_per_epoch;
+    s->steps = step;
+    s->source_sha256 = r->m->source_sha256;
+    memcpy(s->data_sha256, r->data_sha256, sizeof s->data_sha256);
+    memcpy(s->start_sha256, r->start_sha256, sizeof s->start_sha256);
+    memcpy(s->order_sha256, r->order_sha256, sizeof s->order_sha256);
+    memcpy(s->logits_sha256, r->logits_sha256, sizeof s->logits_sha256);
+    bool inside = r->receipt && place > 0 && step < r->total; /* an epoch that --steps or a signal cut */
+    return inside ? add_order(r, step / r->steps_per_epoch, place, s->order_sha256, e) : 0;
 }
 
 static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     bool train = r->o->action == ZN_RT_DO_TRAIN;
-    int code = r->o->eval_first ? initial_evaluation(r, e) : 0;
-    if (!code)
+    bool resumed = r->first > 0;
+    int code = r->o->eval_first && !resumed ? initial_evaluation(r, e) : 0;
+    if (!code && !resumed)
         code = measure_ranks(r, e);
     if (!code && train)
         code = train_steps(r, &s->interrupted, e);
@@ -390,13 +651,15 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     if (!s->interrupted) /* of a run that --steps ends inside of an epoch */
         code = measure_ranks(r, e);
+    if (!code)
+        keep(r, !s->interrupted);
     if (!code && !s->interrupted) /* otherwise the weights come first: whoever interrupts has little patience */
         code = evaluate_test(r, e);
     if (code)
         return code;
     zn_rt_average_swap(&r->average); /* what is written is what is evaluated */
     if (!code)
-        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, s->sha256, e)
+        code = r->o->out ? zn_rt_weights_save(r->m, r->mem.param, r->o->out, "weights.safetensors", s->sha256, e)
                          : zn_rt_weights_write(r->m, r->mem.param, NULL, "", s->sha256, e);
     r->saved = !code && r->o->out;
     zn_rt_average_swap(&r->average);
@@ -405,10 +668,21 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     if (code)
         return code;
     s->test = r->test;
+    s->validation = r->validation;
+    s->best = r->best;
+    s->best_epoch = r->best_step ? (r->best_step - 1) / r->steps_per_epoch + 1 : 0;
+    code = fill_receipt(r, s, e);
+    if (!code && r->confusion)
+        code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);
+    if (code)
+        return code;
+    s->confusion = r->confusion;
+    s->classes = r->m->input.classes;
     s->images_per_second = r->progress.images_per_second;
     s->first_step_seconds = r->first_step_seconds;
     s->planned_bytes = planned_memory(r);
     s->data_bytes = r->data.bytes;
+    s->mapped_bytes = r->data.mapped;
     s->peak_bytes = zn_rt_memory_peak();
     s->seconds = zn_seconds() - r->start;
     return zn_rt_log_end(&r->log, s, e);
@@ -420,17 +694,18 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     zn_rt_summary s = {0};
     zn_rt_error other;
     r.seed = o->has_seed ? o->seed : m->train.seed;
-    r.ranked = -1;
+    r.ranked = r.kept = r.directory.fd = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
-    int code = open_run(&r, &s, e);
+    int code = open_run(&r, e);
     if (!code)
         code = run_all(&r, &s, e);
-    close_run(&r);
     int closed = zn_rt_log_close(&r.log, code ? &other : e);
     if (!code)
         code = closed;
     if (!code)
         code = zn_rt_report_end(report, &s, e);
+    close_run(&r);
     return !code && s.interrupted ? ZN_RT_STOPPED : code;
 }

@@ -6,6 +6,7 @@
  * permuted on the way; the digest is taken of the same bytes. */
 #include "runtime/weights.h"
 
+#include "runtime/directory.h"
 #include "runtime/memory.h"
 #include "runtime/permute.h"
 #include "runtime/step.h"
@@ -21,14 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "safetensors are little-endian, and so must the machine be"
 #endif
-
-enum { PATH_SIZE = 4096 };
 
 typedef struct initial {
     const zn_module_desc *m;
@@ -166,30 +163,11 @@ int zn_rt_weights_write(const zn_module_desc *m, const char *param, zn_file *f, 
     return code;
 }
 
-static int make_path(char path[PATH_SIZE], const char *directory, const char *name, zn_rt_error *e) {
-    int n = snprintf(path, PATH_SIZE, "%s/%s", directory, name);
-    return n < 0 || n >= PATH_SIZE ? zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", directory) : 0;
-}
-
-int zn_rt_directory_prepare(const char *directory, zn_rt_error *e) {
-    char path[PATH_SIZE];
-    zn_file probe;
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        return zn_rt_fail(e, ZN_RT_INPUT, "cannot make the directory %s: %s", directory, strerror(errno));
-    int code = make_path(path, directory, "check", e);
-    if (code)
-        return code;
-    if (!zn_file_create(&probe, path, false))
-        return zn_rt_fail(e, ZN_RT_INPUT, "cannot write in the directory %s: %s", directory, strerror(errno));
-    zn_file_discard(&probe);
-    return 0;
-}
-
-int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, char sha256[ZN_RT_SHA256_HEX],
-                       zn_rt_error *e) {
-    char path[PATH_SIZE];
+int zn_rt_weights_save(const zn_module_desc *m, const char *param, const char *directory, const char *name,
+                       char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e) {
+    char path[ZN_RT_PATH];
     zn_file f;
-    int code = make_path(path, directory, "weights.safetensors", e);
+    int code = zn_rt_directory_path(path, directory, name, e);
     if (code)
         return code;
     if (!zn_file_create(&f, path, true))

@@ -2,7 +2,7 @@
 # Installs the system packages that building and testing need, if any is missing: says which, and uses sudo only where
 # it is not run as root. Debian and Ubuntu; elsewhere it lists what to install by hand.
 set -eu
-needed="gcc cmake ninja-build pkg-config llvm-19-dev flex bison libopenblas-dev zlib1g-dev libssl-dev libjansson-dev"
+needed="gcc cmake ninja-build pkg-config llvm-19-dev flex bison libopenblas-dev zlib1g-dev libssl-dev libjansson-dev libpng-dev libjpeg-dev"
 [ "${1:-}" != tests ] || needed="$needed libcunit1-dev xz-utils"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

@@ -102,7 +102,7 @@ bool zn_file_create(zn_file *f, const char *path, bool sync) {
     for (int i = 0; f->fd < 0 && i < TRIES; i++) {
         if (!hidden_name(f->path, f->temp))
             return false;
-        f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (f->fd < 0 && errno != EEXIST)
             return false;
     }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 typedef struct zn_file {
-    int fd;   /* -1: not open */
+    int fd;   /* open for reading and writing; -1: not open */
     int slot; /* in the list of unfinished names; -1: none */
     bool sync;
     char path[PATH_MAX], temp[PATH_MAX];

@@ -281,6 +281,10 @@ bool zn_i64_parse(const char *s, size_t n, int64_t *out) {
     return true;
 }
 
+int64_t zn_part_of(double part, int64_t n) {
+    return (int64_t)(part * (double)n + 0.5);
+}
+
 bool zn_mul_ok(int64_t a, int64_t b, int64_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }

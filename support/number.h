@@ -21,6 +21,9 @@ bool zn_i64_parse(const char *s, size_t n, int64_t *out);
 /* Products of sizes from input; false on overflow. */
 bool zn_mul_ok(int64_t a, int64_t b, int64_t *out);
 
+/* How many of n a part of them is: the nearest number, upwards from the middle. 0 <= part < 1, n at most 2^53. */
+int64_t zn_part_of(double part, int64_t n);
+
 /* "1 234 567": thousands separated by spaces. */
 void zn_i64_grouped(int64_t x, char out[ZN_NUMBER_MAX]);
 

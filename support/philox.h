@@ -12,7 +12,8 @@ typedef enum zn_purpose { /* part of what fixes bits: never renumber */
                           ZN_PURPOSE_SHUFFLE = 2,
                           ZN_PURPOSE_AUGMENT = 3,
                           ZN_PURPOSE_DROPOUT = 4,
-                          ZN_PURPOSE_DATA = 5, /* built-in data sources, with a seed of their own */
+                          ZN_PURPOSE_DATA = 5,  /* built-in data sources, with a seed of their own */
+                          ZN_PURPOSE_SPLIT = 6, /* what is held out of the training samples, with seed 0 */
 } zn_purpose;
 
 typedef struct zn_philox_key {

@@ -152,7 +152,7 @@ checks=$((checks + 1))
 cmp -s "$tmp/out" net.znet || fail "--print-source is not the source"
 mkdir elsewhere
 (cd elsewhere && ../train --steps 1 --out o >/dev/null 2>&1)
-equal "where --out is" "log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
+equal "where --out is" "checkpoint-1.znc log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
 
 # ---- data that is wrong
 # ---- the same data as raw bytes
@@ -292,7 +292,7 @@ checks=$((checks + 1))
 grep -q '"interrupted":true' stopped/log.jsonl || fail "the log does not say that it was interrupted"
 equal "the weights of a run that was stopped" "$(sed -n 's/^weights sha256://p' "$tmp/out")" \
     "$(sha256sum <stopped/weights.safetensors | cut -d' ' -f1)"
-equal "nothing else" "log.jsonl weights.safetensors" "$(ls stopped | tr '\n' ' ' | sed 's/ $//')"
+equal "nothing else but checkpoints" "log.jsonl weights.safetensors" "$(ls -A stopped | grep -v '^checkpoint-[0-9]*\.znc$' | tr '\n' ' ' | sed 's/ $//')"
 ./long --out terminated --log-every 10 --progress none >"$tmp/out" 2>&1 &
 pid=$!
 wait_for terminated/log.jsonl '"event":"step"' && kill -TERM $pid
@@ -305,7 +305,7 @@ wait_for twice/log.jsonl '"event":"step"' && kill -STOP $pid && kill -INT $pid &
 wait $pid
 equal "a second signal ends with 75" 75 $?
 checks=$((checks + 1))
-[ ! -e twice/weights.safetensors ] && ls twice | grep -v -q '^log.jsonl$' && fail "a second signal left a partial file"
+[ ! -e twice/weights.safetensors ] && ls -A twice | grep -v '^checkpoint-[0-9]*\.znc$' | grep -v -q '^log.jsonl$' && fail "a second signal left a partial file"
 
 # ---- the log
 "$znetc" run net.znet --set train.lr=0.05 -- --out logged --log other.jsonl --log-every 2 --eval-first >/dev/null 2>&1

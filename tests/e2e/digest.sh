@@ -1,5 +1,6 @@
 #!/bin/sh
-# One digest over threads, JIT and executable, levels of optimisation and processors; others for another experiment.
+# One digest over threads, JIT and executable, straight and resumed, levels of optimisation and processors; others for
+# another experiment.
 . "$(dirname "$0")/lib.sh"
 
 # matrix NAME FILE ARGS...: every combination gives the digest of the first.
@@ -18,6 +19,15 @@ matrix() {
             equal "$name, -O$level, $threads threads, JIT: start" "$begun" "$(start_digest)"
             equal "$name, -O$level, $threads threads, executable" "$first" "$aot"
             equal "$name, -O$level, $threads threads, JIT" "$first" "$jit"
+            # begun by one, ended by the other, with another number of threads
+            rm -rf "$tmp/aot" "$tmp/jit"
+            "$tmp/train" --threads $threads --steps 3 --out "$tmp/aot" >/dev/null 2>&1
+            "$znetc" run "$file" -O$level "$@" -- --threads $threads --steps 4 --out "$tmp/jit" >/dev/null 2>&1
+            jit=$(digest "$znetc" run "$file" -O$level "$@" -- --threads $((threads % 3 + 1)) --out "$tmp/aot" --resume)
+            equal "$name, -O$level, $threads threads, executable, resumed by JIT" "$first" "$jit"
+            equal "$name, -O$level, $threads threads, resumed by JIT: start" "$begun" "$(start_digest)"
+            aot=$(digest "$tmp/train" --threads $((threads % 3 + 1)) --out "$tmp/jit" --resume)
+            equal "$name, -O$level, $threads threads, JIT, resumed by executable" "$first" "$aot"
         done
     done
     equal "$name: length of a digest" 64 ${#first}

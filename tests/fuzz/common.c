@@ -11,11 +11,6 @@
 
 enum { MAX_VALUES = 150, MAX_VERIFIED = 60 }; /* larger modules take long and show nothing new */
 
-_Noreturn void fz_broken(const char *law, const char *file, int line) {
-    fprintf(stderr, "broken: %s at %s:%d\n", law, file, line);
-    abort();
-}
-
 _Noreturn void __wrap_zn_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void __wrap_zn_ice(const char *file, int line, const char *fmt, ...) {
     va_list ap;

@@ -6,7 +6,7 @@
 
 #include "driver/files.h"
 #include "support/buf.h"
-#include "tests/fuzz/common.h"
+#include "tests/fuzz/law.h"
 
 static size_t count;
 

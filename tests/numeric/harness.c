@@ -141,8 +141,12 @@ th_input th_input_make(zn_module *m, th_random *r, int64_t classes) {
     in.labels = get((size_t)k * sizeof *in.labels);
     for (int64_t i = 0; i < n; i++)
         in.image[i] = ordinary(r);
-    for (int64_t i = 0; i < k; i++)
+    for (int64_t i = 0; i < k; i++) {
+        float target = ordinary(r);
         in.labels[i] = (int32_t)th_random_below(r, classes);
+        if (labels->dtype == ZN_F32)
+            memcpy(&in.labels[i], &target, sizeof target);
+    }
     return in;
 }
 
@@ -334,7 +338,7 @@ static void put_batch(const zn_input_desc *d, const th_input *in, char *base) {
         for (int64_t y = 0; y < d->height; y++, from += d->width * d->channels)
             memcpy(image + (uint64_t)n * d->image_pitch + (uint64_t)y * d->pitch, from,
                    (size_t)(d->width * d->channels) * sizeof *from);
-    memcpy(base + d->labels, in->labels, (size_t)d->batch * sizeof *in->labels);
+    memcpy(base + d->labels, in->labels, (size_t)d->batch * (d->targets ? d->targets : 1) * sizeof *in->labels);
 }
 
 /* Cuts [0, outer) at random, runs the pieces in random order. */
@@ -425,9 +429,11 @@ bool th_execute(const th_code *c, const char *name, const th_input *in, th_state
         memcpy(s->param[i], params + c->desc->tensor[i].offset, (size_t)zn_type_count(&q->type) * sizeof(float));
     free_results(s);
     if (pp->loss >= 0) {
-        const zn_buffer *loss = &pp->buffers.at[pp->loss], *correct = &pp->buffers.at[pp->correct];
+        const zn_buffer *loss = &pp->buffers.at[pp->loss];
         add_result(s, &loss->type, gather(loss, space_of[p->loss.space].base + p->loss.offset));
-        add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
+        const zn_buffer *correct = pp->correct >= 0 ? &pp->buffers.at[pp->correct] : NULL;
+        if (correct)
+            add_result(s, &correct->type, gather(correct, space_of[p->correct.space].base + p->correct.offset));
     }
     for (uint64_t k = 0; k < p->nkept; k++) {
         const zn_buffer *b = &pp->buffers.at[pp->kept.at[k].buffer];

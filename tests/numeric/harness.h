@@ -28,7 +28,7 @@ zn_module *th_copy(zn_module *m);
 /* A step's inputs: image elements in memory order, labels, the numbers of zn_args. */
 typedef struct th_input {
     float *image;
-    int32_t *labels;
+    int32_t *labels; /* or the bits of targets */
     float lr, correction1, correction2;
     uint32_t epoch, position;
     uint64_t seed;

@@ -75,6 +75,7 @@ static void lookahead(void) {
     zn_rt_average a;
     zn_rt_error e;
     CU_ASSERT_EQUAL_FATAL(zn_rt_average_open(&a, module_of(d), (char *)&p, NULL, &e), 0);
+    zn_rt_average_start(&a);
     ZN_EQUAL_INT(a.n, 2);
     memcpy(slow, p.w, sizeof slow);
     memcpy(slow_statistic, p.statistic, sizeof slow);
@@ -110,6 +111,7 @@ static void ema(void) {
     zn_rt_average a;
     zn_rt_error e;
     CU_ASSERT_EQUAL_FATAL(zn_rt_average_open(&a, module_of(d), (char *)&p, NULL, &e), 0);
+    zn_rt_average_start(&a);
     for (int t = 0; t < 9; t++) {
         step_to(&p, t);
         weights before = p;

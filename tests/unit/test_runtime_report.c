@@ -31,6 +31,8 @@ static void show(int width, const char *term, char *out, size_t size) {
                                                 .mean_loss = 0.4321,
                                                 .lr = 0.0987f,
                                                 .accuracy = 87.65,
+                                                .validation = (double)NAN,
+                                                .validation_loss = (double)NAN,
                                                 .images_per_second = 9812,
                                                 .seconds_left = 3683});
         _exit(0);

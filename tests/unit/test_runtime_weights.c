@@ -1,4 +1,5 @@
 /* Weights files: bytes of the reference writer, permutation, what reading refuses, and writing that fails. */
+#include "runtime/directory.h"
 #include "runtime/weights.h"
 
 #include "support/formula.h"
@@ -49,7 +50,7 @@ static void golden(void) {
     float param[2] = {1.0f, -2.0f};
     char sha[ZN_RT_SHA256_HEX], again[ZN_RT_SHA256_HEX], file[200];
     zn_rt_error e;
-    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, sha, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, "weights.safetensors", sha, &e), 0);
     CU_ASSERT_STRING_EQUAL(sha, "dfaf80a0d67223f9724ca168f33c0c715e9fc81de19b5be882958b5edeb88b82");
     CU_ASSERT_EQUAL(zn_rt_weights_write(&m, (char *)param, NULL, "", again, &e), 0);
     CU_ASSERT_STRING_EQUAL(sha, again);
@@ -74,7 +75,7 @@ static void orders(void) {
     zn_rt_error e;
     for (int i = 0; i < 137; i++)
         param[i] = (float)i;
-    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, sha, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(zn_rt_weights_save(&m, (char *)param, directory, "weights.safetensors", sha, &e), 0);
     size_t n = read_back(file, sizeof file - 1);
     uint64_t header;
     memcpy(&header, file, 8);
@@ -97,7 +98,7 @@ static void orders(void) {
                 for (int x = 0; x < 3; x++)
                     CU_ASSERT_EQUAL(data[11 + ((o * 4 + i) * 2 + y) * 3 + x], (float)(((y * 3 + x) * 4 + i) * 5 + o));
     memcpy(copy + 126, param + 126, 6 * sizeof(float)); /* momentum is not read */
-    CU_ASSERT_EQUAL(zn_rt_weights_read(&m, (char *)copy, path, &e), 0);
+    CU_ASSERT_EQUAL(zn_rt_weights_read(&m, (char *)copy, path, NULL, 0, &e), 0);
     CU_ASSERT_EQUAL(memcmp(copy, param, sizeof param), 0);
 }
 
@@ -118,7 +119,7 @@ static void expect(int code, const char *header, size_t data_bytes, int64_t leng
     float param[6] = {7, 7, 7, 7, 7, 7};
     zn_rt_error e = {""};
     put_file(header, data_bytes, length);
-    int got = zn_rt_weights_read(&m, (char *)param, path, &e);
+    int got = zn_rt_weights_read(&m, (char *)param, path, NULL, 0, &e);
     if (got != code || !strstr(e.text, message))
         fprintf(stderr, "%s\ngives %d: %s\n", header, got, e.text);
     CU_ASSERT_EQUAL(got, code);
@@ -153,13 +154,51 @@ static void refusals(void) {
     expect(3, "{\"w\":{\"dtype\":\"F32\",\"shape\":[3,2]}}", 24, -1, "an entry has");
     expect(3, "{\"w\":[]}", 24, -1, "an entry has");
     expect(3, "{\"__metadata__\":{\"a\":1}," W "}", 24, -1, "no string");
-    expect(12, "{}", 0, -1, "has no tensor w");
+    expect(12, "{}", 0, -1, "w: the file has no such tensor");
     expect(12, "{\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}", 24, -1,
            "w is [2, 3]; the network has [3, 2]");
     expect(12, "{\"w\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", 24, -1, "w is [6]");
     expect(12, "{\"w\":{\"dtype\":\"I32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}", 24, -1, "of dtype I32");
     expect(12, "{" W ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[24,28]}}", 28, -1,
-           "the network has no tensor x");
+           "x: the network has no such tensor");
+}
+
+/* A misfit lists all that does not fit; --map gives names. */
+static void names(void) {
+    const zn_tensor_desc t[] = {tensor("net.a", WEIGHT, 1, 2, 0, 0, 0, 0), tensor("net.b", WEIGHT, 1, 1, 0, 0, 0, 8)};
+    const zn_module_desc m = module(t, 2);
+    const char *file = "{\"fc.a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                       "\"fc.b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}";
+    const struct {
+        const char *map[2];
+        int n, code;
+        const char *text;
+    } all[] = {{{NULL},
+                0,
+                12,
+                "net.a: the file has no such tensor\n  net.b: the file has no such tensor\n  fc.a: the "
+                "network has no such tensor\n  fc.b: the network has no such tensor"},
+               {{"fc=net"}, 1, 0, ""},
+               {{"fc.a=net.a", "fc.b=net.b"}, 2, 0, ""},
+               {{"fc.a=net.a", "fc=net"}, 2, 0, ""}, /* the first that fits */
+               {{"f=net"}, 1, 12, "has no tensor f, which --map f=net names"},
+               {{"fc.a=net.b", "fc=net"}, 2, 12, "net.b: two tensors of the file have this name"},
+               {{"fc.b=net.a", "fc.a=net.b"}, 2, 12, "net.a is [1]; the network has [2]\n  net.b is [2]"}};
+    put_file(file, 12, -1);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        float param[3] = {7, 7, 7};
+        zn_rt_error e = {""};
+        CU_ASSERT_EQUAL(zn_rt_weights_read(&m, (char *)param, path, all[i].map, all[i].n, &e), all[i].code);
+        CU_ASSERT_PTR_NOT_NULL(strstr(e.text, all[i].text));
+        CU_ASSERT_EQUAL(param[2], all[i].code ? 7.0f : 0.0f);
+    }
+    zn_rt_error e = {""};
+    unlink(path);
+    CU_ASSERT_EQUAL(mkfifo(path, 0600), 0); /* does not block */
+    CU_ASSERT_EQUAL(zn_rt_weights_read(&m, NULL, path, NULL, 0, &e), 3);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "is not a regular file"));
+    unlink(path);
+    put_file(file, 12, -1);
 }
 
 static int files_in(const char *name) {
@@ -186,15 +225,20 @@ static void failing_writes(void) {
     } else {
         printf(" skipped: no /dev/full ");
     }
-    CU_ASSERT_EQUAL(zn_rt_directory_prepare(path, &e), ZN_RT_INPUT); /* a file */
-    CU_ASSERT_EQUAL(zn_rt_directory_prepare("/nowhere/deeper", &e), ZN_RT_INPUT);
+    zn_rt_directory d;
+    zn_rt_error notes = {""};
+    CU_ASSERT_EQUAL(zn_rt_directory_open(&d, path, &notes, &e), ZN_RT_INPUT); /* a file */
+    CU_ASSERT_EQUAL(zn_rt_directory_open(&d, "/nowhere/deeper", &notes, &e), ZN_RT_INPUT);
     snprintf(inner, sizeof inner, "%s/made", directory);
-    CU_ASSERT_EQUAL(zn_rt_directory_prepare(inner, &e), 0);
-    CU_ASSERT_EQUAL(zn_rt_directory_prepare(inner, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(zn_rt_directory_open(&d, inner, &notes, &e), 0);
+        zn_rt_directory_close(&d);
+    }
+    CU_ASSERT_STRING_EQUAL(notes.text, "");
     CU_ASSERT_EQUAL(files_in(inner), 0);
     snprintf(path, sizeof path, "%s/weights.safetensors", inner);
     mkdir(path, 0777); /* so the rename fails, after everything else went well */
-    CU_ASSERT_EQUAL(zn_rt_weights_save(&m, (char *)param, inner, sha, &e), ZN_RT_INPUT);
+    CU_ASSERT_EQUAL(zn_rt_weights_save(&m, (char *)param, inner, "weights.safetensors", sha, &e), ZN_RT_INPUT);
     CU_ASSERT_EQUAL(files_in(inner), 1);
     CU_ASSERT_EQUAL(zn_rt_weights_finite(&m, (char *)param, &e), ZN_RT_NONFINITE);
     CU_ASSERT_STRING_EQUAL(e.text, "w has a value that is not finite; no weights are written");
@@ -211,6 +255,7 @@ int main(void) {
     CU_add_test(s, "golden", golden);
     CU_add_test(s, "orders", orders);
     CU_add_test(s, "refusals", refusals);
+    CU_add_test(s, "names", names);
     CU_add_test(s, "failing writes", failing_writes);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
