@@ -105,8 +105,11 @@ static void put_header(zn_rt_text *t, const zn_rt_identity *id, const zn_rt_reac
     zn_rt_text_printf(t, ",\"total\":%" PRId64 ",\"step\":%" PRId64 ",\"ended\":%s,\"unevaluated\":%s,\"loss_sum\":",
                       id->total, at->step, at->ended ? "true" : "false", at->unevaluated ? "true" : "false");
     zn_rt_text_json_f64(t, at->loss_sum);
-    zn_rt_text_puts(t, ",\"best\":");
-    zn_rt_text_json_f64(t, at->best);
+    if (at->best_step) {
+        zn_rt_text_printf(t, ",\"best\":[%" PRId64 ",", at->best_step);
+        zn_rt_text_json_f64(t, at->best);
+        zn_rt_text_puts(t, "]");
+    }
     zn_rt_text_printf(t, ",\"log_bytes\":[%" PRId64 ",%" PRId64 "],\"tensors\":[", at->log_bytes[0], at->log_bytes[1]);
     for (uint64_t i = 0; i < m->ntensor; i++) {
         zn_rt_text_puts(t, i ? ",[" : "[");
@@ -308,16 +311,17 @@ static bool take_whole(const json_t *v, int64_t least, int64_t *out) {
 }
 
 static int take_reached(const source *s, zn_rt_reached *at, zn_rt_error *e) {
-    const json_t *h = s->header, *bytes = json_object_get(h, "log_bytes"), *sum = json_object_get(h, "loss_sum");
-    const json_t *best = json_object_get(h, "best");
+    const json_t *h = s->header, *bytes = json_object_get(h, "log_bytes"), *sum = json_object_get(h, "loss_sum"),
+                 *best = json_object_get(h, "best");
     *at = (zn_rt_reached){.ended = json_is_true(json_object_get(h, "ended")),
                           .unevaluated = json_is_true(json_object_get(h, "unevaluated")),
                           .loss_sum = json_number_value(sum),
-                          .best = json_is_number(best) ? json_number_value(best) : (double)NAN};
+                          .best = json_number_value(json_array_get(best, 1))};
     if (!take_whole(json_object_get(h, "step"), 0, &at->step) || !json_is_number(sum) ||
         !take_digest(s, "start_sha256", at->start_sha256) || !take_digest(s, "order_sha256", at->order_sha256) ||
         !take_whole(json_array_get(bytes, 0), -1, &at->log_bytes[0]) ||
-        !take_whole(json_array_get(bytes, 1), -1, &at->log_bytes[1]))
+        !take_whole(json_array_get(bytes, 1), -1, &at->log_bytes[1]) ||
+        (best && (!take_whole(json_array_get(best, 0), 1, &at->best_step) || !json_is_number(json_array_get(best, 1)))))
         return damaged(s, "has a header without all that belongs there", e);
     return 0;
 }

@@ -24,11 +24,12 @@ typedef struct zn_rt_identity {
 
 /* Where a run stands, beside its parameters. */
 typedef struct zn_rt_reached {
-    int64_t step;     /* done; -1: there is no checkpoint */
-    bool ended;       /* the run went as far as it was asked to */
-    bool unevaluated; /* the step ended an epoch, whose evaluation has not been logged */
-    double loss_sum;  /* of the epoch's steps so far */
-    double best;      /* validation so far, as train.c measures it; NaN: there was none */
+    int64_t step;      /* done; -1: there is no checkpoint */
+    bool ended;        /* the run went as far as it was asked to */
+    bool unevaluated;  /* the step ended an epoch, whose evaluation has not been logged */
+    double loss_sum;   /* of the epoch's steps so far */
+    int64_t best_step; /* whose weights were the best on what is held out; 0: none */
+    double best;       /* their accuracy there, or their loss where there are no classes */
     char start_sha256[ZN_RT_SHA256_HEX], order_sha256[ZN_RT_SHA256_HEX];
     int64_t log_bytes[2]; /* of the logs (runtime/log.h) at that time; -1: there was none */
 } zn_rt_reached;

@@ -21,6 +21,7 @@
     X(png_set_read_fn)                                                                                                 \
     X(png_get_io_ptr)                                                                                                  \
     X(png_get_error_ptr)                                                                                               \
+    X(png_set_keep_unknown_chunks)                                                                                     \
     X(png_set_user_limits)                                                                                             \
     X(png_read_info)                                                                                                   \
     X(png_get_IHDR)                                                                                                    \
@@ -92,6 +93,8 @@ static void read_picture(job *j) {
     zn_rt_decoding *d = j->d;
     lib.png_set_read_fn(j->png, j, read_bytes);
     lib.png_set_user_limits(j->png, 1 << 16, 1 << 16);
+    /* of parts that no pixel depends on (texts, profiles) nothing is unpacked */
+    lib.png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     lib.png_read_info(j->png, j->info);
     lib.png_get_IHDR(j->png, j->info, &width, &height, &depth, &kind, NULL, NULL, NULL);
     if (depth == 16) {

@@ -331,6 +331,10 @@ int zn_rt_log_end(zn_rt_log *log, const zn_rt_summary *s, zn_rt_error *e) {
         return 0;
     zn_rt_text *t = begin(log, "end");
     put_evaluations(t, &s->test, &s->validation);
+    if (s->best_epoch) {
+        put_i64(t, "best_epoch", s->best_epoch);
+        put_f64(t, isnan(s->validation.accuracy) ? "best_validation_loss" : "best_validation_accuracy", s->best);
+    }
     put_f64(t, "seconds", s->seconds);
     put_f64(t, "images_per_second", s->images_per_second);
     put_f64(t, "first_step_seconds", s->first_step_seconds);

@@ -238,6 +238,10 @@ int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
         printf("validation accuracy  %.2f %%\n", s->validation.accuracy);
     if (!isnan(s->validation.loss))
         printf("validation loss      %.4f\n", s->validation.loss);
+    if (s->best_epoch && !isnan(s->validation.accuracy))
+        printf("best validation accuracy  %.2f %% after epoch %" PRId64 ": best.safetensors\n", s->best, s->best_epoch);
+    else if (s->best_epoch)
+        printf("best validation loss      %.4f after epoch %" PRId64 ": best.safetensors\n", s->best, s->best_epoch);
     printf("time           %.1f s", s->seconds);
     if (isfinite(s->images_per_second))
         printf(", %.0f images/s", s->images_per_second);

@@ -27,7 +27,9 @@ typedef struct zn_rt_progress {
 } zn_rt_progress;
 
 typedef struct zn_rt_summary {
-    zn_rt_evaluation test, validation;                     /* losses are NaN where there are no such samples */
+    zn_rt_evaluation test, validation; /* losses are NaN where there are no such samples */
+    int64_t best_epoch; /* the epoch after which the weights of best.safetensors stood; 0: there is no such file */
+    double best;        /* their accuracy on what is held out, or their loss where there are no classes */
     double seconds, images_per_second, first_step_seconds; /* NaN = was not measured */
     size_t planned_bytes, data_bytes, mapped_bytes;        /* mapped: data that lies in files */
     size_t peak_bytes;                                     /* 0 = not known */

@@ -32,6 +32,8 @@
 
 enum { MOST_CONFUSION = 256 }; /* classes of a table that somebody reads */
 
+static const char best_name[] = "best.safetensors";
+
 typedef struct run {
     const zn_module_desc *m;
     const zn_rt_late *late; /* NULL when there is nothing left to make */
@@ -60,6 +62,8 @@ typedef struct run {
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
     zn_rt_evaluation test, validation;
+    int64_t best_step;  /* of best.safetensors; 0: there is none */
+    double best;        /* its accuracy on what is held out, or its loss where there are no classes */
     int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
 
     zn_rt_outputs outputs;     /* of --outputs */
@@ -67,7 +71,6 @@ typedef struct run {
     zn_rt_identity id;         /* what a checkpoint of this run must agree in */
     int64_t first;             /* steps that an earlier process did */
     int64_t kept;              /* the step of the last checkpoint; -1: none */
-    double best;               /* of the validation accuracies so far, or less the losses; NaN: none */
     bool unevaluated;          /* the last step ended an epoch, and its evaluation is still to come */
     bool receipt;              /* digests are wanted */
     char data_sha256[ZN_RT_SHA256_HEX], start_sha256[ZN_RT_SHA256_HEX];
@@ -349,6 +352,7 @@ static void keep(run *r, bool ended) {
                         .ended = ended,
                         .unevaluated = r->unevaluated,
                         .loss_sum = r->loss_sum,
+                        .best_step = r->best_step,
                         .best = r->best};
     if (!r->o->out || at.step == 0 || r->kept == at.step)
         return;
@@ -361,17 +365,19 @@ static void keep(run *r, bool ended) {
         r->kept = at.step;
 }
 
-/* Keeps the weights that are best on what is held out, the first of equals. */
+/* Weights that are better on what is held out than all before are kept beside the last ones; of equals the first. */
 static void keep_best(run *r) {
-    const zn_rt_evaluation *v = &r->validation;
-    double now = isnan(v->accuracy) ? -v->loss : v->accuracy;
+    bool classes = r->m->input.classes > 0;
+    double now = classes ? r->validation.accuracy : r->validation.loss;
     char sha256[ZN_RT_SHA256_HEX];
     zn_rt_error e = {""};
-    if (!r->o->out || isnan(now) || r->best >= now) /* false where there was none */
+    if (!r->o->out || r->data.split[ZN_RT_VALIDATION].n == 0 ||
+        (r->best_step && !(classes ? now > r->best : now < r->best)))
         return;
     r->best = now;
+    r->best_step = r->progress.step;
     zn_rt_average_swap(&r->average);
-    if (zn_rt_weights_save(r->m, r->mem.param, r->o->out, "best.safetensors", sha256, &e))
+    if (zn_rt_weights_save(r->m, r->mem.param, r->o->out, best_name, sha256, &e))
         zn_rt_report_warning(r->report, "the best weights so far are not kept: %s", e.text);
     zn_rt_average_swap(&r->average);
 }
@@ -381,9 +387,9 @@ static int end_epoch(run *r, zn_rt_error *e) {
     int code = evaluate_test(r, e);
     if (code)
         return code;
-    keep_best(r);
     zn_rt_report_epoch(r->report, &r->progress);
     code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
+    keep_best(r);
     if (!code)
         code = measure_ranks(r, e);
     r->unevaluated = false;
@@ -493,6 +499,7 @@ static int resume(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e)
     p->lr = zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, at->step - 1);
     p->mean_loss = at->loss_sum / (double)((at->step - 1) % r->steps_per_epoch + 1);
     r->loss_sum = at->loss_sum;
+    r->best_step = at->best_step;
     r->best = at->best;
     r->unevaluated = at->unevaluated;
     r->ranked = at->unevaluated ? -1 : at->step;
@@ -553,6 +560,12 @@ static int open_tables(run *r, zn_rt_error *e) {
                          : 0;
 }
 
+/* Removes what a run that was here before has left beside its weights. */
+static void clear(const run *r) {
+    zn_rt_checkpoint_clear(r->o->out);
+    zn_rt_directory_remove(&r->directory, best_name);
+}
+
 static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
@@ -581,10 +594,8 @@ static int open_run(run *r, zn_rt_error *e) {
         code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
-    if (!code && r->o->out && at.step < 0) {
-        zn_rt_checkpoint_clear(r->o->out);
-        zn_rt_directory_remove(&r->directory, "best.safetensors");
-    }
+    if (!code && r->o->out && at.step < 0)
+        clear(r);
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)
@@ -667,6 +678,8 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
         return code;
     s->test = r->test;
     s->validation = r->validation;
+    s->best = r->best;
+    s->best_epoch = r->best_step ? (r->best_step - 1) / r->steps_per_epoch + 1 : 0;
     code = fill_receipt(r, s, e);
     if (!code && r->outputs.open)
         code = zn_rt_outputs_finish(&r->outputs, e);
@@ -694,7 +707,6 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.ranked = r.kept = r.directory.fd = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
-    r.best = (double)NAN;
     r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, e);

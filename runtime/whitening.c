@@ -7,10 +7,11 @@
  * least 2 K outputs the next K are their negatives, so that with a rectifier behind nothing is lost. What is left over
  * is 0.
  *
- * The matrix is a function of the data alone: sums of products of bytes are whole numbers, exact in any order, and
- * become what the network sees (factor p + shift in each channel) afterwards. An eigenvector's sign is the one that
- * makes its largest element positive: the first of those that are as large but for rounding. Which basis equal
- * eigenvalues have is LAPACK's choice, a function of the matrix. */
+ * The matrix is a function of the data alone: sums of products of bytes are whole numbers, exact in any order; of
+ * pixels that are floats they are made in double precision, in order of images and of 16 parts of them. They become
+ * what the network sees (factor p + shift in each channel) afterwards. An eigenvector's sign is the one that makes its
+ * largest element positive: the first of those that are as large but for rounding. Which basis equal eigenvalues have
+ * is LAPACK's choice, a function of the matrix. */
 #include "runtime/whitening.h"
 
 #include "runtime/lapack.h"
@@ -29,16 +30,30 @@ typedef struct sums {
     int16_t *patch;    /* [PARTS][taps][CHUNK] */
     uint64_t *product; /* [PARTS][taps][taps], j >= i */
     uint64_t *sum;     /* [PARTS][taps] */
+    float *real_patch; /* the same where pixels are floats; else NULL */
+    double *real_product, *real_sum;
 } sums;
 
 static void sums_close(sums *s) {
     free(s->patch);
     free(s->product);
     free(s->sum);
+    free(s->real_patch);
+    free(s->real_product);
+    free(s->real_sum);
 }
 
 static int sums_open(sums *s, zn_rt_error *e) {
     size_t taps = (size_t)s->taps;
+    if (s->d->split[0].floats) {
+        s->real_patch = malloc(PARTS * taps * CHUNK * sizeof *s->real_patch);
+        s->real_product = calloc(PARTS * taps * taps, sizeof *s->real_product);
+        s->real_sum = calloc(PARTS * taps, sizeof *s->real_sum);
+        if (s->real_patch && s->real_product && s->real_sum)
+            return 0;
+        sums_close(s);
+        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the covariance of patches of %zu numbers", taps);
+    }
     s->patch = malloc(PARTS * taps * CHUNK * sizeof *s->patch);
     s->product = calloc(PARTS * taps * taps, sizeof *s->product);
     s->sum = calloc(PARTS * taps, sizeof *s->sum);
@@ -66,16 +81,41 @@ static void add_chunk(const int16_t *patch, int64_t taps, int64_t n, uint64_t *p
     }
 }
 
-/* Places [first, first + n) of the window in an image, in order of rows, into `patch`. */
-static void take_patches(const sums *s, const uint8_t *image, int64_t first, int64_t n, int16_t *patch) {
+/* The same of floats. */
+static void add_real_chunk(const float *patch, int64_t taps, int64_t n, double *product, double *sum) {
+    for (int64_t i = 0; i < taps; i++) {
+        const float *a = patch + i * CHUNK;
+        for (int64_t j = i; j < taps; j++) {
+            const float *b = patch + j * CHUNK;
+            double dot = 0;
+            for (int64_t k = 0; k < n; k++)
+                dot += (double)a[k] * (double)b[k];
+            product[i * taps + j] += dot;
+        }
+        double all = 0;
+        for (int64_t k = 0; k < n; k++)
+            all += (double)a[k];
+        sum[i] += all;
+    }
+}
+
+/* Places [first, first + n) of the window in an image that begins at element `at` of the pixels, in order of rows, into
+ * the patches of a part. */
+static void take_patches(const sums *s, int64_t image, int64_t first, int64_t n, int64_t part) {
+    const zn_rt_split *split = &s->d->split[0];
     int64_t kw = s->dim[1], c = s->dim[2], width = s->d->width, across = width - kw + 1;
-    for (int64_t tap = 0; tap < s->taps; tap++, patch += CHUNK) {
+    for (int64_t tap = 0; tap < s->taps; tap++) {
+        int64_t to = (part * s->taps + tap) * CHUNK;
         int64_t dy = tap / (kw * c), dx = tap / c % kw, y = first / across, x = first % across;
         for (int64_t k = 0; k < n; y++, x = 0) {
             int64_t run = across - x < n - k ? across - x : n - k;
-            const uint8_t *from = image + ((y + dy) * width + x + dx) * c + tap % c;
-            for (int64_t i = 0; i < run; i++)
-                patch[k + i] = from[i * c];
+            int64_t from = image + ((y + dy) * width + x + dx) * c + tap % c;
+            if (split->floats)
+                for (int64_t i = 0; i < run; i++)
+                    s->real_patch[to + k + i] = split->floats[from + i * c];
+            else
+                for (int64_t i = 0; i < run; i++)
+                    s->patch[to + k + i] = split->pixels[from + i * c];
             k += run;
         }
     }
@@ -90,10 +130,13 @@ static void add_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
         for (int64_t i = s->images * part / PARTS; i < s->images * (part + 1) / PARTS; i++)
             for (int64_t at = 0; at < places; at += CHUNK) {
                 int64_t n = places - at < CHUNK ? places - at : CHUNK;
-                int16_t *patch = s->patch + part * s->taps * CHUNK;
-                take_patches(s, d->split[0].pixels + zn_rt_item(&d->split[0], i) * d->height * d->width * d->channels,
-                             at, n, patch);
-                add_chunk(patch, s->taps, n, s->product + part * s->taps * s->taps, s->sum + part * s->taps);
+                take_patches(s, zn_rt_item(&d->split[0], i) * d->height * d->width * d->channels, at, n, part);
+                if (s->real_patch)
+                    add_real_chunk(s->real_patch + part * s->taps * CHUNK, s->taps, n,
+                                   s->real_product + part * s->taps * s->taps, s->real_sum + part * s->taps);
+                else
+                    add_chunk(s->patch + part * s->taps * CHUNK, s->taps, n, s->product + part * s->taps * s->taps,
+                              s->sum + part * s->taps);
             }
 }
 
@@ -101,9 +144,15 @@ static void add_parts(void *ctx, int64_t begin, int64_t end, void *scratch) {
 static void join(sums *s) {
     for (int64_t part = 1; part < PARTS; part++) {
         for (int64_t i = 0; i < s->taps * s->taps; i++)
-            s->product[i] += s->product[part * s->taps * s->taps + i];
+            if (s->real_product)
+                s->real_product[i] += s->real_product[part * s->taps * s->taps + i];
+            else
+                s->product[i] += s->product[part * s->taps * s->taps + i];
         for (int64_t i = 0; i < s->taps; i++)
-            s->sum[i] += s->sum[part * s->taps + i];
+            if (s->real_sum)
+                s->real_sum[i] += s->real_sum[part * s->taps + i];
+            else
+                s->sum[i] += s->sum[part * s->taps + i];
     }
 }
 
@@ -114,8 +163,10 @@ static void matrix_of(const sums *s, const zn_rt_pixel *pixel, double *matrix) {
     for (int64_t i = 0; i < s->taps; i++)
         for (int64_t j = i; j < s->taps; j++) {
             zn_rt_pixel a = pixel[i % s->dim[2]], b = pixel[j % s->dim[2]];
-            double product = (double)s->product[i * s->taps + j] / n, x = (double)s->sum[i] / n,
-                   y = (double)s->sum[j] / n;
+            int64_t at = i * s->taps + j;
+            double product = (s->real_product ? s->real_product[at] : (double)s->product[at]) / n,
+                   x = (s->real_sum ? s->real_sum[i] : (double)s->sum[i]) / n,
+                   y = (s->real_sum ? s->real_sum[j] : (double)s->sum[j]) / n;
             matrix[i * s->taps + j] = matrix[j * s->taps + i] =
                 a.factor * b.factor * product + a.factor * b.shift * x + a.shift * b.factor * y + a.shift * b.shift;
         }
@@ -153,8 +204,6 @@ int zn_rt_whitening(const zn_rt_dataset *d, const zn_rt_pixel *pixel, const int6
     if (dim[2] != d->channels || dim[0] > d->height || dim[1] > d->width)
         return zn_rt_fail(e, ZN_RT_INTERNAL, "patches of %" PRId64 " x %" PRId64 " do not fit the images", dim[0],
                           dim[1]);
-    if (!d->split[0].pixels)
-        return zn_rt_fail(e, ZN_RT_INPUT, "`whitening` needs images of bytes; these are 32-bit floats");
     int code = sums_open(&s, e);
     if (code)
         return code;

@@ -5,6 +5,9 @@
 #include "ir/module.h"
 #include "passes/prove/cells.h"
 
+/* Weights of more elements are not looked into, but where they are a grid. */
+#define ZN_PROVE_MOST ((int64_t)1 << 24)
+
 /* One evaluation of @train_step over cells. Arrays are by id of the value, but for state: by index of the parameter. */
 typedef struct zn_prover {
     const zn_module *m;

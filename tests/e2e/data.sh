@@ -105,6 +105,26 @@ expect "450 training, 150 validation and 100 test images" 0 "450 training, 150 v
     "$znetc" run split.znet -- --out held
 grep -q '"event":"epoch".*"test_accuracy":.*"validation_loss":.*"validation_accuracy":' held/log.jsonl || fail "the log of an epoch"
 grep -q '"event":"end".*"validation_accuracy":' held/log.jsonl || fail "the log of the end"
+# the best weights on it, which are not the last ones at such a rate: of an average too, and after a resumed run
+for average in '' 'average = ema(0.5)'; do
+    net "$npy" 'split = 0.25' | sed "s/epochs = 2/epochs = 6 $average/; s/lr = 0.05/lr = 0.4/" >best.znet
+    "$znetc" run best.znet -- --out best --overwrite >best.out 2>/dev/null
+    reached=$(sed -n 's/^best validation accuracy  \(.*\) % after epoch.*: best.safetensors$/\1/p' best.out)
+    highest=$(sed -n 's/.*"event":"epoch".*"validation_accuracy":\([0-9.]*\).*/\1/p' best/log.jsonl | sort -g | tail -n 1)
+    equal "the best of all epochs ($average)" "$(printf %.2f "$highest")" "$reached"
+    expect "weights that reach it" 0 "^validation accuracy  $reached %$" "$znetc" run best.znet -- --eval --init-from best/best.safetensors
+    expect "the log says so" 0 '"event":"end".*"best_epoch":[1-6],"best_validation_accuracy":' cat best/log.jsonl
+    for steps in 9 27 40; do
+        rm -rf again && "$znetc" run best.znet -- --out again --steps $steps >/dev/null 2>&1
+        "$znetc" run best.znet -- --out again --resume >again.out 2>/dev/null
+        checks=$((checks + 1))
+        cmp -s best/best.safetensors again/best.safetensors || fail "other best weights of a run resumed at step $steps"
+        equal "what is said of them" "$(grep ^best best.out)" "$(grep ^best again.out)"
+    done
+done
+net "$npy" >plain_npy.znet
+"$znetc" run plain_npy.znet -- --out best --overwrite >/dev/null 2>&1
+[ ! -e best/best.safetensors ] || fail "the best weights of another run are still there"
 part=$(digest "$znetc" run split.znet)
 differ "held-out samples are not trained on" "$want" "$part"
 equal "the same part of every form" "$part" "$(digest "$znetc" run split_csv.znet -- --threads 1)"
@@ -153,6 +173,27 @@ cell "a cell too few" 9 ',[^,]*$' '' 'bad.csv:9: has 2 cells; the first line has
 cell "infinite" 3 '^[^,]*' '1e60' 'bad.csv:3: column 1 (a): `1e60` is too large'
 cell "no such column" 1 'y' 'z' 'bad.csv: has no column `y`; it has `a`, `b`, `z`'
 cell "a header of numbers" 1 'a,b,y' '1,b,y' 'bad.csv:1: column 2: `b` is not a number, but other cells'
+
+# ---- a file of 3 GB, of which two batches are looked at
+cat >large.znet <<'END'
+model large { input image[1000, 1000, 3] conv(1, 8, stride = 8) avgpool linear(10) }
+data { source = npy("large.npy", "large_labels.npy", "two.npy", "two_labels.npy") }
+init kaiming
+train { loss = cross_entropy optimizer = sgd lr = 0.1 batch = 2 epochs = 1 }
+END
+header() { # TEXT
+    printf '\223NUMPY\001\000\166\000%-117s\n' "$1" # 118 bytes: the elements begin at 128
+}
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 1000, 1000, 3), }" >large.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (1000,), }" >large_labels.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1000, 1000, 3), }" >two.npy
+header "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }" >two_labels.npy
+truncate -s 3000000128 large.npy && truncate -s 1128 large_labels.npy
+truncate -s 6000128 two.npy && truncate -s 130 two_labels.npy
+expect "a file of 3 GB" 0 "mapped from files 3006.0 MB" "$znetc" run large.znet -- --steps 2 --threads 1
+checks=$((checks + 1))
+sed -n 's/^memory  *peak \([0-9]*\).*/\1/p' "$tmp/out" | grep -q '^[0-9]\{1,3\}$' || fail "a file of 3 GB is read: $(grep memory "$tmp/out")"
+rm large.npy
 
 # ---- 300 classes
 cat >wide.znet <<'END'

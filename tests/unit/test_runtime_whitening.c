@@ -140,6 +140,26 @@ static void nothing_to_see(void) {
     }
 }
 
+/* Pixels that are floats: of whole numbers, whose sums are exact in any form, the very filters of bytes; of others the
+ * same at any number of threads. */
+static void floats_too(void) {
+    static float x[N * H * W * C], bytes[TAPS * TAPS], floats[TAPS * TAPS], again[TAPS * TAPS];
+    zn_rt_dataset d = make_data();
+    make(&d, 1, TAPS, N, 5e-4, bytes);
+    for (int i = 0; i < N * H * W * C; i++)
+        x[i] = pixels[i];
+    d.split[0].pixels = NULL;
+    d.split[0].floats = x;
+    make(&d, 1, TAPS, N, 5e-4, floats);
+    CU_ASSERT_EQUAL(memcmp(bytes, floats, sizeof bytes), 0);
+    for (int i = 0; i < N * H * W * C; i++)
+        x[i] = x[i] * 0.37f + 0.1f;
+    make(&d, 1, TAPS, N, 5e-4, floats);
+    make(&d, 3, TAPS, N, 5e-4, again);
+    CU_ASSERT_EQUAL(memcmp(again, floats, sizeof again), 0);
+    CU_ASSERT_NOT_EQUAL(memcmp(bytes, floats, sizeof bytes), 0);
+}
+
 int main(void) {
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("runtime: whitening", NULL, NULL);
@@ -148,6 +168,7 @@ int main(void) {
     CU_add_test(s, "any number of outputs", any_number_of_outputs);
     CU_add_test(s, "bits do not depend on threads", bits_do_not_depend_on_threads);
     CU_add_test(s, "nothing to see", nothing_to_see);
+    CU_add_test(s, "floats too", floats_too);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
     CU_cleanup_registry();
