@@ -560,12 +560,6 @@ static int open_tables(run *r, zn_rt_error *e) {
                          : 0;
 }
 
-/* Removes what a run that was here before has left beside its weights. */
-static void clear(const run *r) {
-    zn_rt_checkpoint_clear(r->o->out);
-    zn_rt_directory_remove(&r->directory, best_name);
-}
-
 static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
@@ -594,8 +588,10 @@ static int open_run(run *r, zn_rt_error *e) {
         code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
-    if (!code && r->o->out && at.step < 0)
-        clear(r);
+    if (!code && r->o->out && at.step < 0) {
+        zn_rt_checkpoint_clear(r->o->out);
+        zn_rt_directory_remove(&r->directory, best_name);
+    }
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)

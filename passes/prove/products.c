@@ -307,12 +307,14 @@ static zn_cells multiply(const zn_prover *p, const zn_value *v, const product *q
         return settled(r);
     zn_cells ops = {.at = tap_operators(p, v, q, turned)};
     k.op = ops.at;
+    chain c = {0};
     if (q->w->form == ZN_CELLS_GRID && q->groups == 1)
         multiply_grid(&k, r.at);
     else
         for (int64_t g = 0; g < q->groups; g++)
             for (int64_t u = 0; u < k.units; u++) {
-                chain c = chain_of(&k, g, u, true);
+                if (u == 0 || q->w->form != ZN_CELLS_UNIFORM)
+                    c = chain_of(&k, g, u, true);
                 r.at[g * k.units + u] = end_of(&k, u, &c);
             }
     zn_cells_free(&ops);

@@ -387,9 +387,16 @@ static void index_values(zn_proof *p) {
     }
 }
 
+static bool fits(const zn_func *f) {
+    for (const zn_value *v = f->first; v; v = v->next)
+        if (zn_type_channels(&v->type) > ZN_PROVE_MOST_CHANNELS)
+            return false;
+    return true;
+}
+
 zn_proof *zn_prove(zn_module *m, const zn_known_data *data) {
     zn_func *f = zn_func_find(m, "train_step");
-    if (!f || !f->first)
+    if (!f || !f->first || !fits(f))
         return NULL;
     zn_proof *p = calloc(1, sizeof *p);
     if (!p)
