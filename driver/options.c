@@ -52,6 +52,8 @@ static const option table[] = {
      "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
     {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
+    {"--with-data", FLAG, F(with_data), NULL,
+     "check: look into the training data for what is constant in it (--with-data=DIR: into that there)"},
     {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
@@ -255,6 +257,11 @@ static bool parse_option(zn_options *o, char **argv, int argc, int *i, const cha
         o->list_ops = o->list_ops_markdown = true;
         return true;
     }
+    if (!strncmp(a, "--with-data=", 12) && a[12]) {
+        o->with_data = true;
+        o->data_dir = a + 12;
+        return true;
+    }
     for (int k = 0; k < COUNT; k++) {
         const option *t = &table[k];
         size_t n = strlen(t->name);
@@ -294,8 +301,8 @@ static const char *contradiction(const zn_options *o) {
                "with N threads";
     if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK)
         return "--json is an option of `znetc check` and `znetc bench`";
-    if (o->deterministic_start && o->verb != ZN_VERB_CHECK)
-        return "--deterministic-start is an option of `znetc check`";
+    if ((o->deterministic_start || o->with_data) && o->verb != ZN_VERB_CHECK)
+        return "--deterministic-start and --with-data are options of `znetc check`";
     if (o->verb != ZN_VERB_BUILD && o->emit_given)
         return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check or bench";
     if ((o->verb == ZN_VERB_BENCH || o->verb == ZN_VERB_RUN) && o->out)

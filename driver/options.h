@@ -47,7 +47,8 @@ typedef struct zn_options {
     const char *cache_dir; /* NULL = the user's */
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
-    bool kernels, json, deterministic_start;
+    bool kernels, json, deterministic_start, with_data;
+    const char *data_dir; /* of --with-data; NULL: that of the file */
     const char *seeds; /* of run; NULL = not given */
     zn_words logs;     /* of plot */
     bool log_scale;

@@ -30,6 +30,7 @@
 #include "passes/plan.h"
 #include "passes/prove/lints.h"
 #include "runtime/blas.h"
+#include "runtime/constants.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/sha256.h"
@@ -209,28 +210,6 @@ static int emit_front(driver *d) {
     return code;
 }
 
-static int check(driver *d) {
-    zn_buf text = {0};
-    bool ok = lower(d, NULL, true);
-    zn_proof *proof = NULL;
-    if (ok && trains(d))
-        ok = plan(d);
-    if (ok) {
-        zn_ice_stage("proofs");
-        proof = zn_prove(d->m, NULL);
-        if (proof)
-            zn_lint_proof(proof, &d->diags);
-        zn_lint_variance(d->m, &d->diags);
-        if (d->o.deterministic_start)
-            zn_lint_random(d->m, &d->diags);
-        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, proof, zn_rt_processors(), &text);
-        zn_proof_free(proof);
-    }
-    int code = show(d) || !ok ? 1 : write_text(d, &text);
-    zn_buf_free(&text);
-    return code;
-}
-
 /* Where kernels are kept: as asked for, or in the user's directory of caches; NULL where there is none. */
 static const char *cache_dir(driver *d) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -266,14 +245,8 @@ static int find_target(driver *d) {
     return 0;
 }
 
-static int prepare(driver *d) {
-    bool ok = lower(d, NULL, true);
-    if (ok && trains(d))
-        ok = plan(d);
-    if (show(d) || !ok)
-        return 1;
-    if (!trains(d))
-        return nothing_to_train();
+/* What code is made with. */
+static int describe_build(driver *d) {
     d->info = (zn_build_info){.source_path = d->o.file,
                               .source = zn_buf_str(&d->source.text),
                               .source_sha256 = d->sha256,
@@ -289,6 +262,15 @@ static int prepare(driver *d) {
         return code;
     zn_ice_stage("code generation");
     return 0;
+}
+
+static int prepare(driver *d) {
+    bool ok = lower(d, NULL, true);
+    if (ok && trains(d))
+        ok = plan(d);
+    if (show(d) || !ok)
+        return 1;
+    return trains(d) ? describe_build(d) : nothing_to_train();
 }
 
 /* Objects of kernels, by as many threads as there are processors. */
@@ -384,6 +366,75 @@ static int load(driver *d, zn_jit **j, const zn_module_desc **module) {
     if (d->o.time_passes)
         fprintf(stderr, "%-10s %9.3f ms\n", "link", (zn_seconds() - start) * 1e3);
     return 0;
+}
+
+/* What is constant in the training data, for proofs; free with free. */
+static int look_into_data(driver *d, float **channel, float **pixel) {
+    zn_rt_error e = {""};
+    zn_jit *j;
+    const zn_module_desc *module;
+    bool augmented;
+    int code = describe_build(d);
+    if (!code)
+        code = load(d, &j, &module);
+    if (code)
+        return code;
+    const zn_input_desc *in = &module->input;
+    *channel = calloc((size_t)in->channels, sizeof **channel);
+    *pixel = calloc((size_t)(in->height * in->width * in->channels), sizeof **pixel);
+    if (!*channel || !*pixel)
+        ZN_ICE("out of memory");
+    code = zn_rt_constants(module, d->o.data_dir, *channel, *pixel, &augmented, &e);
+    if (code)
+        fprintf(stderr, "znetc: error: %s\n", e.text);
+    else if (augmented)
+        fputs("znetc: note: --with-data: images are augmented, so that no pixel of them is constant\n", stderr);
+    zn_jit_free(j);
+    return code;
+}
+
+/* What is proven of the start, and what may be said against it. */
+static int prove(driver *d, zn_proof **proof) {
+    zn_known_data known = {0};
+    float *channel = NULL, *pixel = NULL;
+    int code = 0;
+    if (d->o.with_data && !trains(d))
+        return nothing_to_train();
+    if (d->o.with_data)
+        code = look_into_data(d, &channel, &pixel);
+    known.channel = channel;
+    known.pixel = pixel;
+    zn_ice_stage("proofs");
+    if (!code) {
+        *proof = zn_prove(d->m, channel ? &known : NULL);
+        if (*proof)
+            zn_lint_proof(*proof, &d->diags);
+        zn_lint_variance(d->m, &d->diags);
+        if (d->o.deterministic_start)
+            zn_lint_random(d->m, &d->diags);
+    }
+    free(channel);
+    free(pixel);
+    return code;
+}
+
+static int check(driver *d) {
+    zn_buf text = {0};
+    zn_proof *proof = NULL;
+    bool ok = lower(d, NULL, true);
+    int code = 0;
+    if (ok && trains(d))
+        ok = plan(d);
+    if (ok)
+        code = prove(d, &proof);
+    if (ok && !code)
+        (d->o.json ? zn_check_json : zn_check_print)(d->m, d->plan, proof, zn_rt_processors(), &text);
+    zn_proof_free(proof);
+    if (show(d) || !ok)
+        code = code ? code : 1;
+    code = code ? code : write_text(d, &text);
+    zn_buf_free(&text);
+    return code;
 }
 
 /* A module whose evaluation is made when it first runs. */

@@ -227,8 +227,8 @@ void zn_module_name_values(zn_module *m);
 void zn_module_print(zn_module *m, zn_buf *out);
 /* Without places in the user's file: for reading and for diffs. */
 void zn_module_print_no_loc(zn_module *m, zn_buf *out);
-/* The same with what `note` appends to the line of each parameter and value, one of which is NULL: comments ("# ..."), so
- * that it reads back. */
+/* The same with what `note` appends to the line of each parameter and value, of which the other is NULL: comments
+ * ("# ..."), so that it reads back. */
 typedef void zn_print_note(void *ctx, const zn_param *p, const zn_value *v, zn_buf *out);
 void zn_module_print_noted(zn_module *m, bool loc, zn_print_note *note, void *ctx, zn_buf *out);
 /* NULL after reporting to d. */

@@ -78,6 +78,10 @@ int zn_rt_directory_open(zn_rt_directory *d, const char *path, zn_rt_error *note
     return code;
 }
 
+void zn_rt_directory_remove(const zn_rt_directory *d, const char *name) {
+    unlinkat(d->fd, name, 0);
+}
+
 void zn_rt_directory_close(zn_rt_directory *d) {
     if (d->fd >= 0)
         close(d->fd);

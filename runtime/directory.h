@@ -14,6 +14,8 @@ typedef struct zn_rt_directory {
  * that a file can be written in it. The lock ends with the process, however that ends. notes: gets a line where the
  * file system knows no locks. */
 int zn_rt_directory_open(zn_rt_directory *d, const char *path, zn_rt_error *notes, zn_rt_error *e);
+/* Removes a file of it, if it is there. */
+void zn_rt_directory_remove(const zn_rt_directory *d, const char *name);
 void zn_rt_directory_close(zn_rt_directory *d);
 
 /* directory/name */

@@ -31,6 +31,7 @@ const char zn_rt_options_help[] =
     "  --eval             evaluate only\n"
     "  --confusion        with --eval: how many images of each class are taken for which\n"
     "  --eval-first       evaluate before the first step as well\n"
+    "  --outputs FILE.npy with --eval: write what the network gives for each test image, its logits\n"
     "  --log FILE.jsonl   write one JSON object a line\n"
     "  --log-every N      log a step every N steps (default 50, 0 = none)\n"
     "  --log-rank A,B     at the start and after every epoch: ranks of these layers' weights, and equal outputs\n"
@@ -57,6 +58,7 @@ enum {
     OPT_INIT_FROM,
     OPT_MAP,
     OPT_CONFUSION,
+    OPT_OUTPUTS,
     OPT_EVAL,
     OPT_EVAL_FIRST,
     OPT_LOG,
@@ -81,6 +83,7 @@ static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA
                                       {"init-from", required_argument, NULL, OPT_INIT_FROM},
                                       {"map", required_argument, NULL, OPT_MAP},
                                       {"confusion", no_argument, NULL, OPT_CONFUSION},
+                                      {"outputs", required_argument, NULL, OPT_OUTPUTS},
                                       {"eval", no_argument, NULL, OPT_EVAL},
                                       {"eval-first", no_argument, NULL, OPT_EVAL_FIRST},
                                       {"log", required_argument, NULL, OPT_LOG},
@@ -226,6 +229,9 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
     case OPT_INIT_FROM:
         o->init_from = optarg;
         break;
+    case OPT_OUTPUTS:
+        o->outputs = optarg;
+        break;
     case OPT_LOG:
         o->log = optarg;
         break;
@@ -277,6 +283,8 @@ static int contradiction(const zn_rt_options *o, zn_rt_error *e) {
         wrong = "--resume goes on with a run and --overwrite starts anew: give one";
     else if (o->confusion && !eval)
         wrong = "--confusion goes with --eval";
+    else if (o->outputs && !eval)
+        wrong = "--outputs goes with --eval";
     else if (o->nmap && !o->init_from)
         wrong = "--map renames what --init-from reads, which is not given";
     return wrong ? zn_rt_fail(e, ZN_RT_USAGE, "%s", wrong) : 0;

@@ -20,10 +20,10 @@ enum { ZN_RT_MAPS = 256 };
 typedef struct zn_rt_options {
     zn_rt_action action;
     zn_rt_progress_mode progress;
-    const char *data, *out, *init_from, *log, *log_rank; /* NULL = not given */
-    double epochs;                                       /* -1 = not given */
-    int64_t steps;                                       /* -1 = not given */
-    int64_t log_every;                                   /* 0 = none */
+    const char *data, *out, *init_from, *log, *log_rank, *outputs; /* NULL = not given */
+    double epochs;                                                 /* -1 = not given */
+    int64_t steps;                                                 /* -1 = not given */
+    int64_t log_every;                                             /* 0 = none */
     int64_t seed;
     int64_t checkpoint_every; /* 0 = at the end of epochs alone */
     double stop_above;        /* a loss; infinite = not given */

@@ -16,6 +16,7 @@
 #include "runtime/loader.h"
 #include "runtime/log.h"
 #include "runtime/memory.h"
+#include "runtime/outputs.h"
 #include "runtime/pool.h"
 #include "runtime/rank.h"
 #include "runtime/schedule.h"
@@ -66,6 +67,7 @@ typedef struct run {
     double best;        /* its accuracy on what is held out, or its loss where there are no classes */
     int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
 
+    zn_rt_outputs outputs;     /* of --outputs */
     zn_rt_directory directory; /* of --out */
     zn_rt_identity id;         /* what a checkpoint of this run must agree in */
     int64_t first;             /* steps that an earlier process did */
@@ -93,11 +95,16 @@ static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, i
             .split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position, .view = r->view});
 }
 
-/* The evaluation's logits, rows of `classes` floats. */
+/* Numbers that the network gives for a sample: its logits, or what is compared with targets. 0: it gives images. */
+static int64_t outputs_of(const run *r) {
+    return r->m->input.classes > 0 ? r->m->input.classes : (int64_t)r->m->input.targets;
+}
+
+/* What the evaluation's network gave, rows of so many floats. */
 static const float *logits_of(const run *r, int copy) {
     const zn_program *p = zn_rt_program(&r->engine, ZN_RT_EVAL);
     for (uint64_t i = p->nkept; i > 0; i--)
-        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == r->m->input.classes)
+        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == outputs_of(r))
             return (const float *)zn_rt_memory_at(&r->mem, p->kept[i - 1].at, copy) + p->kept[i - 1].first;
     return NULL;
 }
@@ -161,13 +168,15 @@ static void count_confusion(run *r, int copy, int64_t count) {
 
 /* What is done with the logits of a batch beside the means. */
 static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_rt_error *e) {
-    const float *logits = r->m->input.classes > 0 ? logits_of(r, copy) : NULL;
+    const float *logits = outputs_of(r) > 0 ? logits_of(r, copy) : NULL;
     if (!logits)
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
-    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * r->m->input.classes) * sizeof *logits, e)
-                         : 0;
+    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * outputs_of(r), e) : 0;
+    if (code)
+        return code;
+    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * outputs_of(r)) * sizeof *logits, e) : 0;
 }
 
 static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
@@ -222,7 +231,7 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         r->logits_sha256[0] = '\0';
     if (r->confusion && split == ZN_RT_TEST)
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
-    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && r->m->input.classes > 0)
+    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && outputs_of(r) > 0)
         code = zn_rt_sha256_start(&digest, e);
     if (!code)
         code = evaluate_batches(r, split, out, &digest, e);
@@ -546,16 +555,10 @@ static int open_tables(run *r, zn_rt_error *e) {
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
     if (r->o->confusion && !(r->confusion = calloc((size_t)(classes * classes), sizeof *r->confusion)))
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
-    return 0;
-}
-
-/* Removes what a run that was here before has left beside its weights. */
-static void clear(const char *directory) {
-    char path[ZN_RT_PATH];
-    zn_rt_error e;
-    zn_rt_checkpoint_clear(directory);
-    if (!zn_rt_directory_path(path, directory, best_name, &e))
-        unlink(path);
+    if (r->o->outputs && outputs_of(r) < 1)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
+    return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n, outputs_of(r), e)
+                         : 0;
 }
 
 static int open_run(run *r, zn_rt_error *e) {
@@ -586,8 +589,10 @@ static int open_run(run *r, zn_rt_error *e) {
         code = begin(r, &at, &notes, e);
     if (!code) /* after all that can fail: it empties what is there */
         code = zn_rt_log_open(&r->log, r->o->log, r->o->out, at.step >= 0 ? at.log_bytes : NULL, e);
-    if (!code && r->o->out && at.step < 0 && r->o->action == ZN_RT_DO_TRAIN)
-        clear(r->o->out);
+    if (!code && r->o->out && at.step < 0 && r->o->action == ZN_RT_DO_TRAIN) {
+        zn_rt_checkpoint_clear(r->o->out);
+        zn_rt_directory_remove(&r->directory, best_name);
+    }
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)
@@ -610,6 +615,7 @@ static void close_run(run *r) {
     zn_rt_ranks_close(&r->ranks);
     free(r->mean);
     free(r->confusion);
+    zn_rt_outputs_close(&r->outputs);
     zn_rt_memory_close(&r->mem);
     zn_rt_directory_close(&r->directory);
 }
@@ -672,6 +678,8 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->best = r->best;
     s->best_epoch = r->best_step ? (r->best_step - 1) / r->steps_per_epoch + 1 : 0;
     code = fill_receipt(r, s, e);
+    if (!code && r->outputs.open)
+        code = zn_rt_outputs_finish(&r->outputs, e);
     if (!code && r->confusion)
         code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);
     if (code)
@@ -696,6 +704,7 @@ int zn_rt_train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_opt
     r.seed = o->has_seed ? o->seed : m->train.seed;
     r.ranked = r.kept = r.directory.fd = -1;
     r.first_step_seconds = r.progress.accuracy = (double)NAN;
+    r.best = (double)NAN;
     r.progress.validation = r.progress.validation_loss = (double)NAN;
     r.progress.images_per_second = r.progress.seconds_left = (double)NAN;
     int code = open_run(&r, e);

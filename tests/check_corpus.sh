@@ -15,7 +15,7 @@ fail() {
 files=$(find "$golden/error" -name '*.znet' -o -name '*.zir' | grep -c /error/)
 [ "$files" -ge 150 ] || fail "only $files wrong files"
 # a line for each message: file, code, text. Source lines and places go; what stands behind carets stays.
-find "$golden/error" "$golden/pass" "$golden/warning" -name '*.out' | sort | while read -r out; do
+find "$golden/error" "$golden/pass" "$golden/warning" "$golden/trap" -name '*.out' | sort | while read -r out; do
     awk -v file="${out#"$golden"/}" '
         function flush() { if (text != "") print file "\t" code "\t" text "\t" source; text = source = "" }
         /^(error|warning)\[ZN[0-9]*\]: / {

@@ -7,6 +7,8 @@
 #                                              space): its exit code is 1 and its messages are NAME.out
 #                      error/NAME.zir          znopt does so
 #           warning    warning/NAME.znet       znetc check says NAME.out on standard error and ends with 0
+#           trap       trap/NAME.znet: the same, and it says something
+#           healthy    healthy/NAME.znet       znetc check says nothing
 #           ast        ast/NAME.znet           --emit=ast is NAME.out
 #           stage      ir/net_NAME.znet        --emit=ir, init, grad, opt are net_NAME.STAGE.zir, --emit=plan is net_NAME.plan.out
 #           pass       pass/PASS/NAME.zir      znopt --passes=PASS is NAME.out. First lines of NAME.zir: "# idempotent":
@@ -67,6 +69,26 @@ warning)
         (cd "$golden/warning" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
         expect_code "warning/$name" 0 $?
         compare "warning/$name" "${src%.znet}.out" "$tmp/out"
+    done
+    ;;
+trap)
+    for src in "$golden"/trap/*"$filter"*.znet; do
+        [ -e "$src" ] || continue
+        name=$(basename "$src" .znet)
+        (cd "$golden/trap" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
+        expect_code "trap/$name" 0 $?
+        [ -s "$tmp/out" ] || fail "trap/$name" "nothing is said of it"
+        compare "trap/$name" "${src%.znet}.out" "$tmp/out"
+    done
+    ;;
+healthy)
+    for src in "$golden"/healthy/*"$filter"*.znet; do
+        [ -e "$src" ] || continue
+        name=$(basename "$src" .znet)
+        count=$((count + 1))
+        (cd "$golden/healthy" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
+        expect_code "healthy/$name" 0 $?
+        [ ! -s "$tmp/out" ] || fail "healthy/$name" "$(head -n 1 "$tmp/out")"
     done
     ;;
 ast)

@@ -2,6 +2,7 @@
 #include "passes/prove/lints.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "ir/text.h"
@@ -9,6 +10,10 @@
 
 static const zn_value *value_of(const zn_proof *p, const zn_param *w) {
     return zn_proof_layer(p, w);
+}
+
+static const zn_param *param_of(const zn_proof *p, const zn_value *v) {
+    return zn_param_find(p->m, zn_attr_of(v, PARAM, name)->s);
 }
 
 static bool is_weight(const zn_param *w) {
@@ -56,31 +61,83 @@ static bool comes_from(const zn_value *v, const bool *reported) {
     return reported[v->id];
 }
 
+/* Does a relu with the derivative 0 at 0 read v, through additions and norms? */
+static bool meets_relu(const zn_proof *p, const zn_value *v) {
+    for (int depth = 0; v && depth < 16; depth++) {
+        const zn_value *next = NULL;
+        for (const zn_use *u = v->first_use; u; u = u->next) {
+            zn_op op = u->user->op;
+            if (op == ZN_OP_RELU)
+                return !zn_attr_of(u->user, RELU, at_zero)->i && p->bits.ever[u->user->id].zeros > 0;
+            if (!next && (op == ZN_OP_ADD || op == ZN_OP_BIAS || op == ZN_OP_BN_NORM || op == ZN_OP_SCALE))
+                next = u->user;
+        }
+        v = next;
+    }
+    return false;
+}
+
+/* What of v may be 0: the outputs of a layer; of a norm what goes into it, or what it gives; NULL for other values. */
+static const zn_value *watched(const zn_proof *p, const zn_value *v) {
+    bool matrix = v->op == ZN_OP_MATMUL && !zn_attr_of(v, MATMUL, trans_a)->i && !zn_attr_of(v, MATMUL, trans_b)->i;
+    if ((v->op == ZN_OP_CONV || matrix) && v->operand[1]->op == ZN_OP_PARAM)
+        return v;
+    if (v->op != ZN_OP_BN_NORM && v->op != ZN_OP_LN_NORM)
+        return NULL;
+    return p->bits.ever[v->operand[0]->id].zeros ? v->operand[0] : v;
+}
+
+static void report_dead(const zn_proof *p, const zn_value *v, const zn_value *at, zn_diags *d) {
+    bool norm = v->op == ZN_OP_BN_NORM || v->op == ZN_OP_LN_NORM;
+    const zn_fact *f = &p->bits.ever[at->id];
+    const char *what = !norm     ? "outputs of this layer are"
+                       : at == v ? "channels that this norm gives are"
+                                 : "channels that go into this norm are";
+    zn_diag *x = zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span, "%" PRId64 " of the %" PRId64 " %s 0 in every step",
+                             f->zeros, f->n, what);
+    if (norm && at != v)
+        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
+                     "a norm makes nothing of them but its bias, and divides their gradient by the root of eps");
+    else
+        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "%s as `%s`, and no gradient reaches them",
+                     norm ? "its scale starts" : "their weights start",
+                     start_text(param_of(p, v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1]), d));
+    zn_diag_note(d, x, ZN_NOTE_HELP, v->span,
+                 meets_relu(p, at) ? "`relu` meets these zeros, and has the derivative 0 there: relu_at_zero = 1, an "
+                                     "option of zero and hadamard, lets a gradient through; or start them otherwise"
+                                   : "make the layer as narrow as it is, or give it a start that fills all outputs: "
+                                     "hadamard, kaiming");
+}
+
+/* Channels that only start as 0, in front of a norm. */
+static void report_norm_at_start(const zn_proof *p, const zn_value *v, zn_diags *d) {
+    if (v->op != ZN_OP_BN_NORM || v->operand[1]->op != ZN_OP_BN_STATS)
+        return;
+    const zn_fact *now = &p->bits.now[v->operand[0]->id];
+    if (!now->classes || now->zeros == 0 || now->zeros == now->n)
+        return;
+    double eps = zn_attr_of(v->operand[1], BN_STATS, eps)->f;
+    zn_diag *x = zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span,
+                             "%" PRId64 " of the %" PRId64 " channels that go into this norm are 0 at the start",
+                             now->zeros, now->n);
+    zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
+                 "the norm multiplies the first gradients of these channels by 1 / sqrt(eps) = %.3g", 1 / sqrt(eps));
+    zn_diag_note(d, x, ZN_NOTE_HELP, v->span, "give the layer in front a start that fills all outputs");
+}
+
 static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
     zn_arena scratch = {0};
     bool *reported = zn_new_n(&scratch, bool, (size_t)p->nvalues);
     for (const zn_value *v = p->f->first; v && p->bits.found; v = v->next) {
-        bool norm = v->op == ZN_OP_BN_NORM, weighted = v->op == ZN_OP_CONV || v->op == ZN_OP_MATMUL;
-        const zn_value *at = norm ? v->operand[0] : v;
-        const zn_fact *f = &p->bits.ever[at->id];
-        bool forward = norm || (weighted && v->operand[1]->op == ZN_OP_PARAM &&
-                                !(v->op == ZN_OP_MATMUL && zn_attr_of(v, MATMUL, trans_b)->i));
-        if (!forward || !f->classes || f->zeros == 0 || f->zeros == f->n || (norm && comes_from(at, reported)))
+        const zn_value *at = watched(p, v);
+        const zn_fact *f = at ? &p->bits.ever[at->id] : NULL;
+        if (at && f->zeros == 0)
+            report_norm_at_start(p, v, d);
+        if (!f || !f->classes || f->zeros == 0 || f->zeros == f->n ||
+            (v->op != ZN_OP_CONV && v->op != ZN_OP_MATMUL && comes_from(at, reported)))
             continue;
         reported[at->id] = true;
-        zn_diag *x =
-            zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span,
-                        norm ? "%" PRId64 " of the %" PRId64 " channels that go into this norm are 0 in every step"
-                             : "%" PRId64 " of the %" PRId64 " outputs of this layer are 0 in every step",
-                        f->zeros, f->n);
-        if (norm)
-            zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
-                         "a norm makes nothing of them but its bias, and divides their gradient by the root of eps");
-        else
-            zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "their weights start as `%s`, and no gradient reaches them",
-                         start_text(zn_param_find(p->m, zn_attr_of(v->operand[1], PARAM, name)->s), d));
-        zn_diag_note(d, x, ZN_NOTE_HELP, v->span,
-                     "make the layer as narrow as it is, or give it a start that fills all outputs: hadamard, kaiming");
+        report_dead(p, v, at, d);
     }
     zn_arena_free(&scratch);
 }
@@ -212,8 +269,9 @@ static void lint_rank(const zn_proof *p, zn_diags *d) {
     zn_diag *x = zn_diag_add(d, ZN_DIAG_RANK_BOUND, v->span,
                              "training changes `%s` by a matrix of rank %" PRId64 " at most, of %" PRId64, worst->name,
                              least, full_rank(worst));
-    int64_t different = in->classes - (in->zeros > 0);
-    if (different < in->n)
+    int64_t different = in->classes - (in->zeros > 0),
+            taps = worst->type.rank == 4 ? worst->type.dim[0] * worst->type.dim[1] : 1;
+    if (taps * different <= least)
         zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
                      "of its %" PRId64 " input channels %" PRId64
                      " are different and not 0, and equal channels give equal rows",

@@ -294,6 +294,8 @@ static zn_cells map(const zn_prover *p, const zn_value *v, map_fn *f) {
     zn_cells r;
     if (elements && (map_distinct(p, v, f, n, &r) || map_grid(p, v, f, &r)))
         return r;
+    if (n > ZN_PROVE_MOST)
+        return zn_nothing_known(p, v, elements, n);
     r = zn_cells_array(elements, n);
     zn_cell last[4] = {0}, x[4] = {0};
     for (int64_t i = 0; i < n; i++) {

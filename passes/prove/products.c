@@ -307,12 +307,14 @@ static zn_cells multiply(const zn_prover *p, const zn_value *v, const product *q
         return settled(r);
     zn_cells ops = {.at = tap_operators(p, v, q, turned)};
     k.op = ops.at;
+    chain c = {0};
     if (q->w->form == ZN_CELLS_GRID && q->groups == 1)
         multiply_grid(&k, r.at);
     else
         for (int64_t g = 0; g < q->groups; g++)
             for (int64_t u = 0; u < k.units; u++) {
-                chain c = chain_of(&k, g, u, true);
+                if (u == 0 || q->w->form != ZN_CELLS_UNIFORM)
+                    c = chain_of(&k, g, u, true);
                 r.at[g * k.units + u] = end_of(&k, u, &c);
             }
     zn_cells_free(&ops);
@@ -400,11 +402,12 @@ static zn_cells outer(const zn_prover *p, const zn_value *v, const product *q, c
     int64_t n = q->taps * q->in * q->out * q->groups;
     if (zn_cells_all_zero(p->exact, x) || zn_cells_all_zero(p->exact, dy))
         return zeros(true, n);
-    if (q->by_library || (q->groups == 1 && all_different(p, x) && all_different(p, dy)))
+    zn_cells r = {.form = ZN_CELLS_GRID, .elements = true, .n = n};
+    if (q->by_library || n > ZN_PROVE_MOST || (q->groups == 1 && all_different(p, x) && all_different(p, dy)))
         return zn_cells_distinct(true, n,
                                  zn_cell_mix(zn_cell_mix(key_of(p, v), zn_cells_hash(x)), zn_cells_hash(dy)) &
                                      ~ZN_CELL_NONNEGATIVE);
-    zn_cells r = {.form = ZN_CELLS_GRID, .elements = true, .n = n, .grid = outer_grid(p, v, q, x, dy)};
+    r.grid = outer_grid(p, v, q, x, dy);
     if (r.grid)
         return r;
     r = zn_cells_array(true, n);

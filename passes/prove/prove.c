@@ -116,7 +116,8 @@ static zn_cells start_of(const zn_prover *p, const zn_param *w) {
     int64_t n = zn_type_count(&w->type);
     uint64_t key = zn_cell_mix(KEY_RANDOM, w->index) & ~ZN_CELL_NONNEGATIVE;
     zn_cells r;
-    if (w->calibration.kind == ZN_CALIBRATION_WHITENING ||
+    bool large = n > ZN_PROVE_MOST && (w->init.kind != ZN_FORMULA_CONST || w->init.dirac);
+    if (large || w->calibration.kind == ZN_CALIBRATION_WHITENING ||
         (zn_formula_random(&w->init) && !w->init.dirac && !is_centred(w)))
         return zn_cells_distinct(true, n, key);
     if (w->init.kind == ZN_FORMULA_CONST && !w->init.dirac)
@@ -386,9 +387,16 @@ static void index_values(zn_proof *p) {
     }
 }
 
+static bool fits(const zn_func *f) {
+    for (const zn_value *v = f->first; v; v = v->next)
+        if (zn_type_channels(&v->type) > ZN_PROVE_MOST_CHANNELS)
+            return false;
+    return true;
+}
+
 zn_proof *zn_prove(zn_module *m, const zn_known_data *data) {
     zn_func *f = zn_func_find(m, "train_step");
-    if (!f || !f->first)
+    if (!f || !f->first || !fits(f))
         return NULL;
     zn_proof *p = calloc(1, sizeof *p);
     if (!p)

@@ -5,6 +5,11 @@
 #include "ir/module.h"
 #include "passes/prove/cells.h"
 
+/* Weights of more elements are not looked into, but where they are a grid; nothing is proven of a network with a value of
+ * more channels. */
+#define ZN_PROVE_MOST ((int64_t)1 << 24)
+#define ZN_PROVE_MOST_CHANNELS ((int64_t)1 << 22)
+
 /* One evaluation of @train_step over cells. Arrays are by id of the value, but for state: by index of the parameter. */
 typedef struct zn_prover {
     const zn_module *m;

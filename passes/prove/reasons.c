@@ -32,7 +32,7 @@ static const zn_value *through_weights(reasons *r, const zn_value *v, const zn_v
     if (!is_zero(r->p, w))
         return NULL;
     if (back)
-        NOTE(r, v, "no gradient comes back through this layer: `%s` is 0 in every step", name_of(w));
+        NOTE(r, v, "no gradient passes back through this layer: `%s` is 0 in every step", name_of(w));
     else
         NOTE(r, v, "this layer gives 0 in every step: `%s` starts as 0 and never moves", name_of(w));
     return NULL;
@@ -52,7 +52,7 @@ static const zn_value *step(reasons *r, const zn_value *v) {
         /* fallthrough */
     case ZN_OP_CONV_GRAD_W:
         if (is_zero(r->p, b)) {
-            NOTE(r, v, "what this layer gives has no influence on the loss that a gradient would show");
+            NOTE(r, v, "no gradient comes back to this layer");
             return b;
         }
         NOTE(r, v, "what goes into this layer is 0 in every step");

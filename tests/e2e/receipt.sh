@@ -117,6 +117,13 @@ expect "--confusion" 0 "^rows: what an image is" ./train --eval --confusion --in
 right=$(sed -n 's/^test accuracy *\([0-9.]*\) %/\1/p' "$tmp/out")
 equal "the diagonal is the accuracy" "$right" \
     "$(awk '/^ *[0-9]+( +[0-9]+)+ .*(%|-)$/ { for (i = 2; i <= 6; i++) all += $i; ok += $($1 + 2) } END { printf "%.2f", 100 * ok / all }' "$tmp/out")"
+expect "--outputs" 0 "" ./train --eval --outputs out.npy --init-from other/weights.safetensors
+equal "the digest of the outputs is that of the log" "$(key end logits_sha256 other/log.jsonl)" \
+    "$(tail -c $((9 * 5 * 4)) out.npy | sha256sum | cut -d' ' -f1)"
+equal "the size of a file of numpy" $((128 + 9 * 5 * 4)) "$(wc -c <out.npy)"
+equal "its header" "{'descr': '<f4', 'fortran_order': False, 'shape': (9, 5), }" "$(head -c 127 out.npy | tail -c +11 | sed 's/ *$//')"
+expect "--outputs where there is no room" 3 "/dev/full: cannot write" ./train --eval --outputs /dev/full
+expect "--outputs of a training" 2 "goes with --eval" ./train --outputs x.npy
 checks=$((checks + 1))
 grep -q '"event":"confusion","counts":\[\[[0-9,]*\],' confusion.jsonl || fail "no confusion in the log"
 finish

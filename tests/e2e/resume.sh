@@ -4,6 +4,7 @@
 cd "$tmp" || exit 2
 cp "$source/tests/e2e/recipe.znet" recipe.znet
 cp "$source/tests/e2e/digest.znet" net.znet
+sed 's/normalize = per_channel/& split = 0.2/' net.znet >held.znet
 
 # What two runs must agree in: the log without times, and without where it was taken up.
 without_times() {
@@ -15,13 +16,17 @@ without_times() {
 same_run() {
     checks=$((checks + 1))
     cmp -s "$2/weights.safetensors" straight/weights.safetensors || fail "$1: other weights"
+    if [ -e straight/best.safetensors ]; then
+        checks=$((checks + 1))
+        cmp -s "$2/best.safetensors" straight/best.safetensors || fail "$1: other best weights"
+    fi
     without_times straight/log.jsonl >right && without_times "$2/log.jsonl" >got
     checks=$((checks + 1))
     cmp -s right got || { fail "$1: another log"; diff right got | head -n 5; }
 }
 
 # ---- from every step of a run, by JIT and executable, with any number of threads
-for net in net recipe; do
+for net in net recipe held; do
     "$znetc" $net.znet -o $net || fail "$net does not compile"
     ./$net --out straight --overwrite --log-every 1 --threads 2 >out 2>&1 || fail "$net does not run"
     whole=$(sed -n 's/^weights sha256://p' out)
@@ -37,8 +42,13 @@ for net in net recipe; do
         same_run "$net from step $k" part
     done
 done
+[ -e part/best.safetensors ] || fail "the best weights by validation are not kept"
+epoch=$(sed -n 's/.*"event":"epoch","epoch":\([0-9]*\),.*"validation_accuracy":\([0-9.]*\),.*/\2 \1/p' part/log.jsonl | sort -k1,1gr -k2,2g | head -n 1 | cut -d' ' -f2)
+./held --steps $((epoch * $(sed -n 's/.*"event":"epoch","epoch":1,"step":\([0-9]*\).*/\1/p' part/log.jsonl))) --out until >/dev/null 2>&1
+checks=$((checks + 1))
+cmp -s until/weights.safetensors part/best.safetensors || fail "the best weights are not those after epoch $epoch"
 equal "two checkpoints are kept" 2 "$(ls part | grep -c '^checkpoint-[0-9]*\.znc$')"
-equal "a run that is over ends again the same way" "$whole" "$(digest ./recipe --out part --resume --log-every 1)"
+equal "a run that is over ends again the same way" "$whole" "$(digest ./held --out part --resume --log-every 1)"
 same_run "a run that is over" part
 
 # ---- what is refused

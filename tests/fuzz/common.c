@@ -8,8 +8,9 @@
 #include "driver/pipeline.h"
 #include "driver/render.h"
 #include "passes/plan.h"
+#include "passes/prove/lints.h"
 
-enum { MAX_VALUES = 150, MAX_VERIFIED = 60 }; /* larger modules take long and show nothing new */
+enum { MAX_VALUES = 150, MAX_VERIFIED = 60, MAX_PROVEN = 100 }; /* larger modules take long and show nothing new */
 
 _Noreturn void __wrap_zn_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void __wrap_zn_ice(const char *file, int line, const char *fmt, ...) {
@@ -46,6 +47,13 @@ void fz_compile(zn_module *m, zn_diags *d) {
         else
             FZ_LAW(d->errors > 0);
         zn_plan_free(plan);
+        zn_proof *proof = values <= MAX_PROVEN ? zn_prove(m, NULL) : NULL;
+        if (proof) {
+            zn_lint_proof(proof, d);
+            zn_proof_print(proof, true, &log);
+        }
+        zn_proof_free(proof);
+        zn_lint_variance(m, d);
     } else if (values <= MAX_VALUES) {
         FZ_LAW(d->errors > 0);
     }

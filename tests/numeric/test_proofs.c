@@ -428,10 +428,10 @@ static void check_exact(claims *c, const zn_proof *p, const th_state *s, int ste
                 if (zn_cells_get(true, x, i) != zn_cells_get(true, x, j))
                     continue;
                 c->near++;
-                double d = 0;
+                int64_t far = 0; /* some, for a relu may meet a number near 0 */
                 for (int64_t q = 0; q < n; q++)
-                    d = fmax(d, fabs((double)at[q * ch + i] - (double)at[q * ch + j]));
-                if (d > 2e-3 * largest + 1e-6) {
+                    far += fabs((double)at[q * ch + i] - (double)at[q * ch + j]) > 2e-3 * largest + 1e-6;
+                if (far > 1 + n / 4) {
                     wrong(c, "nearly equal to another of its class", v->name, step, i);
                     break;
                 }
@@ -494,7 +494,8 @@ static void train(zn_module *m, const zn_proof *p, th_random *r, int64_t classes
     th_code code = th_compile(m, "native", true);
     th_state s = th_state_make(m, r, true, 1), start = th_state_copy(m, &s);
     places t = {0};
-    bool noisy = has_noise(p);
+    /* a norm over two or three samples leaves gradients that are rounding noise */
+    bool noisy = has_noise(p) || p->f->args.at[0]->type.dim[0] < 4;
     check_params(c, &t, p, &s, 0);
     for (int step = 1; step <= steps && !c->wrong; step++) {
         th_input in = th_input_make(m, r, classes);
