@@ -165,8 +165,9 @@ static k output(desc *d, const zn_program_plan *prog, const zn_phase_plan *ph, s
     bool image = b->type.rank == 4 && !zn_layout_plain(&buf->layout);
     uint64_t row = image ? (uint64_t)(b->type.dim[2] * b->type.dim[3]) : (uint64_t)zn_type_count(&b->type);
     uint32_t line = ph->group->anchor->span.line;
-    for (size_t j = 0; j < ph->group->values.n; j++) /* the value of this group that lies there */
-        if (ph->kernel->group->values.at[j] == b->value)
+    /* the value of this group that lies there: groups that share a join may go on differently behind it */
+    for (size_t j = 0; j < ph->group->values.n && j < ph->kernel->group->values.n; j++)
+        if (ph->kernel->group->values.at[j] == b->value && ph->group->values.at[j]->op == b->value->op)
             line = ph->group->values.at[j]->span.line;
     return RECORD(d, zn_output, u32(d, (uint32_t)i), u32(d, line), text(d, buf->what),
                   u64(d, (uint64_t)zn_layout_first(&b->type, &buf->layout)),
