@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "passes/prove/prove.h"
+#include "support/number.h"
 
 static void note_param(const zn_proof *p, const zn_param *w, zn_buf *out) {
     const zn_value *g;
@@ -23,6 +24,21 @@ static void note_param(const zn_proof *p, const zn_param *w, zn_buf *out) {
                       bits);
 }
 
+/* The number that all elements of a value are in every step, or in the first, bit for bit. */
+static void note_number(const zn_proof *p, const zn_value *v, zn_buf *out) {
+    const zn_cells *c = &p->bits.cell[v->id];
+    const zn_fact *now = &p->bits.now[v->id], *ever = &p->bits.ever[v->id];
+    char number[ZN_NUMBER_MAX];
+    if (ever->n && ever->zeros == ever->n) {
+        zn_buf_puts(out, "  # 0 in every step");
+    } else if (c->n && c->form == ZN_CELLS_UNIFORM && zn_cell_is_number(c->one)) {
+        zn_f32_text(zn_cell_number(c->one), number);
+        zn_buf_printf(out, "  # %s in every step", number);
+    } else if (now->n && now->zeros == now->n) {
+        zn_buf_puts(out, "  # 0 in the first step");
+    }
+}
+
 static void note_value(const zn_proof *p, const zn_value *v, zn_buf *out) {
     const zn_fact *now = &p->exact.now[v->id], *ever = &p->exact.ever[v->id], *bits = &p->bits.ever[v->id];
     if (!ever->classes || (ever->classes == ever->n && now->classes == now->n && bits->classes == bits->n))
@@ -36,10 +52,12 @@ static void note_value(const zn_proof *p, const zn_value *v, zn_buf *out) {
 
 static void note(void *ctx, const zn_param *w, const zn_value *v, zn_buf *out) {
     const zn_proof *p = ctx;
-    if (w)
+    if (w) {
         note_param(p, w, out);
-    else if (v->id < p->nvalues && p->value[v->id] == v)
+    } else if (v->id < p->nvalues && p->value[v->id] == v && !(zn_op_table[v->op].traits & ZN_T_EFFECT)) {
+        note_number(p, v, out);
         note_value(p, v, out);
+    }
 }
 
 void zn_proof_print(zn_proof *p, bool loc, zn_buf *out) {
