@@ -1,5 +1,6 @@
 /* The directory of --out (see runtime/directory.h). The lock is flock's on the directory itself: it needs no file, and
- * the system lets it go when the process ends. */
+ * the system lets it go when the process has ended. A process that was killed takes a moment for that, in which whoever
+ * restarts it must not be turned away. */
 #include "runtime/directory.h"
 
 #include "support/file.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int zn_rt_directory_path(char path[ZN_RT_PATH], const char *directory, const char *name, zn_rt_error *e) {
@@ -41,9 +43,14 @@ static void remove_unfinished(int fd, const char *path) {
 }
 
 static int lock(const zn_rt_directory *d, const char *path, zn_rt_error *notes, zn_rt_error *e) {
-    while (flock(d->fd, LOCK_EX | LOCK_NB) != 0) {
+    enum { TRIES = 250 }; /* 5 seconds */
+    for (int tries = 0; flock(d->fd, LOCK_EX | LOCK_NB) != 0; tries++) {
         if (errno == EINTR)
             continue;
+        if (errno == EWOULDBLOCK && tries < TRIES) {
+            nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+            continue;
+        }
         if (errno == EWOULDBLOCK)
             return zn_rt_fail(e, ZN_RT_INPUT, "another run writes into %s: wait for it, or name another directory",
                               path);

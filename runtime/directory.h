@@ -11,8 +11,8 @@ typedef struct zn_rt_directory {
 } zn_rt_directory;
 
 /* Makes the directory if it is not there (one level), locks it, removes what killed runs left unfinished, and checks
- * that a file can be written in it. The lock ends with the process, however that ends. notes: gets a line where the
- * file system knows no locks. */
+ * that a file can be written in it. The lock ends with the process, however that ends; it is waited for up to 5
+ * seconds. notes: gets a line where the file system knows no locks. */
 int zn_rt_directory_open(zn_rt_directory *d, const char *path, zn_rt_error *notes, zn_rt_error *e);
 /* Removes a file of it, if it is there. */
 void zn_rt_directory_remove(const zn_rt_directory *d, const char *name);

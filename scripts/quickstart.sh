@@ -13,8 +13,8 @@ mkdir -p out
 echo
 echo "\$ $build/znetc examples/digits.znet -o out/digits"
 "$build/znetc" examples/digits.znet -o out/digits
-echo "\$ out/digits --out out/digits-run"
-out/digits --out out/digits-run
+echo "\$ out/digits --out out/digits-run --overwrite"
+out/digits --out out/digits-run --overwrite
 
 cat <<END
 
