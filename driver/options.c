@@ -52,6 +52,9 @@ static const option table[] = {
      "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
     {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
+    {"--weights", VALUE, F(weights), "FILE", "predict: weights of a run, as safetensors"},
+    {"--input", VALUE, F(input), "PATH", "predict: a file of numpy, a picture, or a folder of pictures"},
+    {"--top", VALUE, F(top), "N", "predict: print the N likeliest classes of each sample (default 1; with -o 0)"},
     {"--with-data", FLAG, F(with_data), NULL,
      "check: look into the training data for what is constant in it (--with-data=DIR: into that there)"},
     {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
@@ -81,6 +84,8 @@ static const struct {
 } verbs[] = {
     {"build", "build a standalone training executable (the default)", ZN_VERB_BUILD},
     {"run", "compile and train at once; ARGS are those of the executable", ZN_VERB_RUN},
+    {"predict", "what the network says of samples, with weights of a run: classes, or its outputs in a file",
+     ZN_VERB_PREDICT},
     {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built",
      ZN_VERB_CHECK},
     {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
@@ -95,6 +100,7 @@ const char *zn_options_help(void) {
     zn_buf b = {0};
     zn_buf_puts(&b, "usage: znetc FILE.znet -o OUT [options]\n"
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
+                    "       znetc predict FILE.znet --weights=W.safetensors --input=X [-o Y.npy] [--top=N] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
                     "       znetc bench FILE.znet [options]\n"
                     "       znetc explain [CODE]\n"
@@ -284,7 +290,11 @@ static bool parse_option(zn_options *o, char **argv, int argc, int *i, const cha
 /* What the options ask for together. NULL where it makes sense. */
 static const char *contradiction(const zn_options *o) {
     bool links = o->verb == ZN_VERB_BUILD && o->emit == ZN_EMIT_EXE;
-    if (o->argc && o->verb != ZN_VERB_RUN && o->verb != ZN_VERB_REPRO)
+    if ((o->weights || o->input || o->top) && o->verb != ZN_VERB_PREDICT)
+        return "--weights, --input and --top are options of `znetc predict`";
+    if (o->verb == ZN_VERB_PREDICT && (!o->weights || !o->input))
+        return "`znetc predict` needs --weights FILE.safetensors and --input PATH";
+    if (o->argc && o->verb != ZN_VERB_RUN && o->verb != ZN_VERB_REPRO && o->verb != ZN_VERB_PREDICT)
         return "arguments after -- are for `znetc run` and `znetc repro`";
     if (o->seeds && o->verb != ZN_VERB_RUN)
         return "--seeds is an option of `znetc run`";

@@ -11,6 +11,7 @@
 typedef enum zn_verb {
     ZN_VERB_BUILD,
     ZN_VERB_RUN,
+    ZN_VERB_PREDICT,
     ZN_VERB_CHECK,
     ZN_VERB_BENCH,
     ZN_VERB_EXPLAIN,
@@ -48,9 +49,10 @@ typedef struct zn_options {
     bool no_cache;
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json, deterministic_start, with_data;
-    const char *data_dir; /* of --with-data; NULL: that of the file */
-    const char *seeds; /* of run; NULL = not given */
-    zn_words logs;     /* of plot */
+    const char *weights, *input, *top; /* of predict; NULL = not given */
+    const char *data_dir;              /* of --with-data; NULL: that of the file */
+    const char *seeds;                 /* of run; NULL = not given */
+    zn_words logs;                     /* of plot */
     bool log_scale;
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;

@@ -501,6 +501,27 @@ static void open_late(late *l, driver *d, zn_jit *j, const zn_module_desc *modul
     }
 }
 
+/* The command line of the program that runs at once: what stands behind --, and what a prediction is made of. */
+static char **program_arguments(const zn_options *o, int *argc) {
+    static char run_name[] = "znetc run", predict_name[] = "znetc predict";
+    static const char *const option[] = {"--predict", "--init-from", "--outputs", "--top"};
+    const char *value[] = {o->input, o->weights, o->out, o->top};
+    char **argv = calloc((size_t)o->argc + 10, sizeof *argv);
+    if (!argv)
+        ZN_ICE("out of memory");
+    int n = 0;
+    argv[n++] = o->verb == ZN_VERB_PREDICT ? predict_name : run_name;
+    for (int i = 0; o->verb == ZN_VERB_PREDICT && i < 4; i++)
+        if (value[i]) {
+            argv[n++] = (char *)(uintptr_t)option[i];
+            argv[n++] = (char *)(uintptr_t)value[i];
+        }
+    for (int i = 0; i < o->argc; i++)
+        argv[n++] = o->argv[i];
+    *argc = n;
+    return argv;
+}
+
 static int run(driver *d) {
     zn_jit *j;
     const zn_module_desc *module;
@@ -509,14 +530,10 @@ static int run(driver *d) {
         return code;
     late l;
     open_late(&l, d, j, module);
-    char name[] = "znetc run", **argv = calloc((size_t)d->o.argc + 2, sizeof *argv);
-    if (!argv)
-        ZN_ICE("out of memory");
-    argv[0] = name;
-    for (int i = 0; i < d->o.argc; i++)
-        argv[i + 1] = d->o.argv[i];
+    int argc;
+    char **argv = program_arguments(&d->o, &argc);
     zn_ice_stage("training");
-    code = zn_rt_main_late(&l.module, &(zn_rt_late){make_late, &l}, d->o.argc + 1, argv);
+    code = zn_rt_main_late(&l.module, &(zn_rt_late){make_late, &l}, argc, argv);
     free(argv);
     free(l.phase);
     free(l.program);
@@ -626,7 +643,9 @@ static int compile(driver *d) {
         return code;
     if (o->emit != ZN_EMIT_EXE)
         return emit_back(d);
-    return o->verb == ZN_VERB_RUN ? run(d) : o->verb == ZN_VERB_BENCH ? bench(d) : build(d);
+    return o->verb == ZN_VERB_RUN || o->verb == ZN_VERB_PREDICT ? run(d)
+           : o->verb == ZN_VERB_BENCH                           ? bench(d)
+                                                                : build(d);
 }
 
 /* The experiment of a log once more. */

@@ -65,7 +65,7 @@ static int take_pixels(zn_rt_split *s, zn_rt_npy *a, zn_rt_error *e) {
     return 0;
 }
 
-static int read_images(zn_rt_dataset *d, int split, const char *path, zn_rt_pool *pool, zn_rt_error *e) {
+int zn_rt_read_npy_images(zn_rt_dataset *d, int split, const char *path, zn_rt_pool *pool, zn_rt_error *e) {
     zn_rt_npy a;
     zn_rt_split *s = &d->split[split];
     int code = zn_rt_npy_open(&a, path, e);
@@ -171,7 +171,7 @@ int zn_rt_read_npy(zn_rt_dataset *d, const zn_data_desc *r, const char *director
         for (int i = 0; i < 2 && !code; i++)
             code = zn_rt_source_file(path[i], r, name[2 * s + i], directory, e);
         if (!code)
-            code = read_images(d, s, path[0], pool, e);
+            code = zn_rt_read_npy_images(d, s, path[0], pool, e);
         if (!code)
             code = read_labels(d, s, path[1], path[0], e);
     }

@@ -130,19 +130,23 @@ static int bad_cell(const zn_rt_csv *t, const lines *l, int64_t k, cell c, const
                       name, text, what);
 }
 
-/* Cells of the line; -1 with a message where a quote is not closed. */
+/* Cells of the line, and how many of them are numbers (NULL: nobody asks); -1 with a message where a quote is not
+ * closed.
+ */
 static int64_t count_cells(const lines *l, int64_t *numbers, zn_rt_error *e) {
     const char *p = l->at;
     int64_t n = 0;
     double x;
-    *numbers = 0;
+    if (numbers)
+        *numbers = 0;
     for (cell c; p; n++) {
         if (!next_cell(&p, l->stop, &c)) {
             zn_rt_fail(e, ZN_RT_INPUT, "%s:%" PRId64 ": column %" PRId64 ": a quote is not closed, or followed by more",
                        l->path, l->number, n + 1);
             return -1;
         }
-        *numbers += number_of(c, &x);
+        if (numbers)
+            *numbers += number_of(c, &x);
     }
     return n;
 }
@@ -233,7 +237,7 @@ static int look(zn_rt_csv *t, int split, lines *l, int64_t *rows, zn_rt_error *e
         *l = first;
     *rows = 0;
     for (lines all = *l; next_line(&all); ++*rows) {
-        cells = count_cells(&all, &numbers, e);
+        cells = count_cells(&all, NULL, e);
         if (cells < 0)
             return ZN_RT_INPUT;
         if (cells != t->columns)

@@ -152,7 +152,7 @@ static void narrow_labels(zn_rt_dataset *d) {
 }
 
 /* Vectors are images in memory order where the network takes images of as many elements. */
-static int check_fit(zn_rt_dataset *d, zn_rt_error *e) {
+int zn_rt_dataset_fit(zn_rt_dataset *d, zn_rt_error *e) {
     const zn_input_desc *in = d->in;
     int64_t image = d->height * d->width * d->channels;
     if (d->flat && in->rank != 1 && in->height * in->width * in->channels == image) {
@@ -274,7 +274,7 @@ int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *di
         code = check_targets(d, e);
     if (!code) {
         narrow_labels(d);
-        code = check_fit(d, e);
+        code = zn_rt_dataset_fit(d, e);
     }
     if (!code)
         code = divide(d, r->split, e);

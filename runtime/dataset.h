@@ -63,6 +63,10 @@ int zn_rt_dataset_open(zn_rt_dataset *d, const zn_module_desc *m, const char *di
  * bytes or 32-bit floats, labels bytes, 16-bit integers or 32-bit floats, little-endian. */
 int zn_rt_dataset_digest(const zn_rt_dataset *d, char sha256[ZN_RT_SHA256_HEX], zn_rt_error *e);
 void zn_rt_dataset_close(zn_rt_dataset *d);
+/* Shape and labels against what the network takes; vectors become images where it takes these. */
+int zn_rt_dataset_fit(zn_rt_dataset *d, zn_rt_error *e);
+/* Images of a file of numpy as those of a split, whose items, pixels or floats are set. */
+int zn_rt_read_npy_images(zn_rt_dataset *d, int split, const char *path, zn_rt_pool *pool, zn_rt_error *e);
 
 /* Readers, one for each source of runtime/sources.def: they set the shape, fill items, pixels or floats and labels of
  * training and test, and check what they read. On failure what they allocated stays with the splits. */

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 static int no_memory(const char *path, zn_rt_error *e) {
@@ -24,11 +23,6 @@ static int by_bytes(const struct dirent **a, const struct dirent **b) {
 
 static int is_shown(const struct dirent *d) {
     return d->d_name[0] != '.';
-}
-
-static bool is_picture(const char *name) {
-    const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
 /* a/b; false where it is too long. */
@@ -67,7 +61,7 @@ static int add_file(zn_rt_folder *f, int split, uint16_t label, const char *rela
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot read: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode))
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: is a folder; pictures lie in the folder of their class", path);
-    if (!is_picture(relative))
+    if (!zn_rt_image_named(relative))
         return 0;
     if (!S_ISREG(st.st_mode))
         return zn_rt_fail(e, ZN_RT_INPUT, "%s: is not a regular file", path);

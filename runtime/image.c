@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MOST = 1 << 16 }; /* pixels on a side, where no network says how many */
 
@@ -44,6 +45,11 @@ uint8_t *zn_rt_decoding_begin(zn_rt_decoding *d, int64_t height, int64_t width, 
         d->code = zn_rt_fail(d->e, ZN_RT_MEMORY, "%s: cannot get memory for %" PRId64 " x %" PRId64 " pixels",
                              d->p->path, height, width);
     return d->rows;
+}
+
+bool zn_rt_image_named(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
 int zn_rt_image_shape(const zn_rt_picture *p, int64_t shape[3], zn_rt_error *e) {

@@ -9,6 +9,7 @@
 
 #include "runtime/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ typedef struct zn_rt_picture {
     size_t n;
 } zn_rt_picture;
 
+/* Has the name the ending of a picture: .png, .jpg, .jpeg? */
+bool zn_rt_image_named(const char *name);
 /* Height, width and channels (1 or 3) of a file, from its header. */
 int zn_rt_image_shape(const zn_rt_picture *p, int64_t shape[3], zn_rt_error *e);
 /* to: [shape], where the channels are 1 or 3. */

@@ -348,6 +348,13 @@ void zn_rt_loader_close(zn_rt_loader *l) {
     free(l);
 }
 
+const double *zn_rt_loader_means(const zn_rt_loader *l) {
+    return l->mean;
+}
+const double *zn_rt_loader_deviations(const zn_rt_loader *l) {
+    return l->deviation;
+}
+
 const zn_rt_pixel *zn_rt_loader_pixels(const zn_rt_loader *l) {
     return l->pixel;
 }

@@ -46,6 +46,10 @@ const uint32_t *zn_rt_loader_order(zn_rt_loader *l, uint32_t epoch);
 typedef struct zn_rt_pixel {
     double factor, shift;
 } zn_rt_pixel;
+/* What images are normalised by, for each channel of the data. */
+const double *zn_rt_loader_means(const zn_rt_loader *l);
+const double *zn_rt_loader_deviations(const zn_rt_loader *l);
+
 /* Of each channel. */
 const zn_rt_pixel *zn_rt_loader_pixels(const zn_rt_loader *l);
 

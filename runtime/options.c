@@ -31,7 +31,11 @@ const char zn_rt_options_help[] =
     "  --eval             evaluate only\n"
     "  --confusion        with --eval: how many images of each class are taken for which\n"
     "  --eval-first       evaluate before the first step as well\n"
-    "  --outputs FILE.npy with --eval: write what the network gives for each test image, its logits\n"
+    "  --outputs FILE.npy with --eval or --predict: write what the network gives for each image, its logits\n"
+    "  --predict INPUT    say what INPUT is, with the weights of --init-from: a file of numpy, a picture, or a folder "
+    "of\n"
+    "                     pictures; prints classes, or writes what the network gives with --outputs\n"
+    "  --top N            with --predict: the N likeliest classes of each sample (default 1, or 0 with --outputs)\n"
     "  --log FILE.jsonl   write one JSON object a line\n"
     "  --log-every N      log a step every N steps (default 50, 0 = none)\n"
     "  --log-rank A,B     at the start and after every epoch: ranks of these layers' weights, and equal outputs\n"
@@ -59,6 +63,8 @@ enum {
     OPT_MAP,
     OPT_CONFUSION,
     OPT_OUTPUTS,
+    OPT_PREDICT,
+    OPT_TOP,
     OPT_EVAL,
     OPT_EVAL_FIRST,
     OPT_LOG,
@@ -84,6 +90,8 @@ static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA
                                       {"map", required_argument, NULL, OPT_MAP},
                                       {"confusion", no_argument, NULL, OPT_CONFUSION},
                                       {"outputs", required_argument, NULL, OPT_OUTPUTS},
+                                      {"predict", required_argument, NULL, OPT_PREDICT},
+                                      {"top", required_argument, NULL, OPT_TOP},
                                       {"eval", no_argument, NULL, OPT_EVAL},
                                       {"eval-first", no_argument, NULL, OPT_EVAL_FIRST},
                                       {"log", required_argument, NULL, OPT_LOG},
@@ -232,6 +240,13 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
     case OPT_OUTPUTS:
         o->outputs = optarg;
         break;
+    case OPT_PREDICT:
+        o->predict = optarg;
+        o->action = ZN_RT_DO_PREDICT;
+        break;
+    case OPT_TOP:
+        code = read_number("top", 0, INT32_MAX, &o->top, e);
+        break;
     case OPT_LOG:
         o->log = optarg;
         break;
@@ -266,10 +281,30 @@ static int take(zn_rt_options *o, int option, zn_rt_error *e) {
     return code;
 }
 
+/* What --predict does not go with. */
+static const char *prediction_contradiction(const zn_rt_options *o) {
+    if (o->action == ZN_RT_DO_EVAL)
+        return "--predict and --eval do different things: give one";
+    if (o->out || o->log || o->log_rank)
+        return "--predict trains nothing: --out, --log and --log-rank do not go with it (--outputs FILE.npy writes "
+               "what "
+               "the network gives)";
+    if (o->epochs >= 0 || o->steps >= 0 || o->eval_first || o->has_seed)
+        return "--predict trains nothing: --epochs, --steps, --eval-first and --seed do not go with it";
+    if (o->checkpoint_every || o->resume || o->overwrite || isfinite(o->stop_above))
+        return "--predict trains nothing: --checkpoint-every, --resume, --overwrite and --stop-if-loss-above do not go "
+               "with it";
+    return NULL;
+}
+
 /* What the options ask for together. */
 static int contradiction(const zn_rt_options *o, zn_rt_error *e) {
     bool eval = o->action == ZN_RT_DO_EVAL;
     const char *wrong = NULL;
+    if (o->predict)
+        wrong = prediction_contradiction(o);
+    if (wrong)
+        return zn_rt_fail(e, ZN_RT_USAGE, "%s", wrong);
     if (eval && o->out)
         wrong = "--eval trains nothing, so there is nothing for --out to write";
     else if (eval && (o->epochs >= 0 || o->steps >= 0 || o->eval_first))
@@ -283,15 +318,19 @@ static int contradiction(const zn_rt_options *o, zn_rt_error *e) {
         wrong = "--resume goes on with a run and --overwrite starts anew: give one";
     else if (o->confusion && !eval)
         wrong = "--confusion goes with --eval";
-    else if (o->outputs && !eval)
-        wrong = "--outputs goes with --eval";
+    else if (o->outputs && !eval && !o->predict)
+        wrong = "--outputs goes with --eval or --predict";
+    else if (o->predict && !o->init_from)
+        wrong = "--predict needs --init-from FILE, the weights";
+    else if (o->top >= 0 && !o->predict)
+        wrong = "--top goes with --predict";
     else if (o->nmap && !o->init_from)
         wrong = "--map renames what --init-from reads, which is not given";
     return wrong ? zn_rt_fail(e, ZN_RT_USAGE, "%s", wrong) : 0;
 }
 
 int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e) {
-    *o = (zn_rt_options){.epochs = -1, .steps = -1, .log_every = 50, .stop_above = (double)INFINITY};
+    *o = (zn_rt_options){.epochs = -1, .steps = -1, .log_every = 50, .stop_above = (double)INFINITY, .top = -1};
     optind = 0; /* starts over: the caller may have used getopt itself */
     opterr = 0;
     for (;;) {
@@ -309,10 +348,13 @@ int zn_rt_options_parse(zn_rt_options *o, int argc, char **argv, zn_rt_error *e)
         int code = take(o, option, e);
         if (code)
             return code;
-        if (o->action > ZN_RT_DO_EVAL)
+        if (o->action > ZN_RT_DO_PREDICT)
             return 0;
     }
     if (optind < argc)
         return zn_rt_fail(e, ZN_RT_USAGE, "`%s` is not an option; --help lists them", argv[optind]);
-    return contradiction(o, e);
+    int code = contradiction(o, e);
+    if (o->top < 0)
+        o->top = o->predict && !o->outputs;
+    return code;
 }

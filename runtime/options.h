@@ -10,6 +10,7 @@
 typedef enum zn_rt_action {
     ZN_RT_DO_TRAIN,
     ZN_RT_DO_EVAL,
+    ZN_RT_DO_PREDICT,
     ZN_RT_DO_HELP,
     ZN_RT_DO_VERSION,
     ZN_RT_DO_SOURCE
@@ -20,12 +21,13 @@ enum { ZN_RT_MAPS = 256 };
 typedef struct zn_rt_options {
     zn_rt_action action;
     zn_rt_progress_mode progress;
-    const char *data, *out, *init_from, *log, *log_rank, *outputs; /* NULL = not given */
-    double epochs;                                                 /* -1 = not given */
-    int64_t steps;                                                 /* -1 = not given */
-    int64_t log_every;                                             /* 0 = none */
+    const char *data, *out, *init_from, *log, *log_rank, *outputs, *predict; /* NULL = not given */
+    double epochs;                                                           /* -1 = not given */
+    int64_t steps;                                                           /* -1 = not given */
+    int64_t log_every;                                                       /* 0 = none */
     int64_t seed;
     int64_t checkpoint_every; /* 0 = at the end of epochs alone */
+    int64_t top;              /* classes that --predict prints for each sample; 0 = none */
     double stop_above;        /* a loss; infinite = not given */
     bool has_seed, eval_first, confusion, resume, overwrite;
     int threads;                 /* 0 = not given */

@@ -258,6 +258,21 @@ int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e) {
     return flushed(e);
 }
 
+int zn_rt_report_flush(zn_rt_error *e) {
+    return flushed(e);
+}
+
+int zn_rt_report_guesses(const char *name, int64_t sample, const zn_rt_guess *guess, int n, zn_rt_error *e) {
+    if (name)
+        fputs(name, stdout);
+    else
+        printf("%" PRId64, sample);
+    for (int i = 0; i < n; i++)
+        printf("\t%" PRId64 "\t%.2f %%", guess[i].index, 100 * guess[i].probability);
+    putchar('\n');
+    return ferror(stdout) ? flushed(e) : 0;
+}
+
 int zn_rt_report_source(const zn_module_desc *m, zn_rt_error *e) {
     fwrite(m->source, 1, m->source_len, stdout);
     return flushed(e);

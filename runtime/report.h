@@ -33,6 +33,15 @@ void zn_rt_report_epoch(zn_rt_report *r, const zn_rt_progress *p);
 void zn_rt_report_rank(zn_rt_report *r, const zn_rt_rank *rank);
 /* The result, on stdout; a failure to write is an error. */
 int zn_rt_report_end(zn_rt_report *r, const zn_rt_summary *s, zn_rt_error *e);
+/* A class and how likely it is. */
+typedef struct zn_rt_guess {
+    int64_t index;
+    double probability;
+} zn_rt_guess;
+/* A line on stdout: the sample's name, or its number from 0 where it has none, and n guesses, between tabs. */
+int zn_rt_report_guesses(const char *name, int64_t sample, const zn_rt_guess *guess, int n, zn_rt_error *e);
+/* Whether all of it was written. */
+int zn_rt_report_flush(zn_rt_error *e);
 int zn_rt_report_source(const zn_module_desc *m, zn_rt_error *e);
 int zn_rt_report_version(const zn_module_desc *m, zn_rt_error *e);
 int zn_rt_report_help(const char *program, zn_rt_error *e);

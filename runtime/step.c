@@ -31,6 +31,18 @@ void zn_rt_run_phases(const zn_rt_engine *g, zn_rt_which which, int batch, const
     }
 }
 
+int64_t zn_rt_output_count(const zn_module_desc *m) {
+    return m->input.classes > 0 ? m->input.classes : (int64_t)m->input.targets;
+}
+
+const float *zn_rt_output_rows(const zn_rt_engine *g, int batch) {
+    const zn_program *p = zn_rt_program(g, ZN_RT_EVAL);
+    for (uint64_t i = p->nkept; i > 0; i--)
+        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == zn_rt_output_count(g->m))
+            return (const float *)zn_rt_memory_at(g->mem, p->kept[i - 1].at, batch) + p->kept[i - 1].first;
+    return NULL;
+}
+
 double zn_rt_loss_sum(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n) {
     const float *loss = zn_rt_memory_at(g->mem, zn_rt_program(g, which)->loss, batch);
     double sum = 0;

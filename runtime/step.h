@@ -21,6 +21,11 @@ void zn_rt_run_phases(const zn_rt_engine *g, zn_rt_which which, int batch, const
 double zn_rt_loss_sum(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
 int64_t zn_rt_correct_count(const zn_rt_engine *g, zn_rt_which which, int batch, int64_t n);
 
+/* Numbers that the network gives for a sample; below 1 where it gives images. */
+int64_t zn_rt_output_count(const zn_module_desc *m);
+/* Those of the samples of batch copy `batch`, in rows, after the evaluation has run. NULL: it does not keep them. */
+const float *zn_rt_output_rows(const zn_rt_engine *g, int batch);
+
 /* After a message that a loss is not finite: runs the phases that led to it again (those of a training step that write
  * no parameter), one at a time, and adds the first value that is not finite, with its op and line. Gives
  * ZN_RT_NONFINITE. */

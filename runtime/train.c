@@ -14,6 +14,7 @@
 #include "runtime/directory.h"
 #include "runtime/interrupt.h"
 #include "runtime/loader.h"
+#include "runtime/preprocess.h"
 #include "runtime/log.h"
 #include "runtime/memory.h"
 #include "runtime/outputs.h"
@@ -94,20 +95,6 @@ static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, i
             .split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position, .view = r->view});
 }
 
-/* Numbers that the network gives for a sample: its logits, or what is compared with targets. 0: it gives images. */
-static int64_t outputs_of(const run *r) {
-    return r->m->input.classes > 0 ? r->m->input.classes : (int64_t)r->m->input.targets;
-}
-
-/* What the evaluation's network gave, rows of so many floats. */
-static const float *logits_of(const run *r, int copy) {
-    const zn_program *p = zn_rt_program(&r->engine, ZN_RT_EVAL);
-    for (uint64_t i = p->nkept; i > 0; i--)
-        if (p->kept[i - 1].rank == 2 && p->kept[i - 1].dim[1] == outputs_of(r))
-            return (const float *)zn_rt_memory_at(&r->mem, p->kept[i - 1].at, copy) + p->kept[i - 1].first;
-    return NULL;
-}
-
 /* The first largest of k numbers. */
 static int64_t first_largest(const double *x, int64_t k) {
     int64_t best = 0;
@@ -138,7 +125,7 @@ static void evaluate_views(run *r, double *accuracy) {
             request(r, r->copy, 1, false, 0, at);
             zn_rt_loader_wait(r->loader);
             zn_rt_run_phases(&r->engine, ZN_RT_EVAL, r->copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
-            const float *logits = logits_of(r, r->copy);
+            const float *logits = zn_rt_output_rows(&r->engine, r->copy);
             for (int64_t i = 0; logits && i < count * classes; i++)
                 mean[i] += view[v].weight * (double)logits[i];
             labels = (const int32_t *)(const void *)(r->mem.batch[r->copy] + r->m->input.labels);
@@ -152,7 +139,7 @@ static void evaluate_views(run *r, double *accuracy) {
 
 /* Which classes the `count` images of a batch are and are taken for. */
 static void count_confusion(run *r, int copy, int64_t count) {
-    const float *logits = logits_of(r, copy);
+    const float *logits = zn_rt_output_rows(&r->engine, copy);
     const int32_t *labels = (const int32_t *)(const void *)(r->mem.batch[copy] + r->m->input.labels);
     int64_t classes = r->m->input.classes;
     for (int64_t i = 0; i < count; i++) {
@@ -167,15 +154,17 @@ static void count_confusion(run *r, int copy, int64_t count) {
 
 /* What is done with the logits of a batch beside the means. */
 static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_rt_error *e) {
-    const float *logits = outputs_of(r) > 0 ? logits_of(r, copy) : NULL;
+    const float *logits = zn_rt_output_count(r->m) > 0 ? zn_rt_output_rows(&r->engine, copy) : NULL;
     if (!logits)
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
-    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * outputs_of(r), e) : 0;
+    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e) : 0;
     if (code)
         return code;
-    return digest->state ? zn_rt_sha256_add(digest, logits, (size_t)(count * outputs_of(r)) * sizeof *logits, e) : 0;
+    return digest->state
+               ? zn_rt_sha256_add(digest, logits, (size_t)(count * zn_rt_output_count(r->m)) * sizeof *logits, e)
+               : 0;
 }
 
 static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
@@ -230,7 +219,7 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         r->logits_sha256[0] = '\0';
     if (r->confusion && split == ZN_RT_TEST)
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
-    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && outputs_of(r) > 0)
+    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && zn_rt_output_count(r->m) > 0)
         code = zn_rt_sha256_start(&digest, e);
     if (!code)
         code = evaluate_batches(r, split, out, &digest, e);
@@ -554,9 +543,10 @@ static int open_tables(run *r, zn_rt_error *e) {
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
     if (r->o->confusion && !(r->confusion = calloc((size_t)(classes * classes), sizeof *r->confusion)))
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
-    if (r->o->outputs && outputs_of(r) < 1)
+    if (r->o->outputs && zn_rt_output_count(r->m) < 1)
         return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
-    return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n, outputs_of(r), e)
+    return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n,
+                                              zn_rt_output_count(r->m), e)
                          : 0;
 }
 
@@ -592,6 +582,9 @@ static int open_run(run *r, zn_rt_error *e) {
         zn_rt_checkpoint_clear(r->o->out);
         zn_rt_directory_remove(&r->directory, best_name);
     }
+    if (!code && r->o->out && m->data.normalize == ZN_NORMALIZE_PER_CHANNEL)
+        code = zn_rt_preprocess_save(r->o->out, r->data.channels, zn_rt_loader_means(r->loader),
+                                     zn_rt_loader_deviations(r->loader), e);
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)

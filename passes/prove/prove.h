@@ -47,7 +47,8 @@ typedef struct zn_known_data {
     const float *pixel;   /* of each of its elements; NULL for vectors */
 } zn_known_data;
 
-/* Of @train_step, with its updates; NULL if there is none, or a value of it has millions of channels. data may be NULL. Free with zn_proof_free. */
+/* Of @train_step, with its updates; NULL if there is none, or a value of it has millions of channels. data may be NULL.
+ * Free with zn_proof_free. */
 zn_proof *zn_prove(zn_module *m, const zn_known_data *data);
 void zn_proof_free(zn_proof *p);
 

@@ -5,8 +5,8 @@
 #include "ir/module.h"
 #include "passes/prove/cells.h"
 
-/* Weights of more elements are not looked into, but where they are a grid; nothing is proven of a network with a value of
- * more channels. */
+/* Weights of more elements are not looked into, but where they are a grid; nothing is proven of a network with a value
+ * of more channels. */
 #define ZN_PROVE_MOST ((int64_t)1 << 24)
 #define ZN_PROVE_MOST_CHANNELS ((int64_t)1 << 22)
 

@@ -264,7 +264,11 @@ static int open_folder(zn_rt_dataset *d, zn_rt_error *e) {
     fake_source(&o, "images");
     fake_text(&o, "dir", path);
     o.height = H, o.width = W, o.classes = 3, o.batch = 2;
-    return zn_rt_dataset_open(d, fake_module(&o), NULL, NULL, e);
+    zn_rt_pool *pool;
+    CU_ASSERT_EQUAL_FATAL(zn_rt_pool_open(&pool, 3, 0, NULL, e), 0);
+    int code = zn_rt_dataset_open(d, fake_module(&o), NULL, pool, e);
+    zn_rt_pool_close(pool);
+    return code;
 }
 
 static void folders(void) {

@@ -542,7 +542,7 @@ static void statistics(void) {
         CU_ASSERT_EQUAL(zn_rt_channel_statistics(&d, pool, again, same, &e), 0);
         CU_ASSERT_TRUE(!memcmp(mean, again, sizeof mean) && !memcmp(deviation, same, sizeof same));
         for (int c = 0; c < CHANNELS; c++) {
-            double sum = 0, squares = 0, n = (double)d.split[0].n * PIXELS;
+            double sum = 0, squares = 0, n = (double)d.split[0].n * (double)PIXELS;
             for (int pass = 0; pass < 2; pass++)
                 for (int64_t i = 0; i < d.split[0].n; i++)
                     for (int p = 0; p < PIXELS; p++) {
