@@ -4,7 +4,7 @@
 cd "$tmp" || exit 2
 cp "$source/tests/e2e/recipe.znet" recipe.znet
 cp "$source/tests/e2e/digest.znet" net.znet
-sed 's/normalize = per_channel/& split = 0.2/' net.znet >held.znet
+sed 's/normalize = per_channel/& split = 0.2/; s/optimizer = .*/optimizer = adam average = ema(decay = 0.9)/; s/cosine(0.05/cosine(0.003/' net.znet >held.znet
 
 # What two runs must agree in: the log without times, and without where it was taken up.
 without_times() {
