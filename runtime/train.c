@@ -550,6 +550,14 @@ static int open_tables(run *r, zn_rt_error *e) {
                          : 0;
 }
 
+/* For predictions; a run does not fail for them. */
+static void keep_statistics(run *r) {
+    zn_rt_error e = {""};
+    if (zn_rt_preprocess_save(r->o->out, r->data.channels, zn_rt_loader_means(r->loader),
+                              zn_rt_loader_deviations(r->loader), &e))
+        zn_rt_report_warning(r->report, "predictions will need the training data: %s", e.text);
+}
+
 static int open_run(run *r, zn_rt_error *e) {
     const zn_module_desc *m = r->m;
     int threads = r->o->threads ? r->o->threads : zn_rt_processors();
@@ -583,8 +591,7 @@ static int open_run(run *r, zn_rt_error *e) {
         zn_rt_directory_remove(&r->directory, best_name);
     }
     if (!code && r->o->out && m->data.normalize == ZN_NORMALIZE_PER_CHANNEL)
-        code = zn_rt_preprocess_save(r->o->out, r->data.channels, zn_rt_loader_means(r->loader),
-                                     zn_rt_loader_deviations(r->loader), e);
+        keep_statistics(r);
     if (!code)
         code = zn_rt_log_start(&r->log, m, r->o, r->data_sha256, r->start_sha256, r->seed, threads, e);
     if (!code && at.step >= 0)
