@@ -23,7 +23,7 @@ int zn_rt_directory_path(char path[ZN_RT_PATH], const char *directory, const cha
 
 /* A temporary name (support/file.h) of a file that a run writes in its directory. */
 static bool is_unfinished(const char *name) {
-    static const char *const written[] = {".checkpoint-", ".weights.", ".best.", ".check."};
+    static const char *const written[] = {".checkpoint-", ".weights.", ".best.", ".preprocess.", ".check."};
     size_t n = strlen(name);
     if (n < 4 || strcmp(name + n - 4, ".tmp") != 0)
         return false;
