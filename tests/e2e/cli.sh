@@ -114,7 +114,7 @@ expect "errors as JSON" 1 '"code": *"ZN0' sh -c 'echo "model m { input x[4] line
 expect "colour" 1 "$(printf '\033')" sh -c 'echo "model m { input x[4] liner(2) }" | "$0" check --color=always -' "$znetc"
 
 # ---- what is asked for goes to standard output or a file, alone
-expect "check" 0 "^total: " "$znetc" check net.znet
+expect "check" 0 "^total: " "$znetc" check net.znet --init kaiming
 equal "check writes nothing to standard error" 0 "$(wc -c <"$tmp/err")"
 for kind in ast ir init grad opt plan llvm asm; do
     expect "--emit=$kind" 0 "" "$znetc" net.znet --emit=$kind
@@ -152,7 +152,7 @@ checks=$((checks + 1))
 cmp -s "$tmp/out" net.znet || fail "--print-source is not the source"
 mkdir elsewhere
 (cd elsewhere && ../train --steps 1 --out o >/dev/null 2>&1)
-equal "where --out is" "checkpoint-1.znc log.jsonl weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
+equal "where --out is" "checkpoint-1.znc log.jsonl preprocess.json weights.safetensors" "$(ls elsewhere/o | tr '\n' ' ' | sed 's/ $//')"
 
 # ---- data that is wrong
 # ---- the same data as raw bytes
@@ -233,7 +233,7 @@ if mount -t tmpfs -o size=16k none disk 2>/dev/null; then
     expect "a full disk" 3 "No space left" "$znetc" run net.znet -- --steps 2 --out disk/o
     checks=$((checks + 1))
     [ ! -e disk/o/weights.safetensors ] || fail "a full disk: weights were left"
-    equal "a full disk: nothing temporary" "" "$(ls disk/o | grep -v '^log.jsonl$')"
+    equal "a full disk: nothing temporary" "" "$(ls -A disk/o | grep -v -x -e log.jsonl -e preprocess.json)"
     expect "an executable on a full disk" 3 "" "$znetc" net.znet -o disk/train
     equal "a full disk: no executable" "" "$(ls disk | grep -v '^o$')"
     umount disk
@@ -292,7 +292,7 @@ checks=$((checks + 1))
 grep -q '"interrupted":true' stopped/log.jsonl || fail "the log does not say that it was interrupted"
 equal "the weights of a run that was stopped" "$(sed -n 's/^weights sha256://p' "$tmp/out")" \
     "$(sha256sum <stopped/weights.safetensors | cut -d' ' -f1)"
-equal "nothing else but checkpoints" "log.jsonl weights.safetensors" "$(ls -A stopped | grep -v '^checkpoint-[0-9]*\.znc$' | tr '\n' ' ' | sed 's/ $//')"
+equal "nothing else but checkpoints" "log.jsonl preprocess.json weights.safetensors" "$(ls -A stopped | grep -v '^checkpoint-[0-9]*\.znc$' | tr '\n' ' ' | sed 's/ $//')"
 ./long --out terminated --log-every 10 --progress none >"$tmp/out" 2>&1 &
 pid=$!
 wait_for terminated/log.jsonl '"event":"step"' && kill -TERM $pid
@@ -305,7 +305,7 @@ wait_for twice/log.jsonl '"event":"step"' && kill -STOP $pid && kill -INT $pid &
 wait $pid
 equal "a second signal ends with 75" 75 $?
 checks=$((checks + 1))
-[ ! -e twice/weights.safetensors ] && ls -A twice | grep -v '^checkpoint-[0-9]*\.znc$' | grep -v -q '^log.jsonl$' && fail "a second signal left a partial file"
+[ ! -e twice/weights.safetensors ] && ls -A twice | grep -v '^checkpoint-[0-9]*\.znc$' | grep -v -x -q -e log.jsonl -e preprocess.json && fail "a second signal left a partial file"
 
 # ---- the log
 "$znetc" run net.znet --set train.lr=0.05 -- --out logged --log other.jsonl --log-every 2 --eval-first >/dev/null 2>&1
