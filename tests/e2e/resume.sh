@@ -140,7 +140,7 @@ equal "nothing unfinished is left" 0 "$(find killed -name '.*' ! -name killed | 
 equal "no room for the weights: exit code" 3 "$(cat code)"
 checks=$((checks + 1))
 grep -q "warning: there is no checkpoint of step 4: .*File too large" out || { fail "no room for a checkpoint"; cat out; }
-equal "nothing is left of it" "log.jsonl preprocess.json" "$(ls -A small | tr "\n" " " | sed "s/ \$//")"
+equal "nothing is left of it" "log.jsonl preprocess.json" "$(ls -A small | tr '\n' ' ' | sed 's/ $//')"
 equal "with room again" "$whole" "$(digest ./slow --out small --resume --log-every 100)"
 mkdir disk
 if unshare -rm mount -t tmpfs -o size=400k none disk 2>/dev/null; then
