@@ -46,6 +46,8 @@ static int find_pictures(list *l, const char *path, zn_rt_error *e) {
     for (FTSENT *f; !code && (f = fts_read(walk)) != NULL;) {
         if (f->fts_level > 0 && f->fts_name[0] == '.')
             fts_set(walk, f, FTS_SKIP);
+        else if (f->fts_info == FTS_SLNONE && zn_rt_image_named(f->fts_name))
+            code = zn_rt_fail(e, ZN_RT_INPUT, "%s: is a link to a file that is not there", f->fts_path);
         else if (f->fts_info == FTS_DNR || f->fts_info == FTS_ERR || f->fts_info == FTS_NS)
             code = zn_rt_fail(e, ZN_RT_INPUT, "%s: cannot read: %s", f->fts_path, strerror(f->fts_errno));
         else if (f->fts_info == FTS_F && zn_rt_image_named(f->fts_name) && !push(l, f->fts_path))
@@ -56,7 +58,8 @@ static int find_pictures(list *l, const char *path, zn_rt_error *e) {
     free(copy);
     if (!code && l->n == 0)
         code = zn_rt_fail(e, ZN_RT_INPUT, "%s: holds no .png, .jpg or .jpeg file", path);
-    qsort(l->at, (size_t)l->n, sizeof *l->at, by_bytes);
+    if (l->n > 0)
+        qsort(l->at, (size_t)l->n, sizeof *l->at, by_bytes);
     return code;
 }
 

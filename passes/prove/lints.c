@@ -56,7 +56,8 @@ static void lint_zero_trap(const zn_proof *p, zn_diags *d) {
 
 /* Does a value read channels that a reported one has made, unchanged in number? */
 static bool comes_from(const zn_value *v, const bool *reported) {
-    while (!reported[v->id] && v->noperands > 0 && v->op != ZN_OP_CONV && v->op != ZN_OP_MATMUL)
+    while (!reported[v->id] && v->noperands > 0 && v->op != ZN_OP_MATMUL &&
+           (v->op != ZN_OP_CONV || zn_attr_of(v, CONV, groups)->i > 1))
         v = v->operand[0];
     return reported[v->id];
 }
@@ -98,7 +99,7 @@ static void report_dead(const zn_proof *p, const zn_value *v, const zn_value *at
     if (norm && at != v)
         zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
                      "a norm makes nothing of them but its bias, and divides their gradient by the root of eps");
-    else
+    else if (v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1]->op == ZN_OP_PARAM)
         zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "%s as `%s`, and no gradient reaches them",
                      norm ? "its scale starts" : "their weights start",
                      start_text(param_of(p, v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1]), d));
@@ -133,8 +134,9 @@ static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
         const zn_fact *f = at ? &p->bits.ever[at->id] : NULL;
         if (at && f->zeros == 0)
             report_norm_at_start(p, v, d);
+        bool mixes = v->op == ZN_OP_MATMUL || (v->op == ZN_OP_CONV && zn_attr_of(v, CONV, groups)->i == 1);
         if (!f || !f->classes || f->zeros == 0 || f->zeros == f->n ||
-            (v->op != ZN_OP_CONV && v->op != ZN_OP_MATMUL && comes_from(at, reported)))
+            (!mixes && comes_from(v->op == ZN_OP_CONV ? v->operand[0] : at, reported)))
             continue;
         reported[at->id] = true;
         report_dead(p, v, at, d);
@@ -162,6 +164,7 @@ static bool units_of(const zn_proof *p, const zn_param *w, units *u) {
 static void explain_symmetry(const zn_proof *p, const zn_param *w, zn_diags *d, zn_diag *x) {
     const zn_value *v = value_of(p, w);
     const zn_formula *f = &w->init;
+    const zn_fact *inputs = &p->bits.ever[v->operand[0]->id];
     int64_t in = w->type.dim[w->type.rank - 2], out = w->type.dim[w->type.rank - 1], rows = 1;
     while (rows < in)
         rows *= 2;
@@ -171,13 +174,13 @@ static void explain_symmetry(const zn_proof *p, const zn_param *w, zn_diags *d, 
                      "); output i starts like output i + %" PRId64,
                      start_text(w, d), rows, in, rows);
     } else {
-        zn_diag_note(d, x, ZN_NOTE_NOTE, w->span, "its weights start as `%s`, alike for all of them", start_text(w, d));
+        zn_diag_note(d, x, ZN_NOTE_NOTE, w->span,
+                     "its weights start as `%s`; of its %" PRId64 " inputs %" PRId64 " are different", start_text(w, d),
+                     inputs->n, inputs->classes);
     }
-    for (const zn_use *u = v->first_use; u; u = u->next)
-        if (u->user->op == ZN_OP_ADD || u->user->op == ZN_OP_BIAS || u->user->op == ZN_OP_BN_NORM)
-            break;
     if (f->kind == ZN_FORMULA_HADAMARD && !f->spanning)
-        zn_diag_note(d, x, ZN_NOTE_HELP, w->span, "columns that span tell them apart: zero(columns = spanning)");
+        zn_diag_note(d, x, ZN_NOTE_HELP, w->span,
+                     "columns that span tell them apart: columns = spanning, an option of zero");
     else
         zn_diag_note(d, x, ZN_NOTE_HELP, w->span,
                      "start the layer, or one behind it, with something that tells its units apart: hadamard, kaiming");
@@ -208,7 +211,7 @@ static void lint_rounding(const zn_proof *p, zn_diags *d) {
         if (!units_of(p, w, &u))
             continue;
         all++;
-        if (u.exact >= u.bits)
+        if (u.exact >= u.bits || u.exact == 0)
             continue;
         if (!first)
             first = w, least = u;

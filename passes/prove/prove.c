@@ -78,8 +78,9 @@ static bool is_centred(const zn_param *p) {
 
 static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key) {
     int64_t taps = w->type.dim[0] * w->type.dim[1], n = zn_type_count(&w->type);
+    int64_t centre = (w->type.dim[0] - 1) / 2 * w->type.dim[1] + (w->type.dim[1] - 1) / 2; /* as in support/formula.c */
     zn_cells r = zn_cells_array(true, n);
-    for (int64_t i = taps / 2 * (n / taps); i < (taps / 2 + 1) * (n / taps); i++)
+    for (int64_t i = centre * (n / taps); i < (centre + 1) * (n / taps); i++)
         r.at[i] = zn_cell_nth(p->exact, key, i);
     return r;
 }
@@ -263,27 +264,35 @@ static fineness measure(const zn_prover *p, const zn_cells *start) {
     return f;
 }
 
-/* True if a tensor has become another kind, which is finer. */
+/* True if a tensor has become another kind, which is finer. All are computed before the first is replaced: reads of
+ * parameters share their arrays. */
 static bool refine(zn_prover *p) {
     bool finer = false;
+    zn_cells *next = calloc(p->m->nparams + 1, sizeof *next);
+    if (!next)
+        ZN_ICE("out of memory");
     for (const zn_value *v = p->f->first; v; v = v->next) {
         if (v->op != ZN_OP_STORE)
             continue;
-        zn_cells *old = &p->state[zn_param_find(p->m, zn_attr_of(v, STORE, name)->s)->index],
-                 *now = &p->cell[v->operand[0]->id];
-        if (now->n != old->n || !now->elements) {
-            zn_cells_free(old);
-            *old = zn_nothing_known(p, v, true, old->n);
-            continue;
-        }
-        zn_cells r = refined(p, old, now);
-        finer |=
-            r.form != old->form || (r.grid && (r.grid->nrow != old->grid->nrow || r.grid->ncol != old->grid->ncol ||
-                                               r.grid->nspot != old->grid->nspot));
-        if (r.form != ZN_CELLS_DISTINCT || old->form != ZN_CELLS_DISTINCT)
-            zn_cells_free(old);
-        *old = r;
+        size_t k = zn_param_find(p->m, zn_attr_of(v, STORE, name)->s)->index;
+        const zn_cells *old = &p->state[k], *now = &p->cell[v->operand[0]->id];
+        zn_cells_free(&next[k]); /* stored twice */
+        if (now->n != old->n || !now->elements)
+            next[k] = zn_nothing_known(p, v, true, old->n);
+        else
+            next[k] = refined(p, old, now);
     }
+    for (size_t k = 0; k < p->m->nparams; k++) {
+        zn_cells *old = &p->state[k];
+        if (!next[k].n)
+            continue;
+        finer |= next[k].form != old->form ||
+                 (next[k].grid && (next[k].grid->nrow != old->grid->nrow || next[k].grid->ncol != old->grid->ncol ||
+                                   next[k].grid->nspot != old->grid->nspot));
+        zn_cells_free(old);
+        *old = next[k];
+    }
+    free(next);
     return finer;
 }
 
@@ -491,6 +500,9 @@ static int64_t rank_of_gradients(const zn_proof *p, const zn_reading *r, const z
     int n = zn_proof_gradients(p, w, g, MAX_GRADIENTS);
     int64_t rank = 0;
     bool exact = r == &p->exact;
+    /* sums of products that go into something that is not linear may have any rank */
+    if (n > 1 && strcmp(zn_conf_str(p->m, "train.optimizer", "sgd"), "sgd") != 0)
+        return most;
     if (n > MAX_GRADIENTS || (w->decay != 0 && !(w->init.kind == ZN_FORMULA_CONST && !w->init.a && !w->init.dirac)))
         return most;
     for (int i = 0; i < n; i++) {

@@ -43,6 +43,13 @@ static double squares(const zn_param *w) {
     }
 }
 
+/* Is v what an activation gave, perhaps pooled or padded? */
+static bool is_rectified(const zn_value *v) {
+    while (v->op == ZN_OP_MAXPOOL || v->op == ZN_OP_AVGPOOL || v->op == ZN_OP_PAD_CHANNELS || v->op == ZN_OP_DROPOUT)
+        v = v->operand[0];
+    return v->op == ZN_OP_RELU || v->op == ZN_OP_LEAKY_RELU || v->op == ZN_OP_GELU || v->op == ZN_OP_SILU;
+}
+
 /* By what a branch multiplies the mean square; below 0 if that is not known, or it has a norm. */
 static double gain_of(const zn_module *m, const zn_value *residual) {
     double gain = 1;
@@ -60,8 +67,7 @@ static double gain_of(const zn_module *m, const zn_value *residual) {
         case ZN_OP_LEAKY_RELU:
         case ZN_OP_GELU:
         case ZN_OP_SILU:
-            /* of what a weight has made, half; of what already is rectified, all of it */
-            if (v->operand[0] != residual->operand[0])
+            if (!is_rectified(v->operand[0])) /* then half of it is left, else all */
                 gain /= 2;
             break;
         case ZN_OP_SCALE:
@@ -84,10 +90,12 @@ static double gain_of(const zn_module *m, const zn_value *residual) {
     return gain;
 }
 
-/* The residual that v comes from, through activations and pooling; NULL if there is another thing before. */
-static const zn_value *block_before(const zn_value *v) {
-    while (v->noperands == 1 && v->op != ZN_OP_RESIDUAL)
-        v = v->operand[0];
+/* The residual that v comes from, through activations, pooling and factors, whose squares multiply *growth; NULL if
+ * there is another thing before. */
+static const zn_value *block_before(const zn_value *v, double *growth) {
+    for (; v->noperands == 1 && v->op != ZN_OP_RESIDUAL; v = v->operand[0])
+        if (v->op == ZN_OP_MUL_CONST)
+            *growth *= pow(zn_attr_of(v, MUL_CONST, value)->f, 2);
     return v->op == ZN_OP_RESIDUAL ? v : NULL;
 }
 
@@ -120,14 +128,14 @@ void zn_lint_variance(const zn_module *m, zn_diags *d) {
     for (const zn_value *v = f ? f->first : NULL; v; v = v->next) {
         if (v->op != ZN_OP_RESIDUAL)
             continue;
-        double gain = gain_of(m, v);
-        if (gain < 0 || (r.last && block_before(v->operand[0]) != r.last)) {
+        double gain = gain_of(m, v), factors = 1;
+        if (gain < 0 || (r.last && block_before(v->operand[0], &factors) != r.last)) {
             report(&r, d);
             r = (run){0};
         }
         if (gain < 0)
             continue;
-        r = (run){r.first ? r.first : v, v, r.blocks + 1, (r.blocks ? r.growth : 1) * (1 + gain)};
+        r = (run){r.first ? r.first : v, v, r.blocks + 1, (r.blocks ? r.growth * factors : 1) * (1 + gain)};
     }
     report(&r, d);
 }

@@ -34,6 +34,7 @@ static bool often(gen *g, int percent) {
 #define PICK(g, list) (list)[below((g), (int64_t)(sizeof(list) / sizeof *(list)))]
 
 static const int64_t widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 11, 12, 16, 16, 24, 32};
+static const int kernels[] = {1, 1, 1, 5, 2, 4};
 static const char *const activations[] = {"relu", "relu", "relu", "relu", "gelu", "tanh", "sigmoid", "leaky_relu(0.1)",
                                           "silu", "relu"};
 
@@ -51,8 +52,8 @@ static int64_t weighted(gen *g, int64_t c, int64_t stride) {
     if (g->h == 0)
         zn_buf_printf(g->out, "linear(%lld%s) ", (long long)c, often(g, 20) ? ", bias = false" : "");
     else
-        zn_buf_printf(g->out, "conv(%lld, %d, stride = %lld%s) ", (long long)c, often(g, 70) ? 3 : 1, (long long)stride,
-                      often(g, 15) ? ", bias = true" : "");
+        zn_buf_printf(g->out, "conv(%lld, %d, stride = %lld%s) ", (long long)c, often(g, 65) ? 3 : PICK(g, kernels),
+                      (long long)stride, often(g, 15) ? ", bias = true" : "");
     return c;
 }
 
@@ -121,7 +122,7 @@ static void residual(gen *g) {
 }
 
 static void layer(gen *g) {
-    int kind = (int)below(g, 12);
+    int kind = (int)below(g, 16);
     if (kind < 7) {
         residual(g);
     } else if (kind < 9) {
@@ -137,6 +138,22 @@ static void layer(gen *g) {
     } else if (kind == 11 && g->c <= 16) {
         g->c *= 2;
         zn_buf_printf(g->out, "pad_channels(%lld) ", (long long)g->c);
+    } else if (kind == 12 && g->h > 0) {
+        int64_t groups = g->c % 2 == 0 && often(g, 40) ? g->c / 2 : g->c;
+        zn_buf_printf(g->out, "conv(%lld, 3, groups = %lld) ", (long long)g->c, (long long)groups);
+        act(g);
+    } else if (kind == 13) {
+        static const char *const scales[] = {"scale(0.5) ", "scale(1, per_channel = true) ", "bias(0) ",
+                                             "multiply(0.5) ", "bias(0.1, per_channel = true) "};
+        zn_buf_puts(g->out, PICK(g, scales));
+    } else if (kind >= 14 && g->c <= 16) {
+        bool product = kind == 15;
+        int64_t c = product ? g->c : PICK(g, widths);
+        zn_buf_printf(g->out, "identity as v%d ", ++g->depth);
+        weighted(g, c, 1);
+        act(g);
+        zn_buf_printf(g->out, "%s(v%d) ", product ? often(g, 50) ? "mul" : "add" : "concat", g->depth);
+        g->c = product ? c : g->c + c;
     }
 }
 
@@ -168,6 +185,7 @@ static const char *const starts[] = {
     "rezero",
     "idinit",
     "sinusoidal",
+    "delta_orthogonal",
     "delta_orthogonal",
     "risotto(type = B)",
     "lsuv",
