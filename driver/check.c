@@ -197,14 +197,13 @@ typedef struct proven {
 } proven;
 static proven proven_of(const zn_proof *p, const zn_param *w) {
     int id = zn_proof_layer(p, w)->id;
-    int64_t out = w->type.dim[w->type.rank - 1], rows = zn_type_count(&w->type) / out;
     return (proven){.units = p->exact.ever[id].n,
                     .now = p->exact.now[id].classes,
                     .ever = p->exact.ever[id].classes,
                     .ever_bits = p->bits.ever[id].classes,
                     .rank = zn_proof_rank(p, &p->exact, w),
                     .rank_bits = zn_proof_rank(p, &p->bits, w),
-                    .most = rows < out ? rows : out};
+                    .most = zn_proof_full_rank(w)};
 }
 
 /* "4" or "4-16": as exact arithmetic and bits have it */

@@ -43,28 +43,11 @@ static int64_t pixels_of(int64_t n, int64_t step) {
     return (n + step - 1) / step;
 }
 
-/* Are all taps but the centre 0 (support/formula.h)? */
-static bool only_centre(const zn_formula *f) {
-    switch (f->kind) {
-    case ZN_FORMULA_IDENTITY:
-    case ZN_FORMULA_HADAMARD:
-    case ZN_FORMULA_DELTA_ORTHOGONAL:
-    case ZN_FORMULA_CENTRE:
-    case ZN_FORMULA_MIRRORED:
-    case ZN_FORMULA_LOOKS_LINEAR:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_IDENTITY:
-    case ZN_FORMULA_LOOKS_LINEAR_LESS_PRODUCT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static matrix shape_of(const zn_param *p) {
     const zn_type *t = &p->type;
     matrix x = {.p = p, .taps = 1, .in = t->dim[t->rank - 2], .out = t->dim[t->rank - 1]};
-    if (t->rank == 4 && only_centre(&p->init))
-        x.first = (t->dim[0] - 1) / 2 * t->dim[1] + (t->dim[1] - 1) / 2;
+    if (t->rank == 4 && zn_formula_centred(&p->init))
+        x.first = zn_formula_centre(t->dim);
     else if (t->rank == 4 && (p->init.kind != ZN_FORMULA_CONST || p->init.dirac))
         x.taps = t->dim[0] * t->dim[1];
     return x;

@@ -27,7 +27,7 @@ static int train(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_op
     zn_math_flush_denormals(); /* as in every other thread */
     signal(SIGXFSZ, SIG_IGN);  /* a limit of file sizes is an error of writing as any other */
     zn_rt_interrupt_install(&saved);
-    code = o->predict ? zn_rt_predict(m, late, o, report, e) : zn_rt_train(m, late, o, report, e);
+    code = o->predict ? zn_rt_predict(m, late, o, e) : zn_rt_train(m, late, o, report, e);
     zn_rt_interrupt_restore(&saved);
     fesetenv(&environment);
     return code;

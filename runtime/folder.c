@@ -179,25 +179,17 @@ void zn_rt_folder_close(zn_rt_folder *f) {
     *f = (zn_rt_folder){0};
 }
 
-/* Opens the picture of file i; path lasts as long as it does. */
-static int open_picture(const zn_rt_folder *f, int64_t i, char path[ZN_RT_PATH_SIZE], zn_rt_mapped *m, zn_rt_picture *p,
-                        zn_rt_error *e) {
-    if (!join(path, f->path, f->file[i].path))
-        return zn_rt_fail(e, ZN_RT_INPUT, "the path %s/%s is too long", f->path, f->file[i].path);
-    int code = zn_rt_map(m, path, e);
-    *p = (zn_rt_picture){path, m->at, m->size};
-    return code;
+/* The path of file i. */
+static int path_of(const zn_rt_folder *f, int64_t i, char path[ZN_RT_PATH_SIZE], zn_rt_error *e) {
+    return join(path, f->path, f->file[i].path)
+               ? 0
+               : zn_rt_fail(e, ZN_RT_INPUT, "the path %s/%s is too long", f->path, f->file[i].path);
 }
 
 int zn_rt_folder_decode(const zn_rt_folder *f, int64_t i, const int64_t shape[3], uint8_t *to, zn_rt_error *e) {
     char path[ZN_RT_PATH_SIZE];
-    zn_rt_mapped m = {0};
-    zn_rt_picture p;
-    int code = open_picture(f, i, path, &m, &p, e);
-    if (!code)
-        code = zn_rt_image_decode(&p, shape, to, e);
-    zn_rt_unmap(&m);
-    return code;
+    int code = path_of(f, i, path, e);
+    return code ? code : zn_rt_image_read(path, shape, to, e);
 }
 
 typedef struct decoding {
@@ -244,40 +236,19 @@ int zn_rt_folder_decode_all(const zn_rt_folder *f, const int64_t shape[3], uint8
     return d.code;
 }
 
-/* What the network takes, or of a vector the size of the first picture and the channels that come out. */
-static int take_shape(const zn_rt_folder *f, zn_rt_dataset *d, zn_rt_error *e) {
-    char path[ZN_RT_PATH_SIZE];
-    zn_rt_mapped m = {0};
-    zn_rt_picture p;
-    int64_t elements = d->in->height * d->in->width * d->in->channels, shape[3];
-    d->height = d->in->height;
-    d->width = d->in->width;
-    d->channels = d->in->channels;
-    if (d->in->rank != 1)
-        return 0;
-    int code = open_picture(f, 0, path, &m, &p, e);
-    if (!code)
-        code = zn_rt_image_shape(&p, shape, e);
-    zn_rt_unmap(&m);
-    if (code)
-        return code;
-    int64_t channels = elements / (shape[0] * shape[1]);
-    if (elements % (shape[0] * shape[1]) != 0 || (channels != 1 && channels != 3))
-        return zn_rt_fail(e, ZN_RT_INPUT,
-                          "%s/%s: is %" PRId64 " x %" PRId64 " (height x width); the network takes %" PRId64 " numbers",
-                          f->path, f->file[0].path, shape[0], shape[1], elements);
-    d->height = shape[0];
-    d->width = shape[1];
-    d->channels = channels;
-    return 0;
-}
-
 int zn_rt_read_images(zn_rt_dataset *d, const zn_data_desc *r, const char *directory, zn_rt_pool *pool,
                       zn_rt_error *e) {
     zn_rt_folder f;
+    char path[ZN_RT_PATH_SIZE];
+    int64_t shape[3] = {0};
     int code = zn_rt_folder_scan(&f, directory ? directory : zn_rt_source_text(r, "dir"), e);
     if (!code)
-        code = take_shape(&f, d, e);
+        code = path_of(&f, 0, path, e);
+    if (!code)
+        code = zn_rt_image_fit(path, d->in, shape, e);
+    d->height = shape[0];
+    d->width = shape[1];
+    d->channels = shape[2];
     d->classes = f.classes;
     if (!code)
         code = zn_rt_folder_pixels(&f, d, pool, e);

@@ -2,6 +2,8 @@
  * that the network takes. */
 #include "runtime/image.h"
 
+#include "runtime/mapped.h"
+
 #include "support/number.h"
 
 #include <inttypes.h>
@@ -91,4 +93,35 @@ int zn_rt_image_decode(const zn_rt_picture *p, const int64_t shape[3], uint8_t *
                               i / shape[1], i % shape[1]);
     free(d.rows);
     return code;
+}
+
+int zn_rt_image_read(const char *path, const int64_t shape[3], uint8_t *to, zn_rt_error *e) {
+    zn_rt_mapped m = {0};
+    int code = zn_rt_map(&m, path, e);
+    if (!code)
+        code = zn_rt_image_decode(&(zn_rt_picture){path, m.at, m.size}, shape, to, e);
+    zn_rt_unmap(&m);
+    return code;
+}
+
+int zn_rt_image_fit(const char *path, const zn_input_desc *in, int64_t shape[3], zn_rt_error *e) {
+    zn_rt_mapped m = {0};
+    int64_t elements = in->height * in->width * in->channels;
+    shape[0] = in->height;
+    shape[1] = in->width;
+    shape[2] = in->channels;
+    if (in->rank != 1)
+        return 0;
+    int code = zn_rt_map(&m, path, e);
+    if (!code)
+        code = zn_rt_image_shape(&(zn_rt_picture){path, m.at, m.size}, shape, e);
+    zn_rt_unmap(&m);
+    if (code)
+        return code;
+    shape[2] = elements / (shape[0] * shape[1]);
+    if (elements % (shape[0] * shape[1]) != 0 || (shape[2] != 1 && shape[2] != 3))
+        return zn_rt_fail(e, ZN_RT_INPUT,
+                          "%s: is %" PRId64 " x %" PRId64 " (height x width); the network takes %" PRId64 " numbers",
+                          path, shape[0], shape[1], elements);
+    return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef ZN_RUNTIME_IMAGE_H
 #define ZN_RUNTIME_IMAGE_H
 
+#include "runtime/abi.h"
 #include "runtime/error.h"
 
 #include <stdbool.h>
@@ -25,6 +26,12 @@ bool zn_rt_image_named(const char *name);
 int zn_rt_image_shape(const zn_rt_picture *p, int64_t shape[3], zn_rt_error *e);
 /* to: [shape], where the channels are 1 or 3. */
 int zn_rt_image_decode(const zn_rt_picture *p, const int64_t shape[3], uint8_t *to, zn_rt_error *e);
+
+/* The same of the file at path. */
+int zn_rt_image_read(const char *path, const int64_t shape[3], uint8_t *to, zn_rt_error *e);
+/* What pictures like that at path must be for samples of in: its shape; where it takes vectors, the picture's height
+ * and width and the channels that come out. */
+int zn_rt_image_fit(const char *path, const zn_input_desc *in, int64_t shape[3], zn_rt_error *e);
 
 /* The two kinds, for image.c. A decoder calls `begin` once it knows the picture's size, and then either ends there
  * (begin gives NULL, having left a message or what was asked for) or fills the rows it got: height * width * channels

@@ -63,54 +63,22 @@ static int find_pictures(list *l, const char *path, zn_rt_error *e) {
     return code;
 }
 
-static int decode(const char *path, const int64_t shape[3], uint8_t *to, zn_rt_error *e) {
-    zn_rt_mapped m = {0};
-    int code = zn_rt_map(&m, path, e);
-    if (!code)
-        code = zn_rt_image_decode(&(zn_rt_picture){path, m.at, m.size}, shape, to, e);
-    zn_rt_unmap(&m);
-    return code;
-}
-
-/* The shape of the first picture, with the channels that the network takes. */
-static int first_shape(zn_rt_dataset *d, const char *path, zn_rt_error *e) {
-    zn_rt_mapped m = {0};
-    int64_t shape[3], elements = d->in->height * d->in->width * d->in->channels;
-    d->height = d->in->height;
-    d->width = d->in->width;
-    d->channels = d->in->channels;
-    if (d->in->rank != 1)
-        return 0;
-    int code = zn_rt_map(&m, path, e);
-    if (!code)
-        code = zn_rt_image_shape(&(zn_rt_picture){path, m.at, m.size}, shape, e);
-    zn_rt_unmap(&m);
-    if (code)
-        return code;
-    int64_t channels = elements / (shape[0] * shape[1]);
-    if (elements % (shape[0] * shape[1]) != 0 || (channels != 1 && channels != 3))
-        return zn_rt_fail(e, ZN_RT_INPUT,
-                          "%s: is %" PRId64 " x %" PRId64 " (height x width); the network takes %" PRId64 " numbers",
-                          path, shape[0], shape[1], elements);
-    d->height = shape[0];
-    d->width = shape[1];
-    d->channels = channels;
-    return 0;
-}
-
 static int read_pictures(zn_rt_inputs *x, list *l, zn_rt_error *e) {
     zn_rt_dataset *d = &x->data;
     zn_rt_split *s = &d->split[ZN_RT_TRAINING];
-    int code = first_shape(d, l->at[0], e);
+    int64_t shape[3];
+    int code = zn_rt_image_fit(l->at[0], d->in, shape, e);
     if (code)
         return code;
-    const int64_t shape[3] = {d->height, d->width, d->channels};
+    d->height = shape[0];
+    d->width = shape[1];
+    d->channels = shape[2];
     s->items = l->n;
     s->pixels = zn_rt_dataset_alloc(l->n, shape[0] * shape[1] * shape[2], e);
     if (!s->pixels)
         return ZN_RT_MEMORY;
     for (int64_t i = 0; i < l->n && !code; i++)
-        code = decode(l->at[i], shape, s->pixels + i * shape[0] * shape[1] * shape[2], e);
+        code = zn_rt_image_read(l->at[i], shape, s->pixels + i * shape[0] * shape[1] * shape[2], e);
     x->name = l->at; /* they are the samples' names from here on */
     return code;
 }

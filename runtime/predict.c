@@ -8,12 +8,14 @@
 #include "runtime/loader.h"
 #include "runtime/outputs.h"
 #include "runtime/preprocess.h"
+#include "runtime/report.h"
 #include "runtime/statistics.h"
 #include "runtime/step.h"
 #include "runtime/weights.h"
 
 #include "support/math.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,6 @@
 typedef struct prediction {
     const zn_module_desc *m; /* a copy whose images are normalised by given numbers */
     const zn_rt_options *o;
-    zn_rt_report *report;
     zn_rt_memory mem;
     zn_rt_pool *pool;
     zn_rt_inputs inputs;
@@ -89,8 +90,8 @@ static void rank_classes(const float *logits, int64_t n, zn_rt_guess *g) {
 static int use_row(prediction *p, int64_t sample, const float *row, int64_t n, zn_rt_error *e) {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(row[i]))
-            return zn_rt_fail(e, ZN_RT_NONFINITE, "what the network gives for sample %lld is not finite",
-                              (long long)sample);
+            return zn_rt_fail(e, ZN_RT_NONFINITE, "what the network gives for sample %" PRId64 " is not finite",
+                              sample);
     if (!p->o->top)
         return 0;
     rank_classes(row, n, p->guess);
@@ -147,10 +148,9 @@ static int open_all(prediction *p, const zn_module_desc *m, zn_module_desc *give
     return code;
 }
 
-int zn_rt_predict(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_report *report,
-                  zn_rt_error *e) {
+int zn_rt_predict(const zn_module_desc *m, const zn_rt_late *late, const zn_rt_options *o, zn_rt_error *e) {
     zn_module_desc given = *m;
-    prediction p = {.m = &given, .o = o, .report = report};
+    prediction p = {.m = &given, .o = o};
     int code = open_all(&p, m, &given, e);
     if (!code && late)
         code = late->make(late->ctx, e);

@@ -44,11 +44,15 @@ typedef struct shape {
     int64_t taps, centre, in, out;
 } shape;
 
+int64_t zn_formula_centre(const int64_t *dim) {
+    return (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2;
+}
+
 static shape shape_of(int rank, const int64_t *dim) {
     shape s = {1, 0, rank >= 2 ? dim[rank - 2] : 1, rank >= 1 ? dim[rank - 1] : 1};
-    if (rank == 4) { /* the centre is the tap that padding `same` lays on the pixel itself */
+    if (rank == 4) {
         s.taps = dim[0] * dim[1];
-        s.centre = (dim[0] - 1) / 2 * dim[1] + (dim[1] - 1) / 2;
+        s.centre = zn_formula_centre(dim);
     }
     return s;
 }
@@ -294,6 +298,10 @@ static way way_of(zn_formula_kind k) {
     default:
         return IN_CENTRE;
     }
+}
+
+bool zn_formula_centred(const zn_formula *f) {
+    return way_of(f->kind) == IN_CENTRE;
 }
 
 bool zn_formula_random(const zn_formula *f) {

@@ -82,6 +82,11 @@ bool zn_formula_part(const zn_formula *f, int rank, const int64_t *dim, const ch
 /* Does the formula draw numbers? */
 bool zn_formula_random(const zn_formula *f);
 
+/* Are all taps of a convolution 0 but the centre (leaving `dirac` aside)? */
+bool zn_formula_centred(const zn_formula *f);
+/* The centre tap of a kernel [kh, kw, ...]: the one that padding `same` lays on the pixel itself. */
+int64_t zn_formula_centre(const int64_t *dim);
+
 /* J_i of the spanning order over m = ceil(log2 out) bits. */
 int64_t zn_spanning_index(int64_t i, int m);
 

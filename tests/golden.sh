@@ -62,23 +62,14 @@ error)
         compare "error/$name" "$stored" "$tmp/out"
     done
     ;;
-warning)
-    for src in "$golden"/warning/*"$filter"*.znet; do
+warning | trap)
+    for src in "$golden/$kind"/*"$filter"*.znet; do
         [ -e "$src" ] || continue
         name=$(basename "$src" .znet)
-        (cd "$golden/warning" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
-        expect_code "warning/$name" 0 $?
-        compare "warning/$name" "${src%.znet}.out" "$tmp/out"
-    done
-    ;;
-trap)
-    for src in "$golden"/trap/*"$filter"*.znet; do
-        [ -e "$src" ] || continue
-        name=$(basename "$src" .znet)
-        (cd "$golden/trap" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
-        expect_code "trap/$name" 0 $?
-        [ -s "$tmp/out" ] || fail "trap/$name" "nothing is said of it"
-        compare "trap/$name" "${src%.znet}.out" "$tmp/out"
+        (cd "$golden/$kind" && "$bin/znetc" check "$name.znet" 2>"$tmp/out" >/dev/null)
+        expect_code "$kind/$name" 0 $?
+        [ -s "$tmp/out" ] || fail "$kind/$name" "nothing is said of it"
+        compare "$kind/$name" "${src%.znet}.out" "$tmp/out"
     done
     ;;
 healthy)

@@ -1,14 +1,15 @@
 /* Abstract tensors of the prover: a cell stands for what is known of a channel or an element.
  *
- * Equal cells are proven equal, whatever the data; different cells say nothing. There are two readings:
+ * Equal cells are proven equal, whatever the data; different cells say nothing. There are two readings.
  *
- *   exact  arithmetic of real numbers. A cell is an element of the field of 2^61 - 1 elements: the value of the
- *          polynomial that the channel is in its unknowns, at a point drawn by hashing. Sums, products by parameters
- * and cancellations come out by themselves; two different polynomials meet with a probability of about their degree /
- * 2^61 (Schwartz 1980, Zippel 1979). 0 is "is 0". bits   floating-point numbers, operation by operation in the order of
- * docs/ir.md. A cell is the hash of the operations that lead to it, or a known number. Products with a factor that is 0
- * are left out of a chain, whose value they do not change (it starts at +0, and is never -0 unless a product
- * underflows).
+ * Exact: arithmetic of real numbers. A cell is an element of the field of 2^61 - 1 elements: the value of the
+ * polynomial that the channel is in its unknowns, at a point drawn by hashing. Sums, products by parameters and
+ * cancellations come out by themselves; two different polynomials meet with a probability of about their degree / 2^61
+ * (Schwartz 1980, Zippel 1979). The cell 0 is "is 0".
+ *
+ * Bits: floating-point numbers, operation by operation in the order of docs/ir.md. A cell is the hash of the operations
+ * that lead to it, or a known number. Products with a factor that is 0 are left out of a chain, whose value they do not
+ * change (it starts at +0, and is never -0 unless a product underflows).
  *
  * Both hold as long as all numbers are finite. */
 #ifndef ZN_PASSES_PROVE_CELLS_H

@@ -6,35 +6,21 @@
 
 enum { KEY_SUM = 128, KEY_MEAN, KEY_VARIANCE, KEY_INVERSE_DEVIATION };
 
-static uint64_t key_of(const zn_prover *p, const zn_value *v) {
-    return p->key[v->id];
-}
 static bool all_zero(const zn_prover *p, const zn_value *v, int operand) {
     return zn_cells_all_zero(p->exact, zn_cells_of(p, v, operand));
 }
 static uint64_t hash_of(const zn_prover *p, const zn_value *v, int operand) {
     return zn_cells_hash(zn_cells_of(p, v, operand));
 }
-static zn_cells zeros(bool elements, int64_t n) {
-    return zn_cells_uniform(elements, n, 0);
-}
-static zn_cells settled(zn_cells c) {
-    zn_cells_settle(&c);
-    return c;
-}
-/* The unknown (key, a, b). */
-static zn_cell unknown(const zn_prover *p, uint64_t key, zn_cell a, zn_cell b) {
-    return zn_unknown(p, zn_cell_mix(zn_cell_mix(key, a), b));
-}
 /* An unknown that is 0 where `zero` says so, of either sign. */
 static zn_cell unknown_or_zero(const zn_prover *p, uint64_t key, zn_cell a, zn_cell b, bool zero) {
     if (p->exact)
-        return zero ? 0 : unknown(p, key, a, b);
-    return unknown(p, key, a, b) | (zero ? ZN_CELL_ZERO : 0);
+        return zero ? 0 : zn_unknown_of(p, key, a, b);
+    return zn_unknown_of(p, key, a, b) | (zero ? ZN_CELL_ZERO : 0);
 }
 
 zn_cells zn_nothing_known(const zn_prover *p, const zn_value *v, bool elements, int64_t n) {
-    uint64_t h = zn_cell_mix(key_of(p, v), (uint64_t)v->id);
+    uint64_t h = zn_cell_mix(zn_key_of(p, v), (uint64_t)v->id);
     return zn_cells_distinct(elements, n, h & ~ZN_CELL_NONNEGATIVE);
 }
 
@@ -50,22 +36,25 @@ zn_cells zn_prove_unknown(const zn_prover *p, const zn_value *v) {
 zn_cells zn_prove_nothing(const zn_prover *p, const zn_value *v) {
     (void)p;
     (void)v;
-    return zeros(true, 1);
+    return zn_zero_cells(true, 1);
 }
 
 zn_cells zn_prove_arg(const zn_prover *p, const zn_value *v) {
     if (p->input && v == p->f->args.at[0])
         return zn_cells_copy(p->input);
-    return zn_cells_distinct(false, zn_type_channels(&v->type), zn_cell_mix(key_of(p, v), 1) & ~ZN_CELL_NONNEGATIVE);
+    return zn_cells_distinct(false, zn_type_channels(&v->type), zn_cell_mix(zn_key_of(p, v), 1) & ~ZN_CELL_NONNEGATIVE);
 }
 
+/* Reads share the parameter's array. */
 zn_cells zn_prove_param(const zn_prover *p, const zn_value *v) {
-    return zn_cells_copy(&p->state[zn_param_find(p->m, zn_attr_of(v, PARAM, name)->s)->index]);
+    zn_cells c = p->state[zn_param_find(p->m, zn_attr_of(v, PARAM, name)->s)->index];
+    c.borrowed = true;
+    return c;
 }
 
 /* Learning rates and corrections are never below 0. */
 zn_cells zn_prove_hyper(const zn_prover *p, const zn_value *v) {
-    uint64_t h = zn_cell_mix(key_of(p, v), 2);
+    uint64_t h = zn_cell_mix(zn_key_of(p, v), 2);
     for (const char *s = zn_attr_of(v, HYPER, name)->s; *s; s++)
         h = zn_cell_mix(h, (unsigned char)*s);
     zn_cell x = zn_unknown(p, h);
@@ -82,7 +71,7 @@ static bool constant(const zn_prover *p, zn_cell x) {
 /* An unknown function of x that keeps its sign, and 0 as a 0 of either sign. */
 static zn_cell function_of(const zn_prover *p, uint64_t key, zn_cell x) {
     zn_cell tags = p->exact || zn_cell_is_number(x) ? 0 : x & (ZN_CELL_NONNEGATIVE | ZN_CELL_ZERO);
-    return unknown(p, key, x, 0) | tags;
+    return zn_unknown_of(p, key, x, 0) | tags;
 }
 
 /* The same function of each channel, 0 of 0, and the value of a constant one of its kind. */
@@ -91,9 +80,9 @@ zn_cells zn_prove_channelwise(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(x->elements, x->n);
     for (int64_t i = 0; i < x->n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i);
-        r.at[i] = constant(p, c) ? c : function_of(p, key_of(p, v), c);
+        r.at[i] = constant(p, c) ? c : function_of(p, zn_key_of(p, v), c);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* The same, of a linear function: sums over positions, each perhaps divided by a count. */
@@ -103,11 +92,11 @@ zn_cells zn_prove_linear(const zn_prover *p, const zn_value *v) {
     for (int64_t i = 0; i < x->n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i);
         if (p->exact)
-            r.at[i] = zn_field_mul(c, zn_operator(p, v, key_of(p, v)));
+            r.at[i] = zn_field_mul(c, zn_operator(p, v, zn_key_of(p, v)));
         else
-            r.at[i] = c == 0 ? 0 : function_of(p, key_of(p, v), c);
+            r.at[i] = c == 0 ? 0 : function_of(p, zn_key_of(p, v), c);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* dy and x, channel by channel: 0 where dy is. */
@@ -116,9 +105,9 @@ zn_cells zn_prove_maxpool_grad(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(false, dy->n);
     for (int64_t i = 0; i < dy->n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i);
-        r.at[i] = zn_is_zero(p, c) ? 0 : unknown(p, key_of(p, v), c, zn_cell_at(p, v, 1, i));
+        r.at[i] = zn_is_zero(p, c) ? 0 : zn_unknown_of(p, zn_key_of(p, v), c, zn_cell_at(p, v, 1, i));
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* ---- changes of shape */
@@ -133,13 +122,13 @@ zn_cells zn_prove_flatten(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(false, n);
     for (int64_t i = 0; i < n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i % x->n);
-        uint64_t place = zn_cell_mix(key_of(p, v), (uint64_t)(i / x->n));
+        uint64_t place = zn_cell_mix(zn_key_of(p, v), (uint64_t)(i / x->n));
         if (p->exact)
             r.at[i] = zn_field_mul(c, zn_operator(p, v, place));
         else
             r.at[i] = zn_cell_is_number(c) ? c : function_of(p, place, c);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_unflatten(const zn_prover *p, const zn_value *v) {
@@ -150,7 +139,7 @@ zn_cells zn_prove_unflatten(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(false, n);
     for (int64_t i = 0; i < n; i++) {
         zn_cell first = zn_cell_at(p, v, 0, i);
-        uint64_t h = key_of(p, v);
+        uint64_t h = zn_key_of(p, v);
         bool same = true, zero = true;
         for (int64_t k = i; k < x->n; k += n) {
             zn_cell c = zn_cell_at(p, v, 0, k);
@@ -160,7 +149,7 @@ zn_cells zn_prove_unflatten(const zn_prover *p, const zn_value *v) {
         }
         r.at[i] = same && constant(p, first) ? first : unknown_or_zero(p, h, 0, 0, zero);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 static zn_cells moved(const zn_prover *p, const zn_value *v, int64_t first, bool spanning, bool gather) {
@@ -181,7 +170,7 @@ static zn_cells moved(const zn_prover *p, const zn_value *v, int64_t first, bool
         else
             r.at[k] = zn_cell_at(p, v, 0, j);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 zn_cells zn_prove_pad_channels(const zn_prover *p, const zn_value *v) {
     return moved(p, v, zn_attr_of(v, PAD_CHANNELS, first)->i, zn_attr_of(v, PAD_CHANNELS, spanning)->i, false);
@@ -197,7 +186,7 @@ zn_cells zn_prove_concat(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(false, a->n + b->n);
     for (int64_t i = 0; i < r.n; i++)
         r.at[i] = i < a->n ? zn_cell_at(p, v, 0, i) : zn_cell_at(p, v, 1, i - a->n);
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* The butterflies of ir/eval_images.c: where two equal channels meet, their difference is 0. */
@@ -223,7 +212,7 @@ zn_cells zn_prove_hadamard(const zn_prover *p, const zn_value *v) {
     r.n = x->n;
     for (int64_t i = 0; i < r.n; i++)
         r.at[i] = zn_cell_times(p, r.at[i], scale);
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* ---- sums and maxima */
@@ -252,10 +241,10 @@ zn_cells zn_prove_sum_rows(const zn_prover *p, const zn_value *v) {
         return zn_nothing_known(p, v, true, n);
     zn_cells r = zn_cells_array(true, n);
     for (int64_t i = 0; i < n; i++) {
-        zn_cell c = sum_of(p, key_of(p, v), x, i, n, x->n / n);
+        zn_cell c = sum_of(p, zn_key_of(p, v), x, i, n, x->n / n);
         r.at[i] = p->exact && !x->elements ? zn_field_mul(c, zn_operator(p, v, KEY_SUM)) : c;
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_reduce_sum(const zn_prover *p, const zn_value *v) {
@@ -263,7 +252,7 @@ zn_cells zn_prove_reduce_sum(const zn_prover *p, const zn_value *v) {
     int64_t n = zn_type_channels(&v->operand[0]->type);
     if (x->n != n)
         return zn_prove_unknown(p, v);
-    return zn_cells_uniform(x->elements, 1, sum_of(p, key_of(p, v), x, 0, 1, n));
+    return zn_cells_uniform(x->elements, 1, sum_of(p, zn_key_of(p, v), x, 0, 1, n));
 }
 
 zn_cells zn_prove_reduce_max(const zn_prover *p, const zn_value *v) {
@@ -272,7 +261,7 @@ zn_cells zn_prove_reduce_max(const zn_prover *p, const zn_value *v) {
         return zn_prove_unknown(p, v);
     bool zero = all_zero(p, v, 0);
     return zn_cells_uniform(x->elements, 1,
-                            unknown_or_zero(p, zn_cell_mix(key_of(p, v), hash_of(p, v, 0)), 0, 0, zero));
+                            unknown_or_zero(p, zn_cell_mix(zn_key_of(p, v), hash_of(p, v, 0)), 0, 0, zero));
 }
 
 zn_cells zn_prove_reduce_max_grad(const zn_prover *p, const zn_value *v) {
@@ -281,7 +270,7 @@ zn_cells zn_prove_reduce_max_grad(const zn_prover *p, const zn_value *v) {
     if (dy->elements || dy->n != 1)
         return zn_prove_unknown(p, v);
     if (all_zero(p, v, 0))
-        return zeros(false, n);
+        return zn_zero_cells(false, n);
     return zn_cells_distinct(false, n, zn_cell_mix(hash_of(p, v, 0), hash_of(p, v, 1)) & ~ZN_CELL_NONNEGATIVE);
 }
 
@@ -306,9 +295,9 @@ zn_cells zn_prove_bn_stats(const zn_prover *p, const zn_value *v) {
     for (int64_t i = 0; i < n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i);
         bool zero = zn_is_zero(p, c);
-        r.at[i] = zero ? 0 : unknown(p, key_of(p, v), c, KEY_MEAN);
-        r.at[n + i] = zero ? 0 : unknown(p, key_of(p, v), c, KEY_VARIANCE);
-        r.at[2 * n + i] = zero ? zn_known(p, inv) : unknown(p, key_of(p, v), c, KEY_INVERSE_DEVIATION);
+        r.at[i] = zero ? 0 : zn_unknown_of(p, zn_key_of(p, v), c, KEY_MEAN);
+        r.at[n + i] = zero ? 0 : zn_unknown_of(p, zn_key_of(p, v), c, KEY_VARIANCE);
+        r.at[2 * n + i] = zero ? zn_known(p, inv) : zn_unknown_of(p, zn_key_of(p, v), c, KEY_INVERSE_DEVIATION);
     }
     return r;
 }
@@ -316,7 +305,7 @@ zn_cells zn_prove_bn_stats(const zn_prover *p, const zn_value *v) {
 /* What makes x normalised: with mean and deviation of channel i of n, in operand `stats`. */
 static uint64_t with_stats(const zn_prover *p, const zn_value *v, int stats, int64_t i, zn_cell x) {
     int64_t n = zn_cells_of(p, v, stats)->n / 3;
-    uint64_t h = zn_cell_mix(zn_cell_mix(key_of(p, v), x), zn_cell_at(p, v, stats, i));
+    uint64_t h = zn_cell_mix(zn_cell_mix(zn_key_of(p, v), x), zn_cell_at(p, v, stats, i));
     return zn_cell_mix(h, zn_cell_at(p, v, stats, 2 * n + i));
 }
 
@@ -330,9 +319,9 @@ zn_cells zn_prove_bn_norm(const zn_prover *p, const zn_value *v) {
     for (int64_t i = 0; i < x->n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i), scale = zn_cell_at(p, v, 2, i), bias = zn_cell_at(p, v, 3, i);
         bool zero = (zn_is_zero(p, c) && zn_is_zero(p, zn_cell_at(p, v, 1, i))) || zn_is_zero(p, scale);
-        r.at[i] = zero ? zn_plus_zero(p, bias) : unknown(p, with_stats(p, v, 1, i, c), scale, bias);
+        r.at[i] = zero ? zn_plus_zero(p, bias) : zn_unknown_of(p, with_stats(p, v, 1, i, c), scale, bias);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_bn_running(const zn_prover *p, const zn_value *v) {
@@ -343,9 +332,9 @@ zn_cells zn_prove_bn_running(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(true, n);
     for (int64_t i = 0; i < n; i++) {
         zn_cell old = zn_cell_at(p, v, 0, i), new = zn_cell_at(p, v, 1, row * n + i);
-        r.at[i] = old == 0 && zn_is_zero(p, new) ? 0 : unknown(p, key_of(p, v), old, new);
+        r.at[i] = old == 0 && zn_is_zero(p, new) ? 0 : zn_unknown_of(p, zn_key_of(p, v), old, new);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* Rows sum of dy, sum of dy (x - mean) inv. */
@@ -360,8 +349,9 @@ zn_cells zn_prove_bn_grad_sums(const zn_prover *p, const zn_value *v) {
         if (zn_is_zero(p, a))
             continue;
         bool zero = zn_is_zero(p, b) && zn_is_zero(p, zn_cell_at(p, v, 2, i));
-        r.at[i] = p->exact ? zn_field_mul(a, zn_operator(p, v, KEY_SUM)) : unknown(p, key_of(p, v), a, KEY_SUM);
-        r.at[n + i] = zero ? 0 : unknown(p, with_stats(p, v, 2, i, b), a, 0);
+        r.at[i] =
+            p->exact ? zn_field_mul(a, zn_operator(p, v, KEY_SUM)) : zn_unknown_of(p, zn_key_of(p, v), a, KEY_SUM);
+        r.at[n + i] = zero ? 0 : zn_unknown_of(p, with_stats(p, v, 2, i, b), a, 0);
     }
     return r;
 }
@@ -381,7 +371,7 @@ zn_cells zn_prove_bn_grad_x(const zn_prover *p, const zn_value *v) {
         bool zero = (zn_is_zero(p, a) && zn_is_zero(p, sum) && zn_is_zero(p, dot)) || zn_is_zero(p, scale);
         r.at[i] = unknown_or_zero(p, key, sum, dot, zero);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_row(const zn_prover *p, const zn_value *v) {
@@ -391,7 +381,7 @@ zn_cells zn_prove_row(const zn_prover *p, const zn_value *v) {
     zn_cells r = zn_cells_array(true, n);
     for (int64_t i = 0; i < n; i++)
         r.at[i] = zn_cell_at(p, v, 0, first + i);
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* ---- layer normalisation: every channel depends on all */
@@ -400,14 +390,15 @@ zn_cells zn_prove_ln_norm(const zn_prover *p, const zn_value *v) {
     const zn_cells *x = zn_cells_of(p, v, 0);
     if (x->elements || zn_cells_of(p, v, 1)->n != x->n || zn_cells_of(p, v, 2)->n != x->n)
         return zn_prove_unknown(p, v);
-    uint64_t h = zn_cell_mix(key_of(p, v), hash_of(p, v, 0));
+    uint64_t h = zn_cell_mix(zn_key_of(p, v), hash_of(p, v, 0));
     bool zero = all_zero(p, v, 0);
     zn_cells r = zn_cells_array(false, x->n);
     for (int64_t i = 0; i < x->n; i++) {
         zn_cell c = zn_cell_at(p, v, 0, i), scale = zn_cell_at(p, v, 1, i), bias = zn_cell_at(p, v, 2, i);
-        r.at[i] = zero || zn_is_zero(p, scale) ? zn_plus_zero(p, bias) : unknown(p, zn_cell_mix(h, c), scale, bias);
+        r.at[i] =
+            zero || zn_is_zero(p, scale) ? zn_plus_zero(p, bias) : zn_unknown_of(p, zn_cell_mix(h, c), scale, bias);
     }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_ln_grad_x(const zn_prover *p, const zn_value *v) {
@@ -415,7 +406,7 @@ zn_cells zn_prove_ln_grad_x(const zn_prover *p, const zn_value *v) {
     if (dy->elements || zn_cells_of(p, v, 1)->n != dy->n || zn_cells_of(p, v, 2)->n != dy->n)
         return zn_prove_unknown(p, v);
     uint64_t h =
-        zn_cell_mix(key_of(p, v), zn_cell_mix(zn_cell_mix(hash_of(p, v, 0), hash_of(p, v, 1)), hash_of(p, v, 2)));
+        zn_cell_mix(zn_key_of(p, v), zn_cell_mix(zn_cell_mix(hash_of(p, v, 0), hash_of(p, v, 1)), hash_of(p, v, 2)));
     bool zero = true;
     for (int64_t i = 0; i < dy->n; i++)
         zero &= zn_is_zero(p, zn_cell_at(p, v, 0, i)) || zn_is_zero(p, zn_cell_at(p, v, 2, i));
@@ -423,7 +414,7 @@ zn_cells zn_prove_ln_grad_x(const zn_prover *p, const zn_value *v) {
     for (int64_t i = 0; i < dy->n; i++)
         r.at[i] = unknown_or_zero(p, zn_cell_mix(h, zn_cell_at(p, v, 0, i)), zn_cell_at(p, v, 1, i),
                                   zn_cell_at(p, v, 2, i), zero);
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* Rows sum of dy, sum of dy (x - mean) inv. */
@@ -432,15 +423,15 @@ zn_cells zn_prove_ln_grad_sums(const zn_prover *p, const zn_value *v) {
     const zn_cells *dy = zn_cells_of(p, v, 0), *x = zn_cells_of(p, v, 1);
     if (dy->elements || dy->n != n || x->n != n)
         return zn_nothing_known(p, v, true, 2 * n);
-    uint64_t h = zn_cell_mix(key_of(p, v), hash_of(p, v, 1));
+    uint64_t h = zn_cell_mix(zn_key_of(p, v), hash_of(p, v, 1));
     bool zero = all_zero(p, v, 1);
     zn_cells r = zn_cells_array(true, 2 * n);
     for (int64_t i = 0; i < n; i++) {
         zn_cell a = zn_cell_at(p, v, 0, i);
         if (zn_is_zero(p, a))
             continue;
-        r.at[i] = unknown(p, key_of(p, v), a, KEY_SUM);
-        r.at[n + i] = zero ? 0 : unknown(p, h, a, zn_cell_at(p, v, 1, i));
+        r.at[i] = zn_unknown_of(p, zn_key_of(p, v), a, KEY_SUM);
+        r.at[n + i] = zero ? 0 : zn_unknown_of(p, h, a, zn_cell_at(p, v, 1, i));
     }
     return r;
 }
@@ -451,7 +442,7 @@ static zn_cells by_class(const zn_prover *p, const zn_value *v, uint64_t h) {
     int64_t n = zn_type_channels(&v->type);
     zn_cells r = zn_cells_array(false, n);
     for (int64_t i = 0; i < n; i++)
-        r.at[i] = unknown(p, zn_cell_mix(key_of(p, v), h), (uint64_t)i, 0);
+        r.at[i] = zn_unknown_of(p, zn_cell_mix(zn_key_of(p, v), h), (uint64_t)i, 0);
     return r;
 }
 zn_cells zn_prove_cross_entropy_grad(const zn_prover *p, const zn_value *v) {

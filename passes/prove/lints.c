@@ -6,11 +6,6 @@
 #include <string.h>
 
 #include "ir/text.h"
-#include "passes/prove/prover.h"
-
-static const zn_value *value_of(const zn_proof *p, const zn_param *w) {
-    return zn_proof_layer(p, w);
-}
 
 static const zn_param *param_of(const zn_proof *p, const zn_value *v) {
     return zn_param_find(p->m, zn_attr_of(v, PARAM, name)->s);
@@ -152,7 +147,7 @@ typedef struct units {
 
 /* False for what is no layer of a weight that moves. */
 static bool units_of(const zn_proof *p, const zn_param *w, units *u) {
-    const zn_value *v = is_weight(w) && zn_param_trained(w) ? value_of(p, w) : NULL;
+    const zn_value *v = is_weight(w) && zn_param_trained(w) ? zn_proof_layer(p, w) : NULL;
     if (!v)
         return false;
     const zn_fact *bits = &p->bits.ever[v->id], *exact = &p->exact.ever[v->id];
@@ -162,7 +157,7 @@ static bool units_of(const zn_proof *p, const zn_param *w, units *u) {
 
 /* Where equal units come from, and what parts them. */
 static void explain_symmetry(const zn_proof *p, const zn_param *w, zn_diags *d, zn_diag *x) {
-    const zn_value *v = value_of(p, w);
+    const zn_value *v = zn_proof_layer(p, w);
     const zn_formula *f = &w->init;
     const zn_fact *inputs = &p->bits.ever[v->operand[0]->id];
     int64_t in = w->type.dim[w->type.rank - 2], out = w->type.dim[w->type.rank - 1], rows = 1;
@@ -191,7 +186,7 @@ static void lint_symmetry(const zn_proof *p, zn_diags *d) {
         units u;
         if (!p->bits.found || !units_of(p, w, &u) || u.bits >= u.n - u.zeros)
             continue;
-        zn_diag *x = zn_diag_add(d, ZN_DIAG_SYMMETRY_TRAP, value_of(p, w)->span,
+        zn_diag *x = zn_diag_add(d, ZN_DIAG_SYMMETRY_TRAP, zn_proof_layer(p, w)->span,
                                  "of the %" PRId64 " outputs of `%s` no more than %" PRId64
                                  " can ever differ: the others stay equal to one of them bit for bit",
                                  u.n - u.zeros, layer_name(w, d), u.bits);
@@ -220,7 +215,7 @@ static void lint_rounding(const zn_proof *p, zn_diags *d) {
                           u.n);
     }
     if (first) {
-        zn_diag *x = zn_diag_add(d, ZN_DIAG_SYMMETRY_ROUNDING, value_of(p, first)->span,
+        zn_diag *x = zn_diag_add(d, ZN_DIAG_SYMMETRY_ROUNDING, zn_proof_layer(p, first)->span,
                                  "in exact arithmetic no more than %" PRId64 " of the %" PRId64
                                  " outputs of `%s` could ever differ: rounding errors alone tell the others apart",
                                  least.exact, least.n, layer_name(first, d));
@@ -235,11 +230,6 @@ static void lint_rounding(const zn_proof *p, zn_diags *d) {
 }
 
 /* ---- ZN0409: what rank training can reach */
-
-static int64_t full_rank(const zn_param *w) {
-    int64_t out = w->type.dim[w->type.rank - 1], rows = zn_type_count(&w->type) / out;
-    return rows < out ? rows : out;
-}
 
 /* The nearest layer before v that has fewer different outputs than outputs, by which the input of v has too. */
 static const zn_value *source_of(const zn_proof *p, const zn_value *v) {
@@ -256,22 +246,22 @@ static void lint_rank(const zn_proof *p, zn_diags *d) {
         units u;
         if (!units_of(p, w, &u))
             continue;
-        int64_t rank = zn_proof_rank(p, &p->exact, w), most = full_rank(w);
+        int64_t rank = zn_proof_rank(p, &p->exact, w), most = zn_proof_full_rank(w);
         all++;
         layers += rank < most && rank > 0;
         /* the smallest part of what would be possible */
         if (rank > 0 && rank < most &&
-            (!worst || (double)rank * (double)full_rank(worst) < (double)least * (double)most))
+            (!worst || (double)rank * (double)zn_proof_full_rank(worst) < (double)least * (double)most))
             worst = w, least = rank;
     }
     if (!worst)
         return;
-    const zn_value *v = value_of(p, worst), *source = source_of(p, v);
+    const zn_value *v = zn_proof_layer(p, worst), *source = source_of(p, v);
     const zn_fact *in = &p->exact.ever[v->operand[0]->id];
     int64_t bits = zn_proof_rank(p, &p->bits, worst);
     zn_diag *x = zn_diag_add(d, ZN_DIAG_RANK_BOUND, v->span,
                              "training changes `%s` by a matrix of rank %" PRId64 " at most, of %" PRId64, worst->name,
-                             least, full_rank(worst));
+                             least, zn_proof_full_rank(worst));
     int64_t different = in->classes - (in->zeros > 0),
             taps = worst->type.rank == 4 ? worst->type.dim[0] * worst->type.dim[1] : 1;
     if (taps * different <= least)
@@ -346,11 +336,11 @@ static bool is_normalised(const zn_value *v) {
 static void lint_identity_decay(const zn_proof *p, zn_diags *d) {
     for (const zn_param *w = p->m->params; w; w = w->next) {
         bool identity = w->init.kind == ZN_FORMULA_IDENTITY || w->init.kind == ZN_FORMULA_PADDED_IDENTITY;
-        if (!is_weight(w) || !identity || w->decay == 0 || !zn_param_trained(w) || !value_of(p, w) ||
-            is_normalised(value_of(p, w)))
+        if (!is_weight(w) || !identity || w->decay == 0 || !zn_param_trained(w) || !zn_proof_layer(p, w) ||
+            is_normalised(zn_proof_layer(p, w)))
             continue;
         zn_diag *x =
-            zn_diag_add(d, ZN_DIAG_IDENTITY_DECAY, value_of(p, w)->span,
+            zn_diag_add(d, ZN_DIAG_IDENTITY_DECAY, zn_proof_layer(p, w)->span,
                         "`%s` starts as an identity and decays: what it hands on shrinks with every step", w->name);
         zn_diag_note(d, x, ZN_NOTE_NOTE, w->span,
                      "no norm stands behind it, and decay pulls its ones, which are no result of training, to 0");

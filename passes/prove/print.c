@@ -6,7 +6,7 @@
 
 static void note_param(const zn_proof *p, const zn_param *w, zn_buf *out) {
     const zn_value *g;
-    int64_t n = zn_type_count(&w->type), change = w->type.dim[w->type.rank ? w->type.rank - 1 : 0];
+    int64_t n = zn_type_count(&w->type);
     if (!zn_param_trained(w) || !p->store[w->index])
         return;
     if (p->bits.still[w->index])
@@ -17,8 +17,7 @@ static void note_param(const zn_proof *p, const zn_param *w, zn_buf *out) {
         zn_buf_printf(out, "  # %" PRId64 " of %" PRId64 " elements never move", p->bits.still_elements[w->index], n);
     if (w->role != ZN_ROLE_WEIGHT || w->type.rank < 2 || zn_proof_gradients(p, w, &g, 1) != 1)
         return;
-    int64_t most = n / change < change ? n / change : change, exact = zn_proof_rank(p, &p->exact, w),
-            bits = zn_proof_rank(p, &p->bits, w);
+    int64_t most = zn_proof_full_rank(w), exact = zn_proof_rank(p, &p->exact, w), bits = zn_proof_rank(p, &p->bits, w);
     if (exact < most)
         zn_buf_printf(out, "  # rank of the change at most %" PRId64 " of %" PRId64 ", by bits %" PRId64, exact, most,
                       bits);

@@ -13,21 +13,6 @@
 
 enum { KEY_TAP = 64, KEY_TURNED };
 
-static uint64_t key_of(const zn_prover *p, const zn_value *v) {
-    return p->key[v->id];
-}
-static zn_cells zeros(bool elements, int64_t n) {
-    return zn_cells_uniform(elements, n, 0);
-}
-static zn_cells settled(zn_cells c) {
-    zn_cells_settle(&c);
-    return c;
-}
-/* The unknown (key, a, b). */
-static zn_cell unknown(const zn_prover *p, uint64_t key, zn_cell a, zn_cell b) {
-    return zn_unknown(p, zn_cell_mix(zn_cell_mix(key, a), b));
-}
-
 /* y[o] over taps and `in` channels of o's group; a matrix product has one tap. */
 typedef struct product {
     const zn_cells *w;
@@ -101,7 +86,7 @@ static zn_cell chain_end(const zn_prover *p, uint64_t key, const chain *c) {
         return c->h;
     if (c->n == 0)
         return 0;
-    return c->n == 1 && c->only ? zn_plus_zero(p, c->only) : unknown(p, key, c->h, 0);
+    return c->n == 1 && c->only ? zn_plus_zero(p, c->only) : zn_unknown_of(p, key, c->h, 0);
 }
 
 /* Cell of the weight from input i to output o at a tap; of a grid whatever its spots are. */
@@ -156,11 +141,11 @@ static bool plain_product(const zn_prover *p, const zn_value *v, const product *
     if (q->w->form == ZN_CELLS_ARRAY || q->w->form == ZN_CELLS_GRID ||
         (q->w->form == ZN_CELLS_UNIFORM && !zn_is_zero(p, q->w->one)))
         return false;
-    uint64_t h = zn_cell_mix(zn_cell_mix(key_of(p, v), zn_cells_hash(q->w)), zn_cells_hash(x));
+    uint64_t h = zn_cell_mix(zn_cell_mix(zn_key_of(p, v), zn_cells_hash(q->w)), zn_cells_hash(x));
     for (int64_t g = 0; g < q->groups; g++) {
         bool zero = q->w->form == ZN_CELLS_UNIFORM || group_is_zero(p, x, g * from, from);
         for (int64_t i = g * n; i < (g + 1) * n; i++)
-            r->at[i] = zero ? 0 : unknown(p, h, (uint64_t)i, 1);
+            r->at[i] = zero ? 0 : zn_unknown_of(p, h, (uint64_t)i, 1);
     }
     return true;
 }
@@ -192,7 +177,7 @@ static chain chain_of(const multiplication *k, int64_t group, int64_t unit, bool
 }
 
 static zn_cell end_of(const multiplication *k, int64_t unit, const chain *c) {
-    uint64_t key = key_of(k->p, k->v);
+    uint64_t key = zn_key_of(k->p, k->v);
     return chain_end(k->p, k->q->by_library ? zn_cell_mix(key, (uint64_t)unit) : key, c);
 }
 
@@ -304,7 +289,7 @@ static zn_cells multiply(const zn_prover *p, const zn_value *v, const product *q
     multiplication k = {p, v, q, x, turned, NULL, turned ? q->in : q->out, turned ? q->out : q->in};
     zn_cells r = zn_cells_array(false, k.units * q->groups);
     if (plain_product(p, v, q, x, &r))
-        return settled(r);
+        return zn_cells_settled(r);
     zn_cells ops = {.at = tap_operators(p, v, q, turned)};
     k.op = ops.at;
     chain c = {0};
@@ -318,7 +303,7 @@ static zn_cells multiply(const zn_prover *p, const zn_value *v, const product *q
                 r.at[g * k.units + u] = end_of(&k, u, &c);
             }
     zn_cells_free(&ops);
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 /* x and w must have as many cells as the types say: IR text may hold anything that infers. */
@@ -353,8 +338,8 @@ static bool all_different(const zn_prover *p, const zn_cells *c) {
 }
 
 static zn_cell outer_cell(const zn_prover *p, const zn_value *v, int64_t tap, zn_cell x, zn_cell dy) {
-    uint64_t key = zn_cell_mix(key_of(p, v), (uint64_t)tap);
-    return zn_is_zero(p, x) || zn_is_zero(p, dy) ? 0 : unknown(p, key, x, dy);
+    uint64_t key = zn_cell_mix(zn_key_of(p, v), (uint64_t)tap);
+    return zn_is_zero(p, x) || zn_is_zero(p, dy) ? 0 : zn_unknown_of(p, key, x, dy);
 }
 
 /* Numbers for the classes of cells; how many. */
@@ -401,11 +386,11 @@ static zn_grid *outer_grid(const zn_prover *p, const zn_value *v, const product 
 static zn_cells outer(const zn_prover *p, const zn_value *v, const product *q, const zn_cells *x, const zn_cells *dy) {
     int64_t n = q->taps * q->in * q->out * q->groups;
     if (zn_cells_all_zero(p->exact, x) || zn_cells_all_zero(p->exact, dy))
-        return zeros(true, n);
+        return zn_zero_cells(true, n);
     zn_cells r = {.form = ZN_CELLS_GRID, .elements = true, .n = n};
     if (q->by_library || n > ZN_PROVE_MOST || (q->groups == 1 && all_different(p, x) && all_different(p, dy)))
         return zn_cells_distinct(true, n,
-                                 zn_cell_mix(zn_cell_mix(key_of(p, v), zn_cells_hash(x)), zn_cells_hash(dy)) &
+                                 zn_cell_mix(zn_cell_mix(zn_key_of(p, v), zn_cells_hash(x)), zn_cells_hash(dy)) &
                                      ~ZN_CELL_NONNEGATIVE);
     r.grid = outer_grid(p, v, q, x, dy);
     if (r.grid)
@@ -417,7 +402,7 @@ static zn_cells outer(const zn_prover *p, const zn_value *v, const product *q, c
                 r.at[e] = outer_cell(p, v, t, zn_cells_get(p->exact, x, o / q->out * q->in + i),
                                      zn_cells_get(p->exact, dy, o));
             }
-    return settled(r);
+    return zn_cells_settled(r);
 }
 
 zn_cells zn_prove_conv_grad_w(const zn_prover *p, const zn_value *v) {

@@ -71,14 +71,13 @@ static void prepare(zn_prover *p, zn_arena *a, size_t n) {
 
 /* Of a convolution whose start is random in the centre tap only. */
 static bool is_centred(const zn_param *p) {
-    zn_formula_kind k = p->init.kind;
-    return zn_formula_random(&p->init) && k != ZN_FORMULA_NORMAL && k != ZN_FORMULA_UNIFORM &&
-           k != ZN_FORMULA_ORTHOGONAL && p->type.rank == 4 && p->type.dim[0] * p->type.dim[1] > 1;
+    return zn_formula_random(&p->init) && zn_formula_centred(&p->init) && p->type.rank == 4 &&
+           p->type.dim[0] * p->type.dim[1] > 1;
 }
 
 static zn_cells zeros_around(const zn_prover *p, const zn_param *w, uint64_t key) {
     int64_t taps = w->type.dim[0] * w->type.dim[1], n = zn_type_count(&w->type);
-    int64_t centre = (w->type.dim[0] - 1) / 2 * w->type.dim[1] + (w->type.dim[1] - 1) / 2; /* as in support/formula.c */
+    int64_t centre = zn_formula_centre(w->type.dim);
     zn_cells r = zn_cells_array(true, n);
     for (int64_t i = centre * (n / taps); i < (centre + 1) * (n / taps); i++)
         r.at[i] = zn_cell_nth(p->exact, key, i);
@@ -141,15 +140,6 @@ static bool kept(const zn_value *v) { /* its cells outlive their uses: what is s
     return false;
 }
 
-/* Reads of parameters share their array. */
-static zn_cells evaluate_one(const zn_prover *p, const zn_value *v) {
-    if (v->op != ZN_OP_PARAM)
-        return table[v->op](p, v);
-    zn_cells c = p->state[zn_param_find(p->m, zn_attr_of(v, PARAM, name)->s)->index];
-    c.borrowed = true;
-    return c;
-}
-
 /* Cells of all values; arrays of elements end with their last use. fact: what is known of them. */
 static void evaluate(zn_prover *p, zn_fact *fact, int *left) {
     for (const zn_value *v = p->f->first; v; v = v->next)
@@ -157,7 +147,7 @@ static void evaluate(zn_prover *p, zn_fact *fact, int *left) {
     for (const zn_value *v = p->f->first; v; v = v->next) {
         zn_cells *c = &p->cell[v->id];
         zn_cells_free(c);
-        *c = evaluate_one(p, v);
+        *c = table[v->op](p, v);
         fact[v->id] = (zn_fact){c->n, zn_cells_zeros(p->exact, c), 0};
         for (int k = 0; k < v->noperands; k++) {
             const zn_value *x = v->operand[k];
@@ -566,9 +556,13 @@ static int64_t rank_of_change(const zn_reading *r, bool exact, const zn_param *w
     return rank < most ? rank : most;
 }
 
+int64_t zn_proof_full_rank(const zn_param *w) {
+    int64_t out = w->type.dim[w->type.rank - 1], rows = zn_type_count(&w->type) / out;
+    return rows < out ? rows : out;
+}
+
 int64_t zn_proof_rank(const zn_proof *p, const zn_reading *r, const zn_param *w) {
-    int64_t out = w->type.dim[w->type.rank - 1], rows = zn_type_count(&w->type) / out, most = rows < out ? rows : out,
-            taps = w->type.rank == 4 ? w->type.dim[0] * w->type.dim[1] : 1;
+    int64_t most = zn_proof_full_rank(w), taps = w->type.rank == 4 ? w->type.dim[0] * w->type.dim[1] : 1;
     const zn_value *layer = zn_proof_layer(p, w);
     if (!r->found || !layer || (layer->op == ZN_OP_CONV && zn_attr_of(layer, CONV, groups)->i > 1))
         return most;

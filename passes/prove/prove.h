@@ -62,6 +62,8 @@ bool zn_proof_no_gradient(const zn_proof *p, const zn_param *of);
 /* The most that the rank of a weight less its start can become, as a matrix [kh kw in, out]; r is p->exact or p->bits.
  */
 int64_t zn_proof_rank(const zn_proof *p, const zn_reading *r, const zn_param *weight);
+/* The most that any matrix of the weight's shape has. */
+int64_t zn_proof_full_rank(const zn_param *weight);
 /* The value of @train_step that multiplies by this weight; NULL if there is none. */
 const zn_value *zn_proof_layer(const zn_proof *p, const zn_param *weight);
 

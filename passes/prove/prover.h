@@ -40,6 +40,20 @@ static inline bool zn_is_zero(const zn_prover *p, zn_cell x) {
 static inline zn_cell zn_unknown(const zn_prover *p, uint64_t h) {
     return p->exact ? zn_field_hash(h) : zn_cell_hash(h, 0);
 }
+/* That of (key, a, b). */
+static inline zn_cell zn_unknown_of(const zn_prover *p, uint64_t key, zn_cell a, zn_cell b) {
+    return zn_unknown(p, zn_cell_mix(zn_cell_mix(key, a), b));
+}
+static inline uint64_t zn_key_of(const zn_prover *p, const zn_value *v) {
+    return p->key[v->id];
+}
+static inline zn_cells zn_zero_cells(bool elements, int64_t n) {
+    return zn_cells_uniform(elements, n, 0);
+}
+static inline zn_cells zn_cells_settled(zn_cells c) {
+    zn_cells_settle(&c);
+    return c;
+}
 /* A number. */
 static inline zn_cell zn_known(const zn_prover *p, float x) {
     return p->exact ? zn_field_of(x) : zn_cell_of(x);

@@ -384,10 +384,16 @@ static void check_params(claims *c, places *t, const zn_proof *p, const th_state
     }
 }
 
-static void check_values(claims *c, places *t, const zn_proof *p, const th_state *s, int step) {
+/* The results of a function stand before the values that are kept. */
+static size_t first_kept(const zn_proof *p, const th_state *s) {
     size_t k = s->nresult;
-    for (const zn_value *v = p->f->last; v; v = v->prev)
+    for (const zn_value *v = p->f->first; v; v = v->next)
         k -= v->keep;
+    return k;
+}
+
+static void check_values(claims *c, places *t, const zn_proof *p, const th_state *s, int step) {
+    size_t k = first_kept(p, s);
     for (const zn_value *v = p->f->first; v; v = v->next) {
         if (!v->keep)
             continue;
@@ -403,9 +409,7 @@ static void check_values(claims *c, places *t, const zn_proof *p, const th_state
 
 /* In the first step a value has at most so many different channels, and at least so many that are 0. */
 static void check_now(claims *c, const zn_proof *p, const th_state *s) {
-    size_t k = s->nresult;
-    for (const zn_value *v = p->f->last; v; v = v->prev)
-        k -= v->keep;
+    size_t k = first_kept(p, s);
     for (const zn_value *v = p->f->first; v; v = v->next) {
         if (!v->keep)
             continue;
@@ -440,9 +444,7 @@ static bool has_noise(const zn_proof *p) {
 
 /* Equal in exact arithmetic: as near as rounding leaves them. */
 static void check_exact(claims *c, const zn_proof *p, const th_state *s, int step) {
-    size_t k = s->nresult;
-    for (const zn_value *v = p->f->last; v; v = v->prev)
-        k -= v->keep;
+    size_t k = first_kept(p, s);
     for (const zn_value *v = p->f->first; v; v = v->next) {
         if (!v->keep)
             continue;
