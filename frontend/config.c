@@ -208,8 +208,51 @@ static zn_expr *value_of(zn_sema *s, zn_section_kind k, const char *key) {
     return NULL;
 }
 
-/* A call by name from a group, with or without parentheses. NULL after reporting. */
-const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot) {
+static void check_arms(zn_sema *s, zn_expr *e, zn_config_arm_fn *check, const void *ctx) {
+    if (e->kind != ZN_E_COND) {
+        check(s, e, ctx);
+        return;
+    }
+    zn_resolve_expr(s, e->a, s->locals, false);
+    check_arms(s, e->b, check, ctx);
+    check_arms(s, e->c, check, ctx);
+}
+
+zn_expr *zn_config_taken(zn_sema *s, zn_expr *e, zn_config_arm_fn *check, const void *ctx) {
+    while (e->kind == ZN_E_COND) {
+        zn_expr *other = e->c;
+        zn_resolve_expr(s, e->a, s->locals, false);
+        zn_expr *arm = zn_cond_arm(s, s->env, e, &other);
+        if (!arm)
+            check_arms(s, e->b, check, ctx);
+        check_arms(s, other, check, ctx);
+        if (!arm)
+            return NULL;
+        e = arm;
+    }
+    return e;
+}
+
+/* A call that is not taken: its names are known, and its arguments exist. */
+typedef struct call_kind {
+    zn_sig_group group;
+    const char *what;
+} call_kind;
+static void check_call(zn_sema *s, zn_expr *e, const void *ctx) {
+    const call_kind *k = ctx;
+    zn_expr **slot;
+    const zn_sig *sig = zn_config_head(s, k->group, &e, k->what, &slot);
+    for (size_t i = 0; sig && i < sig->n; i++)
+        if (slot[i] && sig->arg[i].kind == ZN_A_CALL)
+            check_call(s, slot[i], k);
+}
+
+const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr **choice, const char *what, zn_expr ***slot) {
+    const call_kind k = {g, what};
+    zn_expr *e = zn_config_taken(s, *choice, check_call, &k);
+    if (!e)
+        return NULL;
+    *choice = e;
     const zn_sig *sig = e->kind == ZN_E_NAME || e->kind == ZN_E_CALL ? zn_sig_find(s, g, e->s) : NULL;
     if (e->kind == ZN_E_BAD || (!sig && e->s && zn_may_be_declared(s->file, e->s)))
         return NULL;
@@ -267,7 +310,7 @@ static bool take_options(zn_sema *s, call *c, const zn_sig_arg *key, zn_span at)
 
 static call take_call(zn_sema *s, const zn_sig_arg *key, zn_expr *e) {
     call c = {0};
-    c.sig = zn_config_head(s, key->group, e, key->name, &c.slot);
+    c.sig = zn_config_head(s, key->group, &e, key->name, &c.slot);
     if (c.sig && !take_options(s, &c, key, e->at))
         c.sig = NULL;
     return c;
@@ -307,14 +350,30 @@ static const char *number(zn_sema *s, double x) {
 
 /* ---- train ---- */
 
-/* A number is the schedule `constant`. */
-static call take_schedule(zn_sema *s, zn_expr *e) {
-    const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_TRAIN_lr];
+static bool is_schedule(zn_sema *s, const zn_expr *e) {
     const char *names[ZN_SIG_COUNT];
     size_t n = zn_sig_names(ZN_GROUP_SCHEDULE, true, names, ZN_SIG_COUNT);
     bool is_name = e->kind == ZN_E_NAME && !zn_decl_find(s, e->s) && (!s->locals || strcmp(e->s, s->locals->name));
     bool is_call = e->kind == ZN_E_CALL || (is_name && zn_nearest_name(e->s, names, n));
-    if (is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s))
+    return is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s);
+}
+
+static void check_schedule(zn_sema *s, zn_expr *e, const void *ctx) {
+    static const call_kind kind = {ZN_GROUP_SCHEDULE, "lr"};
+    (void)ctx;
+    if (is_schedule(s, e))
+        check_call(s, e, &kind);
+    else
+        zn_resolve_expr(s, e, s->locals, false);
+}
+
+/* A number is the schedule `constant`. */
+static call take_schedule(zn_sema *s, zn_expr *e) {
+    const zn_sig_arg *key = &zn_arg_table[ZN_ARG_SECTION_TRAIN_lr];
+    e = zn_config_taken(s, e, check_schedule, NULL);
+    if (!e)
+        return (call){0};
+    if (is_schedule(s, e))
         return take_call(s, key, e);
     call c = {.sig = zn_sig_of(s, ZN_SIG_SCHEDULE_CONSTANT)};
     zn_resolve_expr(s, e, s->locals, false);
@@ -468,19 +527,30 @@ static const double *numbers(zn_sema *s, const zn_val *v) {
     return x;
 }
 
+static void check_normalize(zn_sema *s, zn_expr *e, const void *words) {
+    zn_val unused;
+    if (zn_bare_word(s, NULL, e))
+        zn_eval_word(s, NULL, e, "normalize", words, &unused);
+    else
+        zn_resolve_expr(s, e, NULL, false);
+}
+
 static void config_normalize(zn_sema *s, zn_expr *e) {
+    static const char words[] = "none|per_channel";
     zn_module *m = s->module;
     if (!e) {
         zn_conf_set_str(m, "data.normalize", "none", (zn_span){0});
         return;
     }
+    if (!(e = zn_config_taken(s, e, check_normalize, words)))
+        return;
     if (!zn_bare_word(s, NULL, e))
         zn_resolve_expr(s, e, NULL, false);
     zn_val v =
         e->kind == ZN_E_LIST || (e->kind == ZN_E_NAME && !zn_bare_word(s, NULL, e)) ? zn_eval(s, NULL, e) : (zn_val){0};
     if (v.kind != ZN_V_LIST) {
         zn_val word;
-        if (zn_eval_word(s, NULL, e, "normalize", "none|per_channel", &word))
+        if (zn_eval_word(s, NULL, e, "normalize", words, &word))
             zn_conf_set_str(m, "data.normalize", word.s, e->at);
         return;
     }
@@ -526,21 +596,32 @@ typedef struct call_list {
     const char *flip_key;
 } call_list;
 
+static bool need_list(zn_sema *s, const zn_expr *e, const call_list *l) {
+    if (e->kind == ZN_E_LIST)
+        return true;
+    if (e->kind != ZN_E_BAD)
+        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs a list, such as %s", zn_arg_table[l->row].name, l->example);
+    return false;
+}
+
+static void check_list(zn_sema *s, zn_expr *e, const void *ctx) {
+    const call_list *l = ctx;
+    const call_kind kind = {zn_sig_row(l->flip).group, zn_arg_table[l->row].name};
+    for (zn_arg *a = need_list(s, e, l) ? e->args.first : NULL; a; a = a->next)
+        check_call(s, a->value, &kind);
+}
+
 /* How many there are. */
 static size_t take_list(zn_sema *s, zn_expr *e, const call_list *l) {
     const zn_sig_arg *key = &zn_arg_table[l->row];
     bool seen[ZN_SIG_COUNT] = {false};
-    if (!e || e->kind == ZN_E_BAD)
+    if (!e || !(e = zn_config_taken(s, e, check_list, l)) || !need_list(s, e, l))
         return 0;
-    if (e->kind != ZN_E_LIST) {
-        zn_sema_error(s, ZN_DIAG_TYPE, e->at, "`%s` needs a list, such as %s", key->name, l->example);
-        return 0;
-    }
     if (!e->args.n)
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list %s; leave `%s` out", l->empty, key->name);
     for (zn_arg *a = e->args.first; a; a = a->next) {
         call c = {0};
-        c.sig = zn_config_head(s, zn_sig_row(l->flip).group, a->value, key->name, &c.slot);
+        c.sig = zn_config_head(s, zn_sig_row(l->flip).group, &a->value, key->name, &c.slot);
         if (!c.sig)
             continue;
         if (seen[c.sig->id])

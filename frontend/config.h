@@ -6,8 +6,14 @@
 
 /* What is not evaluated still counts as used. */
 void zn_config_mark_used(zn_sema *s, const zn_expr *e);
-/* A call by name from a group, with or without parentheses, its arguments bound to *slot. NULL after reporting. */
-const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr *e, const char *what, zn_expr ***slot);
+/* The arm that choices `c ? a : b` take in the end, e where it is none, NULL after reporting; `check` is called for the
+ * others. */
+typedef void zn_config_arm_fn(zn_sema *s, zn_expr *arm, const void *ctx);
+zn_expr *zn_config_taken(zn_sema *s, zn_expr *e, zn_config_arm_fn *check, const void *ctx);
+/* A call by name from a group, with or without parentheses, its arguments bound to *slot. Of a choice between calls the
+ * one that is taken, which *e then is; the others are checked but for the values of their arguments. NULL after
+ * reporting. */
+const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr **e, const char *what, zn_expr ***slot);
 /* What a scheme's row cannot say of its options; false after reporting. */
 bool zn_config_check_scheme(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, const zn_val *v);
 

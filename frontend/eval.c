@@ -482,15 +482,29 @@ zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e) {
     case ZN_E_BINARY:
         return binary(s, env, e);
     case ZN_E_COND: {
-        zn_val a = zn_eval(s, env, e->a);
-        if (a.kind == ZN_V_BAD)
-            return a;
-        if (a.kind != ZN_V_BOOL)
-            return type_error(s, e->a, "the condition of `?:` is a bool", &a);
-        return zn_eval(s, env, a.i ? e->b : e->c);
+        zn_expr *arm = zn_cond_arm(s, env, e, NULL);
+        return arm ? zn_eval(s, env, arm) : bad_val;
     }
     }
     return bad_val;
+}
+
+zn_expr *zn_cond_arm(zn_sema *s, const zn_env *env, const zn_expr *e, zn_expr **other) {
+    zn_val a = zn_eval(s, env, e->a);
+    if (a.kind != ZN_V_BOOL) {
+        if (a.kind != ZN_V_BAD)
+            type_error(s, e->a, "the condition of `?:` is a bool", &a);
+        return NULL;
+    }
+    if (other)
+        *other = a.i ? e->c : e->b;
+    return a.i ? e->b : e->c;
+}
+
+const zn_expr *zn_cond_taken(zn_sema *s, const zn_env *env, const zn_expr *e) {
+    while (e && e->kind == ZN_E_COND)
+        e = zn_cond_arm(s, env, e, NULL);
+    return e;
 }
 
 /* ---- options ---- */
@@ -625,6 +639,8 @@ static void suggest_word(zn_sema *s, zn_diag *x, const char *w, const char *word
 }
 
 bool zn_eval_word(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, const char *words, zn_val *out) {
+    if (!(e = zn_cond_taken(s, env, e)))
+        return false;
     const char *w = zn_bare_word(s, env, e), *list = words_text(s, words);
     if (!w) {
         zn_val v = zn_eval(s, env, e);

@@ -330,14 +330,34 @@ static void resolve_learned(zn_sema *s, zn_expr *e, const zn_local *locals, bool
     e->kind = ZN_E_BAD;
 }
 
+/* A word, or a choice between words: those that stand there bare are no names. */
+static void resolve_word(zn_sema *s, const zn_sig_arg *a, zn_expr *e, const zn_local *locals, bool in_model) {
+    zn_val unused;
+    if (e->kind == ZN_E_COND) {
+        zn_resolve_expr(s, e->a, locals, in_model);
+        for (int i = 0; i < 2; i++) {
+            zn_expr *arm = i ? e->c : e->b;
+            bool bare = arm->kind == ZN_E_NAME && !used_flag(s, arm->s, locals);
+            resolve_word(s, a, arm, locals, in_model);
+            if (bare && !zn_eval_word(s, NULL, arm, a->name, a->words ? a->words : "auto|true|false", &unused))
+                arm->kind = ZN_E_BAD; /* also of the arm that is not taken */
+        }
+    } else if (e->kind != ZN_E_NAME || used_flag(s, e->s, locals)) {
+        zn_resolve_expr(s, e, locals, in_model);
+    }
+}
+
 void zn_resolve_slots(zn_sema *s, const zn_sig *sig, zn_expr **slot, const zn_local *locals, bool in_model) {
     for (size_t i = 0; i < sig->n; i++) {
         if (!slot[i])
             continue;
         zn_arg_kind kind = sig->arg[i].kind;
-        bool word = kind == ZN_A_WORD || kind == ZN_A_AUTO_BOOL || kind == ZN_A_PAD;
-        if ((word && slot[i]->kind == ZN_E_NAME && !used_flag(s, slot[i]->s, locals)) || kind == ZN_A_CALL)
+        if (kind == ZN_A_CALL)
             continue;
+        if (kind == ZN_A_WORD || kind == ZN_A_AUTO_BOOL || kind == ZN_A_PAD) {
+            resolve_word(s, &sig->arg[i], slot[i], locals, in_model);
+            continue;
+        }
         if (kind == ZN_A_FANS) {
             bool used;
             const zn_local out = {"fan_out", {0}, &used, false, locals}, in = {"fan_in", {0}, &used, false, &out};

@@ -73,6 +73,8 @@ static zn_val default_of(zn_sema *s, const zn_sig_arg *a) {
 }
 
 static bool eval_bias(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, zn_val *out) {
+    if (!(e = zn_cond_taken(s, env, e)))
+        return false;
     const char *word = zn_bare_word(s, env, e);
     *out = word ? (zn_val){.kind = ZN_V_STR, .s = word} : zn_eval(s, env, e);
     if (out->kind == ZN_V_BOOL || (out->kind == ZN_V_STR && !strcmp(out->s, "auto")))
@@ -164,6 +166,8 @@ static bool eval_size(zn_sema *s, const zn_env *env, const zn_expr *e, const cha
 }
 
 static bool eval_pad(zn_sema *s, const zn_env *env, const zn_expr *e, const zn_sig_arg *a, zn_val *out) {
+    if (!(e = zn_cond_taken(s, env, e)))
+        return false;
     if (!zn_bare_word(s, env, e)) {
         *out = zn_eval(s, env, e);
         if (out->kind == ZN_V_INT && out->i >= 0 && out->i <= MAX_SIZE)

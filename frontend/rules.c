@@ -12,18 +12,34 @@ static const char *key_of(zn_sema *s, const char *base, int i, const char *name)
     return zn_arena_printf(s->arena, "%s.rule%d.%s", base, i, name);
 }
 
-/* `always`, or after(e). False after reporting. */
-static bool freeze_value(zn_sema *s, zn_expr *e, double *epochs) {
-    *epochs = 0;
+/* `always`, or after(e): the epochs, or NULL. False after reporting. */
+static bool freeze_epochs(zn_sema *s, zn_expr *e, zn_expr **epochs) {
+    *epochs = NULL;
     if (e->kind == ZN_E_BAD || (e->kind == ZN_E_NAME && !strcmp(e->s, "always") && !zn_decl_find(s, e->s)))
         return e->kind != ZN_E_BAD;
     if (e->kind == ZN_E_CALL && !strcmp(e->s, "after") && e->args.n == 1 && !e->args.first->name) {
-        zn_resolve_expr(s, e->args.first->value, NULL, false);
-        return zn_eval_float(s, NULL, e->args.first->value, "after", 0, HUGE_VAL, true, epochs);
+        *epochs = e->args.first->value;
+        zn_resolve_expr(s, *epochs, NULL, false);
+        return true;
     }
     zn_config_mark_used(s, e);
     zn_sema_error(s, ZN_DIAG_CHOICE, e->at, "a rule of `freeze` is `always` or `after(e)`, e the epochs before");
     return false;
+}
+
+static void check_freeze(zn_sema *s, zn_expr *e, const void *ctx) {
+    zn_expr *unused;
+    (void)ctx;
+    freeze_epochs(s, e, &unused);
+}
+
+static bool freeze_value(zn_sema *s, zn_expr *e, double *epochs) {
+    zn_expr *after;
+    *epochs = 0;
+    e = zn_config_taken(s, e, check_freeze, NULL);
+    if (!e || !freeze_epochs(s, e, &after))
+        return false;
+    return !after || zn_eval_float(s, NULL, after, "after", 0, HUGE_VAL, true, epochs);
 }
 
 /* Epochs after which something is frozen: the step has a number of them only. */
@@ -114,7 +130,7 @@ static bool take_nested(zn_sema *s, const zn_sig *sig, zn_expr *const *slot, zn_
 }
 
 static bool take_start(zn_sema *s, zn_expr *e, const char *scope, int depth, zn_config_start *out) {
-    out->sig = zn_config_head(s, ZN_GROUP_SCHEME, e, "init", &out->slot);
+    out->sig = zn_config_head(s, ZN_GROUP_SCHEME, &e, "init", &out->slot);
     if (!out->sig)
         return false;
     out->v = zn_new_n(s->arena, zn_val, out->sig->n);

@@ -177,6 +177,10 @@ zn_decl *zn_decl_find(const zn_sema *s, const char *name);
 
 /* eval.c */
 zn_val zn_eval(zn_sema *s, const zn_env *env, const zn_expr *e);
+/* The arm that `c ? a : b` takes, and the other one; NULL after reporting. */
+zn_expr *zn_cond_arm(zn_sema *s, const zn_env *env, const zn_expr *e, zn_expr **other);
+/* The arm in the end of choices in choices; e where it is none; NULL after reporting. */
+const zn_expr *zn_cond_taken(zn_sema *s, const zn_env *env, const zn_expr *e);
 void zn_eval_decls(zn_sema *s);
 /* The value of option `what`, checked; false if something was reported. */
 bool zn_eval_int(zn_sema *s, const zn_env *env, const zn_expr *e, const char *what, int64_t min, int64_t max,

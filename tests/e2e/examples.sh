@@ -51,6 +51,18 @@ for file in "$source"/examples/*.znet; do
             aot=$(digest "$znetc" run "$file" --set train.batch=4 -D size=32 --set 'data.source=noise(32, 32, 3, 10, 40)' -- --steps 2 --threads 2)
         equal "$name: a digest" 64 ${#aot}
         ;;
+    cifar94) # the network as it is was built above
+        narrow="-D width=8 --set train.batch=60 --set data.source=noise(32,32,3,10,120)"
+        # shellcheck disable=SC2086 # options
+        expect "$name: build, narrow" 0 "" "$znetc" "$file" $narrow -o "$tmp/train"
+        aot=$(digest "$tmp/train" --steps 3 --threads 2)
+        # shellcheck disable=SC2086
+        jit=$(digest "$znetc" run "$file" $narrow -- --steps 3 --threads 1)
+        equal "$name: a digest" 64 ${#aot}
+        equal "$name: JIT and executable" "$aot" "$jit"
+        # shellcheck disable=SC2086
+        differ "$name: the record's start" "$aot" "$(digest "$znetc" run "$file" $narrow -D start=record -- --steps 3)"
+        ;;
     *)
         # shellcheck disable=SC2086 # options
         aot=$(digest "$tmp/train" --steps 3 --threads 2 $where)
