@@ -23,7 +23,8 @@ typedef struct option {
 #define F(x) offsetof(zn_options, x)
 static const option table[] = {
     {"-o", VALUE, F(out), "OUT", "write the executable (or what --emit asks for) to OUT"},
-    {"-D", LIST_DEFINE, F(define), "name=value", "set a param of the file"},
+    {"-D", LIST_DEFINE, F(define), "name=value",
+     "set a param of the file; a string as it is, or in quotes as in the file"},
     {"--set", LIST_SET, F(set), "key=expression",
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
