@@ -135,9 +135,9 @@ static void read_into(report *r, entry *f, bool zipped, zn_rt_sha256 *h, EVP_MD_
         if (why)
             break;
     }
-    stream_close(&s);
     if (why)
-        unreadable(r, f, why);
+        unreadable(r, f, why); /* a copy: zlib's text goes with the stream */
+    stream_close(&s);
 }
 
 /* Size and digest of what is there, and whether that is as published. */

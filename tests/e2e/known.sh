@@ -119,6 +119,8 @@ net "idx(\"$i/train-images-idx3-ubyte\", \"$i/train-labels-idx1-ubyte\", \"$i/t1
 expect "data: idx" 0 "t10k-labels-idx1-ubyte  .*28 bytes  sha256:$(sum $i/t10k-labels-idx1-ubyte)  \[20\]\$" "$znetc" data idx.znet
 mkdir gz && gzip -c $i/train-images-idx3-ubyte >gz/train-images-idx3-ubyte.gz
 expect "data: idx, compressed, and three that are missing" 3 "gz/train-images-idx3-ubyte.gz .*sha256:$(sum $i/train-images-idx3-ubyte)  \[60, 28, 28\]\$" "$znetc" data idx.znet --data gz
+printf 'xxxx' | dd of=gz/train-images-idx3-ubyte.gz bs=1 seek=$(($(stat -c %s gz/train-images-idx3-ubyte.gz) - 8)) conv=notrunc 2>/dev/null
+expect "data: compressed data that is damaged" 3 '^  gz/train-images-idx3-ubyte.gz  cannot be read: incorrect data check$' "$znetc" data idx.znet --data gz
 tail -c +17 $i/train-images-idx3-ubyte >x && tail -c +9 $i/train-labels-idx1-ubyte >y
 net 'bytes("x", "y", "x", "y", h = 28, w = 28, c = 1)' '28, 28, 1' >bytes.znet
 expect "data: bytes" 0 "^  ./x .*47 040 bytes .*\[60, 28, 28, 1\]\$" "$znetc" data bytes.znet
