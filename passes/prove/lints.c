@@ -138,7 +138,7 @@ static bool same_message(const zn_proof *p, const dead *a, const dead *b) {
            a->v->span.col == b->v->span.col && x->zeros == y->zeros && x->n == y->n;
 }
 
-/* "so it is with `conv5` and 3 others": those behind the first that are the same message. */
+/* "so it is with `conv5`, `conv6`": those behind the first that are the same message, which are not said again. */
 static void name_others(const zn_proof *p, dead_list *list, size_t first, zn_diags *d, zn_diag *x) {
     enum { NAMED = 6 };
     zn_buf names = {0};
