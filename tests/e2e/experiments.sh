@@ -64,7 +64,7 @@ long() { timeout -s INT 12 "$run" --znetc "$znetc" --threads 1 --mnist data --ou
 long
 equal "an interrupted cell is left to be taken up" "-" "$(head -n 1 runs/long/long.1.state)"
 long
-expect "and taken up" 0 '"event":"resume"' cat runs/long/long.1.jsonl
+expect "and taken up" 0 '"event":"resume"' cat runs/long/long.1.run/log.jsonl
 
 expect "two seeds" 0 "^| first | 2 | " small --cells first,second,third --seeds 1..2
 table=runs/small/table.md
