@@ -79,10 +79,33 @@ class MLP(nn.Module):
         return self.last(x)
 
 
+class Norm(nn.BatchNorm2d):
+    """As examples/cifar94.znet has it: the scale stays 1."""
+
+    def __init__(self, c):
+        super().__init__(c, eps=1e-12, momentum=0.4)
+        self.weight.requires_grad = False
+
+
+class Cifar94(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers, i = [nn.Conv2d(3, 24, 2), nn.GELU()], 24
+        layers[0].weight.requires_grad = False
+        for o in (64, 256, 256):
+            layers += [conv(i, o, 3), nn.MaxPool2d(2), Norm(o), nn.GELU(), conv(o, o, 3), Norm(o), nn.GELU()]
+            i = o
+        self.body, self.head = nn.Sequential(*layers, nn.MaxPool2d(3), nn.Flatten()), nn.Linear(i, 10, bias=False)
+
+    def forward(self, x):
+        return self.head(self.body(x)) / 9
+
+
 nets = {
     "resnet18": (lambda: ResNet([64, 128, 256, 512], [2, 2, 2, 2]), 128, (3, 32, 32)),
     "resnet20": (lambda: ResNet([16, 32, 64], [3, 3, 3], pad=True), 128, (3, 32, 32)),
     "resnet50": (lambda: ResNet([64, 128, 256, 512], [3, 4, 6, 3], bottleneck=True, stem=7), 32, (3, 64, 64)),
+    "cifar94": (Cifar94, 1024, (3, 32, 32)),
     "mlp512": (lambda: MLP(512, 8), 128, (784,)),
     "mlp64": (lambda: MLP(64, 8), 32, (784,)),
 }
@@ -92,11 +115,13 @@ images, labels = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
 if len(shape) == 3:
     model = model.to(memory_format=torch.channels_last)
     images = images.to(memory_format=torch.channels_last)
-optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
+trained = [p for p in model.parameters() if p.requires_grad]
+optimizer = torch.optim.SGD(trained, 0.01, momentum=0.9, weight_decay=1e-4, nesterov=net == "cifar94")
+smoothing = 0.2 if net == "cifar94" else 0.0
 
 
 def loss_of(x, y):
-    return F.cross_entropy(model(x), y)
+    return F.cross_entropy(model(x), y, label_smoothing=smoothing)
 
 
 if compiled:
