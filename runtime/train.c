@@ -104,17 +104,28 @@ static int64_t first_largest(const double *x, int64_t k) {
     return best;
 }
 
+/* Rows of means, each rounded once, to the file of --outputs. */
+static int write_means(run *r, int64_t n, zn_rt_error *e) {
+    int code = 0;
+    for (int64_t i = 0; i < n && !code; i++) {
+        float mean = (float)r->mean[i];
+        code = zn_rt_outputs_add(&r->outputs, &mean, 1, e);
+    }
+    return code;
+}
+
 /* Accuracy on the test images with the mean of the logits of their views, in percent. */
-static void evaluate_views(run *r, double *accuracy) {
+static int evaluate_views(run *r, double *accuracy, zn_rt_error *e) {
     zn_rt_view view[ZN_RT_VIEWS];
     int nview = zn_rt_views(&r->m->data, view);
     int64_t n = r->data.split[1].n, batch = r->m->input.batch, classes = r->m->input.classes, correct = 0;
+    int code = 0;
     *accuracy = (double)NAN;
     if (!r->mean)
-        return;
+        return 0;
     double *mean = r->mean;
     zn_rt_loader_wait(r->loader);
-    for (int64_t at = 0; at < n; at += batch) {
+    for (int64_t at = 0; at < n && !code; at += batch) {
         int64_t count = n - at < batch ? n - at : batch;
         const int32_t *labels = NULL;
         for (int64_t i = 0; i < batch * classes; i++)
@@ -132,9 +143,11 @@ static void evaluate_views(run *r, double *accuracy) {
         }
         for (int64_t i = 0; i < count; i++)
             correct += first_largest(mean + i * classes, classes) == labels[i];
+        code = r->o->views ? write_means(r, count * classes, e) : 0;
     }
     r->view = NULL;
     *accuracy = 100.0 * (double)correct / (double)n;
+    return code;
 }
 
 /* Which classes the `count` images of a batch are and are taken for. */
@@ -159,7 +172,9 @@ static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
-    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e) : 0;
+    int code = r->outputs.open && !r->o->views
+                   ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e)
+                   : 0;
     if (code)
         return code;
     return digest->state
@@ -202,9 +217,7 @@ static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha2
     }
     *out = (zn_rt_evaluation){loss / (double)n,
                               r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
-    if (split == ZN_RT_TEST)
-        evaluate_views(r, &out->views);
-    return 0;
+    return split == ZN_RT_TEST ? evaluate_views(r, &out->views, e) : 0;
 }
 
 /* Means over a split, with the evaluation program. */
@@ -545,6 +558,8 @@ static int open_tables(run *r, zn_rt_error *e) {
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
     if (r->o->outputs && zn_rt_output_count(r->m) < 1)
         return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
+    if (r->o->views && !r->mean)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--views takes a file that asks for views of test images; this one does not");
     return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n,
                                               zn_rt_output_count(r->m), e)
                          : 0;
