@@ -6,22 +6,23 @@ compare=${4:-$bin/tests/compare_weights}
 file=$source/examples/cifar94.znet
 early=$tmp/early.znet # the same, but for when whiten.bias is frozen
 sed 's/after(3)/after(0.5)/' "$file" >"$early"
-images="bytes(images = \"$truth/train-images.bin\", labels = \"$truth/train-labels.bin\", test_images = \"$truth/test-images.bin\", \
-test_labels = \"$truth/test-labels.bin\", h = 32, w = 32, c = 3)"
+images="bytes(images = \"$truth/train-images.bin\", labels = \"$truth/train-labels.bin\", \
+test_images = \"$truth/test-images.bin\", test_labels = \"$truth/test-labels.bin\", h = 32, w = 32, c = 3)"
 slow='train.average=lookahead(decay = 0.7738, every = 2, ramp = 3)'
 gentle='train.lr=linear(1.5 * 32 / 1024, warmup = 0.23 * epochs, start = 0.2, end = 0.07)'
 trained="whiten.bias head.weight $(for i in 1 2 3 4 5 6; do printf 'conv%d.weight bn%d.bias ' $i $i; done)"
 
 narrow() { # FILE EPOCHS OPTIONS...: of znetc, then -- and those of the run
-    what=$1 epochs=$2
+    recipe=$1 epochs=$2
     shift 2
-    "$znetc" run "$what" -D width=8 --set train.batch=32 --set "data.source=$images" --set "train.epochs=$epochs" "$@"
+    "$znetc" run "$recipe" -D width=8 --set train.batch=32 --set "data.source=$images" --set "train.epochs=$epochs" "$@"
 }
 
 from_start() { # FILE EPOCHS OUT STEPS OPTIONS...: from the start of the fixture
     network=$1 of=$2 out=$3 last=$4
     shift 4
-    narrow "$network" "$of" "$@" -- --init-from "$truth/initial.safetensors" --steps "$last" --log-every 1 --overwrite --out "$out"
+    narrow "$network" "$of" "$@" -- --init-from "$truth/initial.safetensors" --steps "$last" --log-every 1 --overwrite \
+        --out "$out"
 }
 
 after() { # TRUTH FILE EPOCHS STEPS OPTIONS...
@@ -43,7 +44,12 @@ losses() {
 close() {
     head -n "$1" "$2" | paste - "$3" | awk -v lines="$1" '
         NF % 2 || !NF { bad = 1 }
-        { for (i = 1; 2 * i <= NF; i++) { d = $i - $(i + NF / 2); if (d < 0) d = -d; if (!(d <= 1e-5)) bad = 1; if (d > most) most = d } }
+        { for (i = 1; 2 * i <= NF; i++) {
+            d = $i - $(i + NF / 2)
+            if (d < 0) d = -d
+            if (!(d <= 1e-5)) bad = 1
+            if (d > most) most = d
+        } }
         END { print "    " NR " lines, largest difference " most; exit bad || NR != lines }'
 }
 
@@ -95,10 +101,10 @@ done
 
 # ---- all of it can fail: one word of the recipe is another
 wrong() { # WHAT FILE EPOCHS STEPS TRUTH OPTIONS...
-    what=$1 network=$2 of=$3 last=$4 there=$5
+    change=$1 network=$2 of=$3 last=$4 there=$5
     shift 5
-    expect "$what" 0 "" from_start "$network" "$of" "$tmp/wrong" "$last" "$@"
-    expect "$what, weights" 1 "^FAIL" "$compare" "$truth/$there.safetensors" "$tmp/wrong/weights.safetensors" 1e-5
+    expect "$change" 0 "" from_start "$network" "$of" "$tmp/wrong" "$last" "$@"
+    expect "$change, weights" 1 "^FAIL" "$compare" "$truth/$there.safetensors" "$tmp/wrong/weights.safetensors" 1e-5
 }
 sed 's/1.33e-3 \/ 64/1.33e-3 \/ 60/' "$file" >"$tmp/decay.znet"
 wrong "another decay of the norms" "$tmp/decay.znet" 16 3 file/step3
