@@ -133,6 +133,8 @@ void zn_hoist(zn_emit *e, zn_invariants *inv, zn_ll c, int lanes);
 /* Computes the group's elementwise values at a point, given the anchor's (NULL for map groups), and stores those that
  * leave the group. */
 void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_ll anchor);
+/* Whether that is so much code that it should stand once, in a loop, and not at every element of a tile. */
+bool zn_values_are_long(const zn_emit *e);
 /* Asks for the lines that zn_emit_values will load and store at a point. */
 void zn_prefetch_values(zn_emit *e, const zn_point *p);
 /* The same for the values that the anchor's first operand is loaded through, and their application to a loaded vector.

@@ -325,6 +325,15 @@ void zn_emit_values(zn_emit *e, const zn_point *p, const zn_invariants *inv, zn_
     }
 }
 
+bool zn_values_are_long(const zn_emit *e) {
+    const zn_group *g = e->k->group;
+    for (size_t i = 0; i < g->values.n; i++)
+        if (is_map(g->values.at[i]) && !zn_group_loads_through(g, g->values.at[i]) &&
+            zn_op_table[g->values.at[i]->op].traits & ZN_T_LONG)
+            return true;
+    return false;
+}
+
 void zn_prefetch_values(zn_emit *e, const zn_point *p) {
     for (size_t i = 0; i < e->k->bindings.n; i++)
         if (p->row[i])

@@ -34,6 +34,7 @@ typedef struct zn_wino {
     zn_ll v, m, u;         /* addresses */
     zn_ll image, images;   /* images whose tiles are numbered: the first, and how many */
     zn_ll first, count;    /* tiles of them at hand */
+    zn_ll kept;            /* memory for a tile of outputs in front of values that are long; else NULL */
     zn_ll at;              /* place of the first of them in V and Z */
 } zn_wino;
 

@@ -212,7 +212,7 @@ typedef struct outputs_io {
     zn_ll w, o, in_m;         /* first column; output, counted from output 0 and in M */
     int lanes;                /* valid */
     zn_ll inside_h, inside_w; /* whether the last row, the last column of the tile is in the map; NULL: always */
-    int rows;                 /* of the tile of outputs */
+    int rows, cols;           /* of the tile of outputs */
     int64_t channels;
     zn_invariants inv;
 } outputs_io;
@@ -222,15 +222,39 @@ static zn_ll read_product(void *ctx, zn_emit *e, int k, int unused) {
     (void)unused;
     return zn_load(e, zn_atk(e, t->from, k * t->x->km), e->lanes);
 }
+static void emit_output(outputs_io *t, zn_emit *e, int i, zn_ll column, zn_ll v) {
+    t->row[i].offset = zn_add(e, zn_mul(e, column, t->channels), t->o);
+    zn_emit_values(e, &t->row[i], &t->inv, v);
+}
 static void write_output(void *ctx, zn_emit *e, int i, int j, zn_ll v) {
     outputs_io *t = ctx;
-    zn_ll in_h = i == t->rows - 1 ? t->inside_h : NULL, in_w = j == t->rows - 1 ? t->inside_w : NULL;
+    if (t->x->kept) {
+        zn_store(e, zn_atk(e, t->x->kept, (int64_t)(i * t->cols + j) * e->lanes), v, e->lanes);
+        return;
+    }
+    zn_ll in_h = i == t->rows - 1 ? t->inside_h : NULL, in_w = j == t->cols - 1 ? t->inside_w : NULL;
     zn_ll inside = in_h && in_w ? LLVMBuildAnd(e->b, in_h, in_w, "") : in_h ? in_h : in_w;
     zn_if s;
     if (inside)
         zn_if_begin(e, &s, inside);
-    t->row[i].offset = zn_add(e, zn_mul(e, zn_addk(e, t->w, j), t->channels), t->o);
-    zn_emit_values(e, &t->row[i], &t->inv, v);
+    emit_output(t, e, i, zn_addk(e, t->w, j), v);
+    if (inside)
+        zn_if_end(e, &s);
+}
+
+/* Passes on row i of the tile that write_output kept. */
+static void emit_kept(outputs_io *t, zn_emit *e, int i) {
+    zn_ll inside = i == t->rows - 1 ? t->inside_h : NULL, columns = zn_i64(e, t->cols);
+    zn_if s;
+    zn_loop l;
+    if (t->inside_w)
+        columns = zn_select(e, t->inside_w, columns, zn_i64(e, t->cols - 1));
+    if (inside)
+        zn_if_begin(e, &s, inside);
+    zn_loop_begin(e, &l, zn_i64(e, 0), columns, 1, 0, NULL);
+    zn_ll row = zn_atk(e, t->x->kept, (int64_t)i * t->cols * e->lanes);
+    emit_output(t, e, i, zn_add(e, t->w, l.i), zn_load(e, zn_at(e, row, zn_mul(e, l.i, e->lanes)), e->lanes));
+    zn_loop_end(e, &l, NULL);
     if (inside)
         zn_if_end(e, &s);
 }
@@ -252,11 +276,25 @@ static void output_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
     t->inside_w = last_inside(e, x, p->w, x->w.cols, map->dim[2]);
     t->w = zn_mul(e, p->w, ratio);
     t->rows = (int)(zn_wino_tile(p->f, false) * ratio);
+    t->cols = (int)(zn_wino_tile(p->f, true) * ratio);
     for (int i = 0; i < t->rows; i++) {
         t->row[i].lanes = t->lanes;
         zn_point_row(e, &t->row[i], p->n, zn_addk(e, zn_mul(e, p->h, ratio), i));
     }
     zn_wino_output(e, p->f, read_product, write_output, t);
+    for (int i = 0; x->kept && i < t->rows; i++)
+        emit_kept(t, e, i);
+}
+
+/* Sixteen copies of a long function, for each form of tile, run at the rate of instruction fetch and decoding: where
+ * one follows, a tile of outputs goes through memory. NULL: none does. */
+static zn_ll kept_outputs(zn_emit *e, const zn_wino *x) {
+    int64_t side = x->w.tile * zn_wino_output_ratio(x->f);
+    if (!zn_values_are_long(e))
+        return NULL;
+    zn_ll at = LLVMBuildArrayAlloca(e->b, e->f32, zn_i64(e, side * side * e->lanes), "");
+    LLVMSetAlignment(at, 64);
+    return at;
 }
 
 static void output_vector(zn_emit *e, zn_ll lo, int lanes, void *ctx) {
@@ -293,6 +331,7 @@ void zn_emit_wino_conv(zn_emit *e) {
     x.v = e->scratch;
     x.m = zn_atk(e, e->scratch, x.w.positions * x.kv);
     x.u = e->base[zn_binding_temp(e, "transformed", 0)];
+    x.kept = kept_outputs(e, &x);
     zn_loop u, lb;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll image = zn_mul(e, u.i, unit), last = zn_min(e, zn_addk(e, image, unit), zn_i64(e, images));
@@ -354,6 +393,7 @@ void zn_emit_wino_conv_panel(zn_emit *e) {
     x.u = e->scratch;
     x.m = zn_atk(e, e->scratch, x.w.weights * x.ku);
     x.count = zn_i64(e, images * x.w.tiles);
+    x.kept = kept_outputs(e, &x);
     zn_loop u, lc;
     zn_loop_begin(e, &u, e->begin, e->end, 1, 0, NULL);
     zn_ll first = zn_mul(e, u.i, unit);

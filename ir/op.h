@@ -28,6 +28,7 @@ enum {
     ZN_T_OF_PARAM = 16, /* its attribute `name` is that of a parameter, which stands as operand in text: @name */
     ZN_T_COMMUTES = 8,  /* f(a, b) == f(b, a), bit for bit but for NaN payloads */
     ZN_T_ACTIVATION = 32,
+    ZN_T_LONG = 64, /* takes tens of instructions an element */
 };
 
 /* Numbers of a step: ir/hypers.def. */

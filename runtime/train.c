@@ -52,7 +52,6 @@ typedef struct run {
     double epochs;
     int64_t seed, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
     double *mean;                               /* logits of a batch, over its views; NULL: there are none */
-    const zn_rt_view *view;                     /* that is asked for; NULL: the plain image */
     int copy;                                   /* of the batch memory that is next */
     double start;
 
@@ -91,8 +90,7 @@ static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position
 static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, int64_t position) {
     zn_rt_loader_request(
         r->loader, copy,
-        (zn_rt_load){
-            .split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position, .view = r->view});
+        (zn_rt_load){.split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position});
 }
 
 /* The first largest of k numbers. */
@@ -111,42 +109,6 @@ static int write_means(run *r, int64_t n, zn_rt_error *e) {
         float mean = (float)r->mean[i];
         code = zn_rt_outputs_add(&r->outputs, &mean, 1, e);
     }
-    return code;
-}
-
-/* Accuracy on the test images with the mean of the logits of their views, in percent. */
-static int evaluate_views(run *r, double *accuracy, zn_rt_error *e) {
-    zn_rt_view view[ZN_RT_VIEWS];
-    int nview = zn_rt_views(&r->m->data, view);
-    int64_t n = r->data.split[1].n, batch = r->m->input.batch, classes = r->m->input.classes, correct = 0;
-    int code = 0;
-    *accuracy = (double)NAN;
-    if (!r->mean)
-        return 0;
-    double *mean = r->mean;
-    zn_rt_loader_wait(r->loader);
-    for (int64_t at = 0; at < n && !code; at += batch) {
-        int64_t count = n - at < batch ? n - at : batch;
-        const int32_t *labels = NULL;
-        for (int64_t i = 0; i < batch * classes; i++)
-            mean[i] = 0;
-        for (int v = 0; v < nview; v++) {
-            zn_args args = make_args(r, 0, 0, at, count);
-            r->view = &view[v];
-            request(r, r->copy, 1, false, 0, at);
-            zn_rt_loader_wait(r->loader);
-            zn_rt_run_phases(&r->engine, ZN_RT_EVAL, r->copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
-            const float *logits = zn_rt_output_rows(&r->engine, r->copy);
-            for (int64_t i = 0; logits && i < count * classes; i++)
-                mean[i] += view[v].weight * (double)logits[i];
-            labels = (const int32_t *)(const void *)(r->mem.batch[r->copy] + r->m->input.labels);
-        }
-        for (int64_t i = 0; i < count; i++)
-            correct += first_largest(mean + i * classes, classes) == labels[i];
-        code = r->o->views ? write_means(r, count * classes, e) : 0;
-    }
-    r->view = NULL;
-    *accuracy = 100.0 * (double)correct / (double)n;
     return code;
 }
 
@@ -182,42 +144,88 @@ static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_
                : 0;
 }
 
-static int evaluate_batches(run *r, int split, zn_rt_evaluation *out, zn_rt_sha256 *digest, zn_rt_error *e) {
-    int64_t n = r->data.split[split].n, batch = r->m->input.batch, correct = 0;
-    double loss = 0;
+/* Adds the logits of a view of a batch, the last one of which says what the images are. */
+static void use_view(run *r, int copy, const zn_rt_view *view, bool first, bool last, int64_t count, int64_t *correct) {
+    int64_t classes = r->m->input.classes;
+    const float *logits = zn_rt_output_rows(&r->engine, copy);
+    const int32_t *labels = (const int32_t *)(const void *)(r->mem.batch[copy] + r->m->input.labels);
+    for (int64_t i = 0; i < count * classes; i++)
+        r->mean[i] = (first ? 0 : r->mean[i]) + view->weight * (double)logits[i];
+    for (int64_t i = 0; last && i < count; i++)
+        *correct += first_largest(r->mean + i * classes, classes) == labels[i];
+}
+
+/* The batches of an evaluation, each in all its views, the plain images first. */
+typedef struct evaluation {
+    zn_rt_view view[ZN_RT_VIEWS];
+    int64_t nview, batches;
+    double loss;
+    int64_t correct, by_views;
+} evaluation;
+
+static void request_pass(run *r, const evaluation *v, int split, int64_t pass) {
+    if (pass == v->batches * v->nview)
+        return;
+    zn_rt_loader_request(r->loader, r->copy,
+                         (zn_rt_load){.split = split,
+                                      .position = pass / v->nview * r->m->input.batch,
+                                      .view = pass % v->nview ? &v->view[pass % v->nview] : NULL});
+}
+
+/* What the plain images of a batch gave. */
+static int use_plain(run *r, int split, int copy, const zn_args *args, evaluation *v, zn_rt_sha256 *digest,
+                     zn_rt_error *e) {
+    double sum = zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, args->count);
+    if (!isfinite(sum)) {
+        zn_rt_loader_wait(r->loader);
+        zn_rt_fail(e, ZN_RT_NONFINITE,
+                   "the loss is not finite in the evaluation of the %s images, from image %" PRIu32
+                   " on, after %" PRId64 " steps%s",
+                   zn_rt_split_names[split], args->position, r->progress.step,
+                   r->saved ? "" : "; no weights are written");
+        return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, args, e);
+    }
+    v->loss += sum;
+    if (r->m->input.classes > 0)
+        v->correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, args->count);
+    return split == ZN_RT_TEST ? use_logits(r, copy, args->count, digest, e) : 0;
+}
+
+static int evaluate_batches(run *r, int split, bool views, zn_rt_evaluation *out, zn_rt_sha256 *digest,
+                            zn_rt_error *e) {
+    int64_t n = r->data.split[split].n, batch = r->m->input.batch;
+    evaluation v = {.nview = 1, .batches = (n + batch - 1) / batch};
     *out = (zn_rt_evaluation){(double)NAN, (double)NAN, (double)NAN};
     if (n == 0)
         return 0;
+    if (views)
+        v.nview = zn_rt_views(&r->m->data, v.view);
     zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
-    request(r, r->copy, split, false, 0, 0);
-    for (int64_t at = 0; at < n; at += batch) {
+    request_pass(r, &v, split, 0);
+    for (int64_t pass = 0; pass < v.batches * v.nview; pass++) {
         int copy = r->copy;
-        int64_t count = n - at < batch ? n - at : batch;
-        zn_args args = make_args(r, 0, 0, at, count);
+        int64_t at = pass / v.nview * batch, view = pass % v.nview;
+        zn_args args = make_args(r, 0, 0, at, n - at < batch ? n - at : batch);
         zn_rt_loader_wait(r->loader);
         r->copy = 1 - copy;
-        if (at + batch < n)
-            request(r, r->copy, split, false, 0, at + batch);
+        request_pass(r, &v, split, pass + 1);
         zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
-        double sum = zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, count);
-        if (!isfinite(sum)) {
-            zn_rt_loader_wait(r->loader);
-            zn_rt_fail(e, ZN_RT_NONFINITE,
-                       "the loss is not finite in the evaluation of the %s images, from image %" PRId64
-                       " on, after %" PRId64 " steps%s",
-                       zn_rt_split_names[split], at, r->progress.step, r->saved ? "" : "; no weights are written");
-            return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, &args, e);
-        }
-        loss += sum;
-        if (r->m->input.classes > 0)
-            correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, count);
-        int code = split == ZN_RT_TEST ? use_logits(r, copy, count, digest, e) : 0;
-        if (code)
+        int code = view ? 0 : use_plain(r, split, copy, &args, &v, digest, e);
+        if (!code && views)
+            use_view(r, copy, &v.view[view], view == 0, view == v.nview - 1, args.count, &v.by_views);
+        if (!code && views && r->o->views && view == v.nview - 1)
+            code = write_means(r, args.count * r->m->input.classes, e);
+        if (code) {
+            zn_rt_loader_wait(r->loader); /* it may be reading v */
             return code;
+        }
     }
-    *out = (zn_rt_evaluation){loss / (double)n,
-                              r->m->input.classes > 0 ? 100.0 * (double)correct / (double)n : (double)NAN, (double)NAN};
-    return split == ZN_RT_TEST ? evaluate_views(r, &out->views, e) : 0;
+    out->loss = v.loss / (double)n;
+    if (r->m->input.classes > 0)
+        out->accuracy = 100.0 * (double)v.correct / (double)n;
+    if (views)
+        out->views = 100.0 * (double)v.by_views / (double)n;
+    return 0;
 }
 
 /* Means over a split, with the evaluation program. */
@@ -235,7 +243,8 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && zn_rt_output_count(r->m) > 0)
         code = zn_rt_sha256_start(&digest, e);
     if (!code)
-        code = evaluate_batches(r, split, out, &digest, e);
+        code =
+            evaluate_batches(r, split, split == ZN_RT_TEST && r->mean && last && !zn_rt_interrupted(), out, &digest, e);
     if (!code && digest.state)
         code = zn_rt_sha256_end(&digest, r->logits_sha256, e);
     zn_rt_sha256_free(&digest);

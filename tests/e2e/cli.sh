@@ -329,4 +329,12 @@ print("ok")'
 else
     skip "reading log and weights with Python: there is none"
 fi
+
+# test views: once, after the last step, beside the plain accuracy
+expect "a run with views" 0 "^  with views " "$znetc" run "$source/tests/e2e/recipe.znet" -- --out views --progress none
+equal "epochs, and those with views" "4 1" \
+    "$(grep -c '"event":"epoch"' views/log.jsonl) $(grep '"event":"epoch"' views/log.jsonl | grep -c test_accuracy_views)"
+expect "in the end too" 0 "test_accuracy_views" grep '"event":"end"' views/log.jsonl
+expect "views by --eval" 0 "^  with views " "$znetc" run "$source/tests/e2e/recipe.znet" -- \
+    --eval --init-from views/weights.safetensors
 finish
