@@ -242,9 +242,9 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
     if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && zn_rt_output_count(r->m) > 0)
         code = zn_rt_sha256_start(&digest, e);
+    bool views = split == ZN_RT_TEST && r->mean && last && (r->o->views || !zn_rt_interrupted());
     if (!code)
-        code =
-            evaluate_batches(r, split, split == ZN_RT_TEST && r->mean && last && !zn_rt_interrupted(), out, &digest, e);
+        code = evaluate_batches(r, split, views, out, &digest, e);
     if (!code && digest.state)
         code = zn_rt_sha256_end(&digest, r->logits_sha256, e);
     zn_rt_sha256_free(&digest);
