@@ -23,7 +23,8 @@ typedef struct option {
 #define F(x) offsetof(zn_options, x)
 static const option table[] = {
     {"-o", VALUE, F(out), "OUT", "write the executable (or what --emit asks for) to OUT"},
-    {"-D", LIST_DEFINE, F(define), "name=value", "set a param of the file"},
+    {"-D", LIST_DEFINE, F(define), "name=value",
+     "set a param of the file; a string as it is, or in quotes as in the file"},
     {"--set", LIST_SET, F(set), "key=expression",
      "replace a key of a section: train.lr=0.05, data.augment=[flip], init=kaiming"},
     {"--init", INIT, F(set), "SCHEME", "the same as --set init=SCHEME"},
@@ -51,12 +52,13 @@ static const option table[] = {
     {"--seeds", VALUE, F(seeds), "LIST",
      "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
     {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
-    {"--json", FLAG, F(json), NULL, "check, bench: print one JSON object"},
+    {"--json", FLAG, F(json), NULL, "check, bench, data: print one JSON object"},
     {"--weights", VALUE, F(weights), "FILE", "predict: weights of a run, as safetensors"},
     {"--input", VALUE, F(input), "PATH", "predict: a file of numpy, a picture, or a folder of pictures"},
     {"--top", VALUE, F(top), "N", "predict: print the N likeliest classes of each sample (default 1; with -o 0)"},
     {"--with-data", FLAG, F(with_data), NULL,
      "check: look into the training data for what is constant in it (--with-data=DIR: into that there)"},
+    {"--data", VALUE, F(data_dir), "DIR", "data: where the files are, instead of where the file says"},
     {"--deterministic-start", FLAG, F(deterministic_start), NULL, "check: a random start is an error"},
     {"--list-passes", FLAG, F(list_passes), NULL, "list the passes"},
     {"--list-language", FLAG, F(list_language), NULL, "list what the language calls, as tables of docs/language.md"},
@@ -88,6 +90,7 @@ static const struct {
      ZN_VERB_PREDICT},
     {"check", "shapes, parameters, cost, memory and start of every layer; errors only, nothing is built",
      ZN_VERB_CHECK},
+    {"data", "which files of the data set are there, and whether they are those that were published", ZN_VERB_DATA},
     {"explain", "what a code of a message means, with an example; without CODE: all of them", ZN_VERB_EXPLAIN},
     {"bench", "how fast training steps run, without data; --kernels: and where their time goes", ZN_VERB_BENCH},
     {"repro", "run the experiment of a log again, and say whether its digests are the same", ZN_VERB_REPRO},
@@ -102,6 +105,7 @@ const char *zn_options_help(void) {
                     "       znetc run FILE.znet [options] [-- ARGS]\n"
                     "       znetc predict FILE.znet --weights=W.safetensors --input=X [-o Y.npy] [--top=N] [-- ARGS]\n"
                     "       znetc check FILE.znet [options]\n"
+                    "       znetc data FILE.znet [--data=DIR] [--json]\n"
                     "       znetc bench FILE.znet [options]\n"
                     "       znetc explain [CODE]\n"
                     "       znetc repro LOG.jsonl [-- ARGS]\n"
@@ -309,12 +313,17 @@ static const char *contradiction(const zn_options *o) {
         return "--kernels, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- --threads N` "
                "trains "
                "with N threads";
-    if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK)
-        return "--json is an option of `znetc check` and `znetc bench`";
+    if (o->json && o->verb != ZN_VERB_BENCH && o->verb != ZN_VERB_CHECK && o->verb != ZN_VERB_DATA)
+        return "--json is an option of `znetc check`, `znetc bench` and `znetc data`";
+    if (o->data_dir && !o->with_data && o->verb != ZN_VERB_DATA)
+        return "--data is an option of `znetc data`, and of the training program: it stands behind `--`, as in `znetc "
+               "run FILE -- --data DIR`; of `znetc check` it is --with-data=DIR";
+    if (o->verb == ZN_VERB_DATA && (o->level_given || o->conv || o->gemm || o->passes || o->target || o->march))
+        return "`znetc data` looks at files: options of passes and code have no use";
     if ((o->deterministic_start || o->with_data) && o->verb != ZN_VERB_CHECK)
         return "--deterministic-start and --with-data are options of `znetc check`";
     if (o->verb != ZN_VERB_BUILD && o->emit_given)
-        return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check or bench";
+        return "--emit stands alone: `znetc FILE --emit=KIND`, without run, check, data or bench";
     if ((o->verb == ZN_VERB_BENCH || o->verb == ZN_VERB_RUN) && o->out)
         return "`znetc run` and `znetc bench` write no file: -o has no use (weights and log of a run: `znetc run FILE "
                "-- "
@@ -323,7 +332,8 @@ static const char *contradiction(const zn_options *o) {
         return "-o and --emit=KIND=PATH both say where to: give one";
     if (!links && (o->save_temps || o->dry || o->cc))
         return "--cc, --save-temps and -### are about linking an executable, and none is linked here";
-    if ((o->verb == ZN_VERB_CHECK || o->emit_given) && (o->no_cache || o->cache_dir) && !links)
+    if ((o->verb == ZN_VERB_CHECK || o->verb == ZN_VERB_DATA || o->emit_given) && (o->no_cache || o->cache_dir) &&
+        !links)
         return "--cache-dir and --no-cache have no use here: no kernel is taken from the cache";
     if (links && !o->out && !o->emit_path)
         return "where to? name the executable: -o OUT (or use `znetc run`)";

@@ -13,6 +13,7 @@ typedef enum zn_verb {
     ZN_VERB_RUN,
     ZN_VERB_PREDICT,
     ZN_VERB_CHECK,
+    ZN_VERB_DATA,
     ZN_VERB_BENCH,
     ZN_VERB_EXPLAIN,
     ZN_VERB_REPRO,
@@ -50,7 +51,7 @@ typedef struct zn_options {
     const char *threads, *seconds; /* of bench; NULL = not given */
     bool kernels, json, deterministic_start, with_data;
     const char *weights, *input, *top; /* of predict; NULL = not given */
-    const char *data_dir;              /* of --with-data; NULL: that of the file */
+    const char *data_dir;              /* of data and --with-data; NULL: that of the file */
     const char *seeds;                 /* of run; NULL = not given */
     zn_words logs;                     /* of plot */
     bool log_scale;

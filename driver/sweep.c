@@ -48,7 +48,9 @@ static size_t value_length(const char *s) {
     bool quoted = false;
     size_t n = 0;
     for (; s[n] && (quoted || depth > 0 || s[n] != ','); n++) {
-        if (s[n] == '"')
+        if (quoted && s[n] == '\\' && s[n + 1])
+            n++;
+        else if (s[n] == '"')
             quoted = !quoted;
         else if (!quoted && strchr("([{", s[n]))
             depth++;

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "driver/bench.h"
 #include "driver/check.h"
+#include "driver/data.h"
 #include "driver/draw.h"
 #include "driver/explain.h"
 #include "driver/files.h"
@@ -437,6 +438,19 @@ static int check(driver *d) {
     return code;
 }
 
+/* What the files of the data set are. */
+static int look_at_files(driver *d) {
+    zn_buf text = {0};
+    char *error = NULL;
+    bool ok = lower(d, NULL, false);
+    if (show(d) || !ok)
+        return 1;
+    int code = zn_data_report(d->m, d->o.data_dir, d->o.json, &text, &error);
+    int written = error ? 0 : write_text(d, &text);
+    zn_buf_free(&text);
+    return error ? fail(code, error) : code ? code : written;
+}
+
 /* A module whose evaluation is made when it first runs. */
 typedef struct late {
     driver *d;
@@ -614,7 +628,8 @@ static int lists(const zn_options *o) {
 /* Where the result goes, before any work is done for it. */
 static bool check_output(const zn_options *o, char **error) {
     const char *out = o->emit_path ? o->emit_path : o->out;
-    bool text = o->verb == ZN_VERB_CHECK || (o->emit != ZN_EMIT_EXE && o->emit != ZN_EMIT_OBJ);
+    bool text =
+        o->verb == ZN_VERB_CHECK || o->verb == ZN_VERB_DATA || (o->emit != ZN_EMIT_EXE && o->emit != ZN_EMIT_OBJ);
     return !out || zn_file_check(out, o->file, text, error);
 }
 
@@ -636,6 +651,8 @@ static int compile(driver *d) {
     describe(d);
     if (o->verb == ZN_VERB_CHECK)
         return check(d);
+    if (o->verb == ZN_VERB_DATA)
+        return look_at_files(d);
     if (o->emit >= ZN_EMIT_AST && o->emit <= ZN_EMIT_PLAN)
         return emit_front(d);
     int code = prepare(d);

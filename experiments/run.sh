@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs tables of experiments, a cell after the other, and prints what came out as markdown (docs/experiments.md).
-# usage: experiments/run.sh [OPTIONS] TABLE...        TABLE: mnist_rank, cifar_starts, depth
+# usage: experiments/run.sh [OPTIONS] TABLE...        TABLE: mnist_rank, cifar_starts, depth, cifar94, resnet20_fast
 #   --znetc PATH      the compiler (default: the first of build-release/znetc, build-dev/znetc, znetc)
 #   --threads N       of training (default: all processors); the bits are the same for any N
 #   --mnist DIR, --cifar10 DIR    where the data sets are (default: $ZN_MNIST, $ZN_CIFAR10, data/mnist, data/cifar-10);
@@ -14,7 +14,8 @@
 #   --record          writes experiments/results/TABLE.tsv, to which later tables are compared
 # A row of TABLE.cells is a name, a start, options of znetc and options of the run; the program of a cell is TABLE's
 # network with that start, and lies beside its log. Of a cell NAME and seed 1: NAME.znet, NAME.1.jsonl (the log),
-# NAME.1.state (the command, or how it failed), NAME.1.err (what it printed). Needs sh, awk and sed; no network.
+# NAME.1.state (the command, or how it failed), NAME.1.err (what it printed), NAME.1.run/ (weights and checkpoints: a cell
+# that was interrupted goes on from the last one). Needs sh, awk and sed; no network.
 set -uf
 here=$(cd "$(dirname "$0")" && pwd) root=$(cd "$(dirname "$0")/.." && pwd)
 znetc="" threads="" out=out/experiments only="" seeds=1 limit="" again="" print="" record="" tables=""
@@ -94,21 +95,24 @@ run_cell() {
         return 0
     fi
     echo "$table: $name, seed $seed" >&2
+    go_on=--overwrite
+    [ -n "$again" ] || [ "$(cat "$base.state" 2>/dev/null)" != "$(printf '%s\n%s' - "$command")" ] || go_on=--resume
     printf '%s\n%s\n' - "$command" >"$base.state"
     : >"$base.jsonl"
     # shellcheck disable=SC2086 # options are words
     "$znetc" run "$dir/$name.znet" $compile -- --data "$data" ${threads:+--threads "$threads"} "$@" --progress plain \
-        --log "$base.jsonl" >"$base.err" 2>&1
+        --out "$base.run" $go_on --checkpoint-every 100 >"$base.err" 2>&1
     code=$?
+    [ ! -e "$base.run/log.jsonl" ] || cp "$base.run/log.jsonl" "$base.jsonl"
     case $code in
     0) state=done ;;
     10) state="diverged$(sed -n 's/.*not finite at step \([0-9]*\).*/ at step \1/p' "$base.err" | head -n 1)" ;;
+    75 | 130 | 143) return 75 ;; # to be taken up
     *) state=failed ;;
     esac
     printf '%s\n%s\n' "$state" "$command" >"$base.state"
     case $code in
     0 | 10) tail -n 40 "$base.err" | grep -E '^test accuracy|: error: ' | head -n 1 | sed 's/^/    /' >&2 ;;
-    75 | 130 | 143) return 75 ;;
     *) grep -m 3 'error' "$base.err" | sed 's/^/    /' >&2; return 1 ;;
     esac
     return 0

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "frontend/parse.h"
 #include "frontend/sema.h"
 #include "support/number.h"
 
@@ -339,6 +340,25 @@ static const char *define_of(const zn_sema *s, const zn_decl *d) {
     return NULL;
 }
 
+/* What begins with a quote is a string as files write it; everything else is the string itself. False after reporting.
+ */
+static bool define_string(zn_sema *s, const zn_decl *d, const char *text, const char *option, zn_val *v) {
+    v->s = zn_arena_strdup(s->arena, text);
+    if (text[0] != '"')
+        return true;
+    const zn_expr *e = zn_parse_option(s->arena, text, zn_arena_printf(s->arena, "-D %s", option), s->d);
+    if (!e || e->kind == ZN_E_BAD)
+        return false;
+    if (e->kind != ZN_E_STR) {
+        define_error(s, option,
+                     zn_arena_printf(s->arena, "`%s` is a string in the file; this begins with a quote, and is not one",
+                                     d->name));
+        return false;
+    }
+    v->s = e->s;
+    return true;
+}
+
 /* The default gives the type. */
 static zn_val define_value(zn_sema *s, const zn_decl *d, const zn_val *old, const char *option) {
     const char *text = strchr(option, '=') + 1;
@@ -358,9 +378,7 @@ static zn_val define_value(zn_sema *s, const zn_decl *d, const zn_val *old, cons
         ok = v.i || !strcmp(text, "false");
         break;
     case ZN_V_STR:
-        v.s = zn_arena_strdup(s->arena, text);
-        ok = true;
-        break;
+        return define_string(s, d, text, option, &v) ? v : bad_val;
     case ZN_V_LIST:
         break;
     }

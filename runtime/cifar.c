@@ -2,13 +2,15 @@
  * 32 x 32; kept as [32, 32, 3]. */
 #include "runtime/cifar.h"
 
+#include "runtime/known.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { PLANE = 32 * 32, IMAGE = 3 * PLANE, RECORD = IMAGE + 1, FILE_RECORDS = 10000, FILES = 6, PATH_SIZE = 4096 };
+enum { PLANE = 32 * 32, IMAGE = 3 * PLANE, RECORD = IMAGE + 1, FILE_RECORDS = 10000, FILES = 6 };
 
 int zn_rt_cifar_batch(const char *path, int64_t records, uint8_t *pixels, uint8_t *labels, zn_rt_error *e) {
     unsigned char record[RECORD];
@@ -41,12 +43,10 @@ int zn_rt_cifar_batch(const char *path, int64_t records, uint8_t *pixels, uint8_
     return code;
 }
 
-static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                         "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
-
 typedef struct reading {
     zn_rt_dataset *d;
-    const char *directory, *between;
+    const zn_rt_known *known;
+    char folder[ZN_RT_PATH_SIZE];
     int code[FILES];
     zn_rt_error error[FILES];
 } reading;
@@ -56,21 +56,20 @@ static void read_files(void *ctx, int64_t begin, int64_t end, void *scratch) {
     reading *r = ctx;
     (void)scratch;
     for (int64_t i = begin; i < end; i++) {
-        char path[PATH_SIZE];
+        char path[ZN_RT_PATH_SIZE];
         zn_rt_split *s = &r->d->split[i == FILES - 1];
         int64_t at = i == FILES - 1 ? 0 : i * FILE_RECORDS;
-        int n = snprintf(path, sizeof path, "%s/%s%s", r->directory, r->between, names[i]);
-        r->code[i] =
-            n < 0 || n >= (int)sizeof path
-                ? zn_rt_fail(&r->error[i], ZN_RT_INPUT, "the path %s is too long", r->directory)
-                : zn_rt_cifar_batch(path, FILE_RECORDS, s->pixels + (size_t)at * IMAGE, s->labels + at, &r->error[i]);
+        r->code[i] = zn_rt_known_path(r->known, r->folder, (size_t)i, path, &r->error[i]);
+        if (!r->code[i])
+            r->code[i] =
+                zn_rt_cifar_batch(path, FILE_RECORDS, s->pixels + (size_t)at * IMAGE, s->labels + at, &r->error[i]);
     }
 }
 
 int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char *directory, zn_rt_pool *pool,
                        zn_rt_error *e) {
-    static const char *const inner = "cifar-10-batches-bin/";
-    char path[PATH_SIZE];
+    reading r = {.d = d, .known = zn_rt_known_find("cifar10")};
+    char path[ZN_RT_PATH_SIZE];
     struct stat st;
     if (!directory)
         directory = zn_rt_source_text(source, "dir");
@@ -84,19 +83,25 @@ int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char 
         if (!d->split[s].labels)
             return ZN_RT_MEMORY;
     }
-    snprintf(path, sizeof path, "%s/%s", directory, names[0]);
-    reading r = {.d = d, .directory = directory, .between = stat(path, &st) == 0 ? "" : inner};
+    int code = zn_rt_known_folder(r.known, directory, r.folder, e);
+    if (code)
+        return code;
     if (pool)
         zn_rt_parfor(pool, read_files, &r, FILES, 1);
     else
         read_files(&r, 0, FILES, NULL);
-    for (int i = 0; i < FILES; i++) /* the first one that fails, whichever failed first */
-        if (r.code[i]) {
-            *e = r.error[i];
-            snprintf(path, sizeof path, "%s/%s%s", directory, r.between, names[i]);
-            if (*r.between && stat(path, &st) != 0)
-                zn_rt_explain(e, "\n%s has no %s either; --data DIR says where the data is", directory, names[0]);
-            return r.code[i];
+    for (int i = 0; i < FILES; i++) { /* the first one that fails, whichever failed first */
+        if (!r.code[i])
+            continue;
+        *e = r.error[i];
+        if (!zn_rt_known_path(r.known, r.folder, (size_t)i, path, &r.error[i]) && stat(path, &st) != 0 &&
+            (errno == ENOENT || errno == ENOTDIR)) {
+            if (i == 0 && strcmp(r.folder, directory) != 0)
+                zn_rt_explain(e, "\n%s has no %s either; --data DIR says where the data is", directory,
+                              r.known->file[0].name);
+            zn_rt_known_explain(r.known, directory, e);
         }
+        return r.code[i];
+    }
     return 0;
 }

@@ -6,6 +6,8 @@
  */
 #include "runtime/dataset.h"
 
+#include "runtime/known.h"
+
 #include "support/number.h"
 
 #include <errno.h>
@@ -154,17 +156,18 @@ static int read_split(zn_rt_dataset *d, int split, const char *images, const cha
 }
 
 int zn_rt_read_mnist(zn_rt_dataset *d, const zn_data_desc *r, const char *directory, zn_rt_pool *pool, zn_rt_error *e) {
-    static const char *const names[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                                         "t10k-labels-idx1-ubyte"};
+    const zn_rt_known *k = zn_rt_known_find("mnist");
     char path[2][ZN_RT_PATH_SIZE];
     (void)pool;
     if (!directory)
         directory = zn_rt_source_text(r, "dir");
     for (int s = 0; s < 2; s++) {
-        int code = zn_rt_dataset_file(path[0], directory, names[2 * s], e);
+        int code = zn_rt_dataset_file(path[0], directory, k->file[2 * s].name, e);
         if (!code)
-            code = zn_rt_dataset_file(path[1], directory, names[2 * s + 1], e);
-        if (!code)
+            code = zn_rt_dataset_file(path[1], directory, k->file[2 * s + 1].name, e);
+        if (code)
+            zn_rt_known_explain(k, directory, e);
+        else
             code = read_split(d, s, path[0], path[1], e);
         if (code)
             return code;

@@ -10,7 +10,7 @@
 
 typedef struct zn_rt_evaluation {
     double loss, accuracy; /* accuracy in percent; NaN where there are no classes */
-    double views;          /* accuracy with test views, after the last step; else, and where there are none, NaN */
+    double views;          /* accuracy with test views, after the last step; NaN before and where there are none */
 } zn_rt_evaluation;
 
 /* After a step. */

@@ -13,6 +13,7 @@
 #include "runtime/dataset.h"
 #include "runtime/directory.h"
 #include "runtime/interrupt.h"
+#include "runtime/known.h"
 #include "runtime/loader.h"
 #include "runtime/preprocess.h"
 #include "runtime/log.h"
@@ -534,6 +535,12 @@ static int check_unfinished(const run *r, zn_rt_error *e) {
 static int begin(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e) {
     r->receipt = r->o->log || r->o->out; /* nobody else asks for digests that take a tenth of a second */
     int code = r->receipt ? zn_rt_dataset_digest(&r->data, r->data_sha256, e) : 0;
+    const zn_rt_known *known = r->receipt ? zn_rt_known_find(r->m->data.source) : NULL;
+    if (!code && known && known->data_sha256 && strcmp(known->data_sha256, r->data_sha256) != 0)
+        zn_rt_report_warning(r->report,
+                             "the files of the data set are not those of %s as published; `znetc data FILE.znet` says "
+                             "which are other ones",
+                             known->title);
     r->id = (zn_rt_identity){r->m, r->data_sha256, r->o->init_from, r->seed, r->epochs, r->total};
     if (!code && r->o->resume)
         code = resume(r, at, notes, e);

@@ -83,21 +83,105 @@ static const zn_value *watched(const zn_proof *p, const zn_value *v) {
     return p->bits.ever[v->operand[0]->id].zeros ? v->operand[0] : v;
 }
 
-static void report_dead(const zn_proof *p, const zn_value *v, const zn_value *at, zn_diags *d) {
-    bool norm = v->op == ZN_OP_BN_NORM || v->op == ZN_OP_LN_NORM;
-    const zn_fact *f = &p->bits.ever[at->id];
-    const char *what = !norm     ? "outputs of this layer are"
-                       : at == v ? "channels that this norm gives are"
-                                 : "channels that go into this norm are";
-    zn_diag *x = zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span, "%" PRId64 " of the %" PRId64 " %s 0 in every step",
-                             f->zeros, f->n, what);
-    if (norm && at != v)
+/* The name of a layer or norm in the file; of what has none, its operation. */
+static const char *value_name(const zn_value *v) {
+    return v->path[0] ? v->path : zn_op_table[v->op].text;
+}
+
+static bool is_norm(const zn_value *v) {
+    return v->op == ZN_OP_BN_NORM || v->op == ZN_OP_LN_NORM;
+}
+
+/* 1 / sqrt(eps) of a norm, by which it multiplies gradients of channels that are all 0; 0 where statistics are given.
+ */
+static double factor_of(const zn_value *norm) {
+    bool batch = norm->op == ZN_OP_BN_NORM;
+    if (batch && norm->operand[1]->op != ZN_OP_BN_STATS)
+        return 0;
+    return 1 / sqrt(batch ? zn_attr_of(norm->operand[1], BN_STATS, eps)->f : zn_attr_of(norm, LN_NORM, eps)->f);
+}
+
+/* The norm over samples that reads v, directly or through its bias and pooling; NULL if there is none. */
+static const zn_value *norm_behind(const zn_value *v) {
+    while (v) {
+        const zn_value *next = NULL;
+        for (const zn_use *u = v->first_use; u; u = u->next) {
+            zn_op op = u->user->op;
+            if (op == ZN_OP_BN_NORM && u->user->operand[0] == v)
+                return u->user;
+            if (op == ZN_OP_BIAS || op == ZN_OP_MAXPOOL || op == ZN_OP_AVGPOOL)
+                next = u->user;
+        }
+        v = next;
+    }
+    return NULL;
+}
+
+/* The layer that makes what v reads, directly or through its bias and pooling; NULL if there is none. */
+static const zn_value *layer_in_front(const zn_value *v) {
+    for (v = v->operand[0]; v->op == ZN_OP_BIAS || v->op == ZN_OP_MAXPOOL || v->op == ZN_OP_AVGPOOL;)
+        v = v->operand[0];
+    return (v->op == ZN_OP_CONV || v->op == ZN_OP_MATMUL) && v->operand[1]->op == ZN_OP_PARAM ? v : NULL;
+}
+
+/* Channels that are 0: those of `at`, seen at v, a layer or norm. */
+typedef struct dead {
+    const zn_value *v, *at;
+    bool said;
+} dead;
+typedef ZN_VEC(dead) dead_list;
+
+/* Would two of them be the same message, but for a name? A block that is called twice makes such. */
+static bool same_message(const zn_proof *p, const dead *a, const dead *b) {
+    const zn_fact *x = &p->bits.ever[a->at->id], *y = &p->bits.ever[b->at->id];
+    return a->v->op == b->v->op && (a->v == a->at) == (b->v == b->at) && a->v->span.line == b->v->span.line &&
+           a->v->span.col == b->v->span.col && x->zeros == y->zeros && x->n == y->n;
+}
+
+/* "so it is with `conv5`, `conv6`": those behind the first that are the same message, which are not said again. */
+static void name_others(const zn_proof *p, dead_list *list, size_t first, zn_diags *d, zn_diag *x) {
+    enum { NAMED = 6 };
+    zn_buf names = {0};
+    size_t n = 0;
+    for (size_t i = first + 1; i < list->n; i++) {
+        if (list->at[i].said || !same_message(p, &list->at[first], &list->at[i]))
+            continue;
+        list->at[i].said = true;
+        if (n++ < NAMED)
+            zn_buf_printf(&names, "%s`%s`", n > 1 ? ", " : "", value_name(list->at[i].v));
+    }
+    if (n)
+        zn_diag_note(d, x, ZN_NOTE_NOTE, list->at[first].v->span, "so it is with %s%s", zn_buf_str(&names),
+                     n > NAMED ? ", ..." : "");
+    zn_buf_free(&names);
+}
+
+static void explain_dead(const zn_proof *p, const zn_value *v, const zn_value *at, zn_diags *d, zn_diag *x) {
+    const zn_value *start = v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1], *norm = is_norm(v) ? NULL : norm_behind(v);
+    if (is_norm(v) && at != v)
         zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
-                     "a norm makes nothing of them but its bias, and divides their gradient by the root of eps");
-    else if (v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1]->op == ZN_OP_PARAM)
-        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "%s as `%s`, and no gradient reaches them",
-                     norm ? "its scale starts" : "their weights start",
-                     start_text(param_of(p, v->operand[v->op == ZN_OP_BN_NORM ? 2 : 1]), d));
+                     "a norm makes nothing of them but its bias, and multiplies their gradient by 1 / sqrt(eps) = %.3g",
+                     factor_of(v));
+    else if (start->op == ZN_OP_PARAM)
+        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "`%s` starts as `%s`, and no gradient reaches them",
+                     param_of(p, start)->name, start_text(param_of(p, start), d));
+    if (norm && factor_of(norm) > 0)
+        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
+                     "one that did would be multiplied by 1 / sqrt(eps) = %.3g in the norm behind them, `%s`",
+                     factor_of(norm), value_name(norm));
+}
+
+static void report_dead(const zn_proof *p, dead_list *list, size_t i, zn_diags *d) {
+    const zn_value *v = list->at[i].v, *at = list->at[i].at;
+    const zn_fact *f = &p->bits.ever[at->id];
+    const char *what = !is_norm(v) ? "outputs of"
+                       : at == v   ? "channels that the norm"
+                                   : "channels that go into the norm";
+    zn_diag *x =
+        zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span, "%" PRId64 " of the %" PRId64 " %s `%s`%s are 0 in every step",
+                    f->zeros, f->n, what, value_name(v), is_norm(v) && at == v ? " gives" : "");
+    explain_dead(p, v, at, d, x);
+    name_others(p, list, i, d, x);
     zn_diag_note(d, x, ZN_NOTE_HELP, v->span,
                  meets_relu(p, at) ? "`relu` meets these zeros, and has the derivative 0 there: relu_at_zero = 1, an "
                                      "option of zero and hadamard, lets a gradient through; or start them otherwise"
@@ -105,37 +189,65 @@ static void report_dead(const zn_proof *p, const zn_value *v, const zn_value *at
                                      "hadamard, kaiming");
 }
 
-/* Channels that only start as 0, in front of a norm. */
-static void report_norm_at_start(const zn_proof *p, const zn_value *v, zn_diags *d) {
-    if (v->op != ZN_OP_BN_NORM || v->operand[1]->op != ZN_OP_BN_STATS)
+/* Does a norm read channels some of which are 0 at the start, and not all? */
+static bool zero_at_start(const zn_proof *p, const zn_value *v) {
+    if (v->op != ZN_OP_BN_NORM || factor_of(v) <= 0)
+        return false;
+    const zn_fact *now = &p->bits.now[v->operand[0]->id];
+    return now->classes && now->zeros > 0 && now->zeros < now->n;
+}
+
+/* Channels that only start as 0, in front of norms: one warning for all. */
+static void report_norms_at_start(const zn_proof *p, const dead_list *list, zn_diags *d) {
+    enum { NAMED = 6 };
+    const zn_value *v = list->n ? list->at[0].v : NULL, *layer = v ? layer_in_front(v) : NULL;
+    zn_buf names = {0};
+    if (!v)
         return;
     const zn_fact *now = &p->bits.now[v->operand[0]->id];
-    if (!now->classes || now->zeros == 0 || now->zeros == now->n)
-        return;
-    double eps = zn_attr_of(v->operand[1], BN_STATS, eps)->f;
     zn_diag *x = zn_diag_add(d, ZN_DIAG_DEAD_CHANNELS, v->span,
-                             "%" PRId64 " of the %" PRId64 " channels that go into this norm are 0 at the start",
-                             now->zeros, now->n);
+                             "%" PRId64 " of the %" PRId64 " channels that go into the norm `%s` are 0 at the start",
+                             now->zeros, now->n, value_name(v));
     zn_diag_note(d, x, ZN_NOTE_NOTE, v->span,
-                 "the norm multiplies the first gradients of these channels by 1 / sqrt(eps) = %.3g", 1 / sqrt(eps));
-    zn_diag_note(d, x, ZN_NOTE_HELP, v->span, "give the layer in front a start that fills all outputs");
+                 "the norm multiplies the first gradients of these channels by 1 / sqrt(eps) = %.3g", factor_of(v));
+    for (size_t i = 0; i < list->n && i < NAMED; i++) {
+        const zn_fact *f = &p->bits.now[list->at[i].at->id];
+        zn_buf_printf(&names, "%s`%s` %" PRId64 " of %" PRId64, i ? ", " : "", value_name(list->at[i].v), f->zeros,
+                      f->n);
+    }
+    if (list->n > 1)
+        zn_diag_note(d, x, ZN_NOTE_NOTE, v->span, "so it is with %zu norms: %s%s", list->n, zn_buf_str(&names),
+                     list->n > NAMED ? ", ..." : "");
+    if (layer)
+        zn_diag_note(d, x, ZN_NOTE_LABEL, layer->span, "they are made here: `%s` starts as `%s`",
+                     param_of(p, layer->operand[1])->name, start_text(param_of(p, layer->operand[1]), d));
+    zn_diag_note(d, x, ZN_NOTE_HELP, v->span,
+                 "give %s%s%s a start that fills all outputs: hadamard, kaiming, or dirac with one of them as `rest`; "
+                 "a larger eps makes the factor smaller",
+                 layer ? "`" : "", layer ? value_name(layer) : "the layer in front", layer ? "`" : "");
+    zn_buf_free(&names);
 }
 
 static void lint_dead_channels(const zn_proof *p, zn_diags *d) {
     zn_arena scratch = {0};
     bool *reported = zn_new_n(&scratch, bool, (size_t)p->nvalues);
+    dead_list ever = {0}, start = {0};
     for (const zn_value *v = p->f->first; v && p->bits.found; v = v->next) {
         const zn_value *at = watched(p, v);
         const zn_fact *f = at ? &p->bits.ever[at->id] : NULL;
-        if (at && f->zeros == 0)
-            report_norm_at_start(p, v, d);
+        if (at && f->zeros == 0 && zero_at_start(p, v))
+            zn_vec_push(&scratch, &start, ((dead){v, v->operand[0], false}));
         bool mixes = v->op == ZN_OP_MATMUL || (v->op == ZN_OP_CONV && zn_attr_of(v, CONV, groups)->i == 1);
         if (!f || !f->classes || f->zeros == 0 || f->zeros == f->n ||
             (!mixes && comes_from(v->op == ZN_OP_CONV ? v->operand[0] : at, reported)))
             continue;
         reported[at->id] = true;
-        report_dead(p, v, at, d);
+        zn_vec_push(&scratch, &ever, ((dead){v, at, false}));
     }
+    for (size_t i = 0; i < ever.n; i++)
+        if (!ever.at[i].said)
+            report_dead(p, &ever, i, d);
+    report_norms_at_start(p, &start, d);
     zn_arena_free(&scratch);
 }
 

@@ -57,6 +57,15 @@ for picture in train_loss rank_minus_identity.third; do
     [ -s "runs/small.40/$picture.svg" ] || fail "no $picture.svg"
 done
 
+# A cell that was interrupted goes on from its last checkpoint.
+sed '/|/d' experiments/small.cells >experiments/long.cells
+echo 'long | zero(variant = weights) | --set train.epochs=2000 |' >>experiments/long.cells
+long() { timeout -s INT 12 "$run" --znetc "$znetc" --threads 1 --mnist data --out runs long >long.txt 2>&1; }
+long
+equal "an interrupted cell is left to be taken up" "-" "$(head -n 1 runs/long/long.1.state)"
+long
+expect "and taken up" 0 '"event":"resume"' cat runs/long/long.1.run/log.jsonl
+
 expect "two seeds" 0 "^| first | 2 | " small --cells first,second,third --seeds 1..2
 table=runs/small/table.md
 equal "rows of two seeds, and means" 8 "$(grep -c '^| [a-z]* | [12] | [0-9d]' "$table")"

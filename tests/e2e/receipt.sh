@@ -79,6 +79,10 @@ accuracies=$(sed -n 's/^[123]  *\([0-9.]*\) %.*/\1/p' "$tmp/out")
 want=$(echo "$accuracies" | awk '{ s += $1; q[NR] = $1 } END { m = s / NR; for (i in q) v += (q[i] - m) ^ 2; printf "%.2f %% %9.2f", m, sqrt(v / (NR - 1)) }')
 checks=$((checks + 1))
 tail -n 1 "$tmp/out" | grep -q -F "$want" || { fail "mean and deviation: not $want"; tail -n 3 "$tmp/out"; }
+{ echo 'param word = "none"' && sed 's/repeat depth/repeat word == "a,\\"b" ? 1 : word == "b" ? 0 : depth/' net.znet; } >words.znet
+expect "strings in quotes, with what parts values" 0 '^"a,\\"b"  1 ' \
+    "$znetc" run words.znet --seeds 1 -D 'word="a,\"b","b",b"c' -- --out words --steps 4
+equal "three of them" 3 "$(find words -mindepth 1 -maxdepth 1 -type d | wc -l)"
 expect "a run that fails" 10 "exit code 10" "$znetc" run net.znet --seeds 1,2 -- --out failing --stop-if-loss-above 0.1
 for wrong in "--seeds 1..0" "--seeds x" "--seeds 1,,2" "--seeds 1,1" "--seeds 1 -D depth=1,1" "--seeds 1..99999"; do
     # shellcheck disable=SC2086 # words

@@ -315,6 +315,27 @@ static void defines(void) {
     CU_ASSERT_STRING_EQUAL(only_error(experiment, &(zn_frontend_options){.ndefine = 1, .define = bad}), "ZN0222");
 }
 
+/* What begins with a quote is a string as files write it; all else is the string itself. */
+static void string_defines(void) {
+    static const char *const text = "param s = \"none\"\n"
+                                    "model m { input x[4] linear(s == \"none\" ? 1 : s == \"word\" ? 2 : s == "
+                                    "\"a,\\\"b\\\\\" ? 3 : s == \"w\\\"\" ? 4 : s == \"\" ? 5 : 6) }";
+    static const struct {
+        const char *define;
+        int64_t width;
+    } good[] = {{"s=word", 2}, {"s=\"word\"", 2}, {"s=\"a,\\\"b\\\\\"", 3}, {"s=w\"", 4},  {"s=\"w\\\"\"", 4},
+                {"s=\"\"", 5}, {"s=", 5},         {"s='word'", 6},          {"s=w\\\"", 6}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        zn_module *m = compile_with(text, &(zn_frontend_options){.ndefine = 1, .define = &good[i].define});
+        CU_ASSERT_EQUAL(result(m)->type.dim[1], good[i].width);
+        zn_module_free(m);
+    }
+    static const char *const bad[][2] = {
+        {"s=\"word", "ZN0003"}, {"s=\"word\" + 1", "ZN0222"}, {"s=\"word\"word", "ZN0101"}, {"s=\"\\q\"", "ZN0006"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CU_ASSERT_STRING_EQUAL(only_error(text, &(zn_frontend_options){.ndefine = 1, .define = &bad[i][0]}), bad[i][1]);
+}
+
 static void set_options(void) {
     static const char *const s[] = {"train.lr=step(2 * width, at = [1, 2.5])",
                                     "train.seed=3",
@@ -441,6 +462,7 @@ int main(void) {
     T(policies_as_strings);
     T(order_of_declarations);
     T(defines);
+    T(string_defines);
     T(set_options);
     T(set_keeps_names_used);
     T(configuration);

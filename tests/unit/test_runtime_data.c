@@ -2,6 +2,7 @@
  * ZN_TEST_DATA_DIR, where defined, is a directory with mnist/ and maybe cifar-10-batches-bin/: real files. */
 #include "runtime/dataset.h"
 #include "runtime/digits.h"
+#include "runtime/known.h"
 #include "runtime/loader.h"
 #include "runtime/memory.h"
 
@@ -454,6 +455,29 @@ static void per_channel(void) {
     }
 }
 
+/* The table of published data sets: what readers take, and the command that unpacks an archive. */
+static void known(void) {
+    char path[ZN_RT_PATH_SIZE], command[256];
+    zn_rt_error e = {""};
+    const zn_rt_known *c = zn_rt_known_find("cifar10"), *m = zn_rt_known_find("mnist");
+    CU_ASSERT_PTR_NULL(zn_rt_known_find(NULL));
+    CU_ASSERT_PTR_NULL(zn_rt_known_find("digits"));
+    CU_ASSERT_TRUE_FATAL(c && m && c->nfile == 6 && m->nfile == 4);
+    for (size_t i = 0; i < 6; i++)
+        CU_ASSERT_TRUE(c->file[i].size == 10000 * 3073 && strlen(c->file[i].sha256) == 64);
+    CU_ASSERT_TRUE(m->file[0].size == 16 + 60000 * 784 && m->file[1].size == 8 + 60000);
+    CU_ASSERT_EQUAL(zn_rt_known_folder(c, "/nowhere", path, &e), 0);
+    CU_ASSERT_STRING_EQUAL(path, "/nowhere/cifar-10-batches-bin");
+    CU_ASSERT_EQUAL(zn_rt_known_folder(m, "/nowhere", path, &e), 0);
+    CU_ASSERT_STRING_EQUAL(path, "/nowhere");
+    zn_rt_known_command("d/a.tar.gz", "d", false, command, sizeof command);
+    CU_ASSERT_STRING_EQUAL(command, "tar -xzf d/a.tar.gz -C d");
+    zn_rt_known_command("a.tar.gz", "it's", true, command, sizeof command);
+    CU_ASSERT_STRING_EQUAL(command, "mkdir -p 'it'\\''s' && tar -xzf a.tar.gz -C 'it'\\''s'");
+    zn_rt_known_command("a.tar.gz", "-d", false, command, 20);
+    CU_ASSERT_STRING_EQUAL(command, "tar -xzf a.tar.gz -"); /* cut */
+}
+
 /* Real files, where they are at hand. */
 static void real_data(void) {
 #ifdef ZN_TEST_DATA_DIR
@@ -512,6 +536,7 @@ int main(void) {
     CU_add_test(s, "order", order);
     CU_add_test(s, "loader", loader_layouts);
     CU_add_test(s, "per channel", per_channel);
+    CU_add_test(s, "published data sets", known);
     CU_add_test(s, "real data", real_data);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
