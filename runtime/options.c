@@ -32,6 +32,7 @@ const char zn_rt_options_help[] =
     "  --confusion        with --eval: how many images of each class are taken for which\n"
     "  --eval-first       evaluate before the first step as well\n"
     "  --outputs FILE.npy with --eval or --predict: write what the network gives for each image, its logits\n"
+    "  --views            with --eval and --outputs: the means of the logits over the views that the file asks for\n"
     "  --predict INPUT    say what INPUT is, with the weights of --init-from: a file of numpy, a picture, or a folder "
     "of\n"
     "                     pictures; prints classes, or writes what the network gives with --outputs\n"
@@ -63,6 +64,7 @@ enum {
     OPT_MAP,
     OPT_CONFUSION,
     OPT_OUTPUTS,
+    OPT_VIEWS,
     OPT_PREDICT,
     OPT_TOP,
     OPT_EVAL,
@@ -90,6 +92,7 @@ static const struct option table[] = {{"data", required_argument, NULL, OPT_DATA
                                       {"map", required_argument, NULL, OPT_MAP},
                                       {"confusion", no_argument, NULL, OPT_CONFUSION},
                                       {"outputs", required_argument, NULL, OPT_OUTPUTS},
+                                      {"views", no_argument, NULL, OPT_VIEWS},
                                       {"predict", required_argument, NULL, OPT_PREDICT},
                                       {"top", required_argument, NULL, OPT_TOP},
                                       {"eval", no_argument, NULL, OPT_EVAL},
@@ -197,6 +200,9 @@ static void take_flag(zn_rt_options *o, int option) {
         break;
     case OPT_CONFUSION:
         o->confusion = true;
+        break;
+    case OPT_VIEWS:
+        o->views = true;
         break;
     case OPT_EVAL:
         o->action = ZN_RT_DO_EVAL;
@@ -320,6 +326,8 @@ static int contradiction(const zn_rt_options *o, zn_rt_error *e) {
         wrong = "--confusion goes with --eval";
     else if (o->outputs && !eval && !o->predict)
         wrong = "--outputs goes with --eval or --predict";
+    else if (o->views && !(eval && o->outputs))
+        wrong = "--views goes with --eval and --outputs";
     else if (o->predict && !o->init_from)
         wrong = "--predict needs --init-from FILE, the weights";
     else if (o->top >= 0 && !o->predict)

@@ -29,7 +29,7 @@ typedef struct zn_rt_options {
     int64_t checkpoint_every; /* 0 = at the end of epochs alone */
     int64_t top;              /* classes that --predict prints for each sample; 0 = none */
     double stop_above;        /* a loss; infinite = not given */
-    bool has_seed, eval_first, confusion, resume, overwrite;
+    bool has_seed, eval_first, confusion, views, resume, overwrite;
     int threads;                 /* 0 = not given */
     const char *map[ZN_RT_MAPS]; /* old=new */
     int nmap;

@@ -103,6 +103,16 @@ static int64_t first_largest(const double *x, int64_t k) {
     return best;
 }
 
+/* Rows of means, each rounded once, to the file of --outputs. */
+static int write_means(run *r, int64_t n, zn_rt_error *e) {
+    int code = 0;
+    for (int64_t i = 0; i < n && !code; i++) {
+        float mean = (float)r->mean[i];
+        code = zn_rt_outputs_add(&r->outputs, &mean, 1, e);
+    }
+    return code;
+}
+
 /* Which classes the `count` images of a batch are and are taken for. */
 static void count_confusion(run *r, int copy, int64_t count) {
     const float *logits = zn_rt_output_rows(&r->engine, copy);
@@ -125,7 +135,9 @@ static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_
         return 0;
     if (r->confusion)
         count_confusion(r, copy, count);
-    int code = r->outputs.open ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e) : 0;
+    int code = r->outputs.open && !r->o->views
+                   ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e)
+                   : 0;
     if (code)
         return code;
     return digest->state
@@ -200,12 +212,14 @@ static int evaluate_batches(run *r, int split, bool views, zn_rt_evaluation *out
         request_pass(r, &v, split, pass + 1);
         zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
         int code = view ? 0 : use_plain(r, split, copy, &args, &v, digest, e);
+        if (!code && views)
+            use_view(r, copy, &v.view[view], view == 0, view == v.nview - 1, args.count, &v.by_views);
+        if (!code && views && r->o->views && view == v.nview - 1)
+            code = write_means(r, args.count * r->m->input.classes, e);
         if (code) {
             zn_rt_loader_wait(r->loader); /* it may be reading v */
             return code;
         }
-        if (views)
-            use_view(r, copy, &v.view[view], view == 0, view == v.nview - 1, args.count, &v.by_views);
     }
     out->loss = v.loss / (double)n;
     if (r->m->input.classes > 0)
@@ -229,9 +243,9 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
     if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && zn_rt_output_count(r->m) > 0)
         code = zn_rt_sha256_start(&digest, e);
+    bool views = split == ZN_RT_TEST && r->mean && last && (r->o->views || !zn_rt_interrupted());
     if (!code)
-        code =
-            evaluate_batches(r, split, split == ZN_RT_TEST && r->mean && last && !zn_rt_interrupted(), out, &digest, e);
+        code = evaluate_batches(r, split, views, out, &digest, e);
     if (!code && digest.state)
         code = zn_rt_sha256_end(&digest, r->logits_sha256, e);
     zn_rt_sha256_free(&digest);
@@ -560,6 +574,8 @@ static int open_tables(run *r, zn_rt_error *e) {
         return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
     if (r->o->outputs && zn_rt_output_count(r->m) < 1)
         return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
+    if (r->o->views && !r->mean)
+        return zn_rt_fail(e, ZN_RT_USAGE, "--views takes a file that asks for views of test images; this one does not");
     return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n,
                                               zn_rt_output_count(r->m), e)
                          : 0;

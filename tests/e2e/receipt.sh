@@ -128,6 +128,9 @@ equal "the size of a file of numpy" $((128 + 9 * 5 * 4)) "$(wc -c <out.npy)"
 equal "its header" "{'descr': '<f4', 'fortran_order': False, 'shape': (9, 5), }" "$(head -c 127 out.npy | tail -c +11 | sed 's/ *$//')"
 expect "--outputs where there is no room" 3 "/dev/full: cannot write" ./train --eval --outputs /dev/full
 expect "--outputs of a training" 2 "goes with --eval" ./train --outputs x.npy
+expect "--views without a file" 2 "goes with --eval and --outputs" ./train --eval --views
+expect "--views where there are none" 2 "asks for views of test images; this one does not" ./train --eval --views --outputs x.npy
+equal "no file is left behind" "" "$(ls x.npy 2>/dev/null)"
 checks=$((checks + 1))
 grep -q '"event":"confusion","counts":\[\[[0-9,]*\],' confusion.jsonl || fail "no confusion in the log"
 finish
