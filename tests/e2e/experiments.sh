@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # A copy, so that nothing is written to the source.
-cp -r "$source/experiments" "$tmp/experiments" && rm -rf "$tmp/experiments/results"
+cp -r "$source/experiments" "$source/examples" "$tmp" && rm -rf "$tmp/experiments/results"
 cd "$tmp" || exit 2
 run=$tmp/experiments/run.sh
 

@@ -101,6 +101,7 @@ same_run "after Ctrl-C" cut
 ./slow --out two --threads 1 --progress none >/dev/null 2>&1 &
 pid=$!
 for _ in $(seq 400); do [ -e two/log.jsonl ] && break; sleep 0.01; done
+kill -STOP $pid # a second run waits for some seconds, in which this one might end
 expect "a second run in one directory" 3 "another run writes into two" ./slow --out two
 kill -KILL $pid
 wait $pid 2>/dev/null
