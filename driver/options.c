@@ -51,6 +51,7 @@ static const option table[] = {
     {"--seconds", VALUE, F(seconds), "S", "bench: for how long to measure (default: 5)"},
     {"--seeds", VALUE, F(seeds), "LIST",
      "run: a run for each seed, and each value of -D name=a,b or --set key=a,b (1..5 or 1,2,7)"},
+    {"--over", CHOICE, F(over), "steps|minutes", "plot: the horizontal axis (default: steps)"},
     {"--log-scale", FLAG, F(log_scale), NULL, "plot: losses on a logarithmic scale"},
     {"--json", FLAG, F(json), NULL, "check, bench, data: print one JSON object"},
     {"--weights", VALUE, F(weights), "FILE", "predict: weights of a run, as safetensors"},
@@ -109,7 +110,7 @@ const char *zn_options_help(void) {
                     "       znetc bench FILE.znet [options]\n"
                     "       znetc explain [CODE]\n"
                     "       znetc repro LOG.jsonl [-- ARGS]\n"
-                    "       znetc plot LOG.jsonl... -o OUT.svg [--log-scale]\n\n");
+                    "       znetc plot LOG.jsonl... -o OUT.svg [--over=minutes] [--log-scale]\n\n");
     for (int i = 0; i < VERBS; i++)
         zn_buf_printf(&b, "  %-28s %s\n", verbs[i].name, verbs[i].help);
     zn_buf_putc(&b, '\n');
@@ -302,13 +303,13 @@ static const char *contradiction(const zn_options *o) {
         return "arguments after -- are for `znetc run` and `znetc repro`";
     if (o->seeds && o->verb != ZN_VERB_RUN)
         return "--seeds is an option of `znetc run`";
-    if (o->log_scale && o->verb != ZN_VERB_PLOT)
-        return "--log-scale is an option of `znetc plot`";
+    if ((o->log_scale || o->over) && o->verb != ZN_VERB_PLOT)
+        return "--log-scale and --over are options of `znetc plot`";
     if (o->verb == ZN_VERB_REPRO && (o->define.n || o->set.n || o->level_given || o->conv || o->gemm || o->passes ||
                                      o->target || o->march || o->out || o->emit_given))
         return "`znetc repro` compiles as the log says: options of the compilation have no use";
     if (o->verb == ZN_VERB_PLOT && (o->define.n || o->set.n || o->emit_given))
-        return "`znetc plot` compiles nothing: it takes logs, -o and --log-scale";
+        return "`znetc plot` compiles nothing: it takes logs, -o, --over and --log-scale";
     if (o->verb != ZN_VERB_BENCH && (o->kernels || o->threads || o->seconds))
         return "--kernels, --threads and --seconds are options of `znetc bench`; `znetc run FILE -- --threads N` "
                "trains "

@@ -55,6 +55,7 @@ typedef struct zn_options {
     const char *seeds;                 /* of run; NULL = not given */
     zn_words logs;                     /* of plot */
     bool log_scale;
+    const char *over; /* of plot; NULL: steps */
     bool no_loc;
     bool verify_each, time_passes, verbose, dry, save_temps;
     bool list_passes, list_language, list_ops, list_ops_markdown, help, version;

@@ -1,6 +1,7 @@
-/* See driver/plot.h. Losses above, accuracies below, over one axis of steps. A run has a hue of middling brightness and
- * a dash of its own, so that runs are told apart on a white and on a dark page, and in print without colour. Losses of
- * training steps are means over up to POINTS stretches of a run; what stands at the end of epochs is shown as it is. */
+/* See driver/plot.h. Losses above, accuracies below, over one axis of steps or of minutes. A run has a hue of middling
+ * brightness and a dash of its own, so that runs are told apart on a white and on a dark page, and in print without
+ * colour. Losses of training steps are means over up to POINTS stretches of a run; what stands at the end of epochs is
+ * shown as it is. */
 #include "driver/plot.h"
 
 #include <math.h>
@@ -38,7 +39,7 @@ typedef struct plot {
     zn_arena arena;
     curves *run;
     size_t n;
-    bool log_scale;
+    bool log_scale, minutes;
     zn_buf *out;
 } plot;
 
@@ -49,17 +50,22 @@ static void add(plot *p, line *l, double x, double y, bool positive) {
         zn_vec_push(&p->arena, l, ((point){x, y}));
 }
 
-static void take_event(plot *p, curves *c, const json_t *event, double *step) {
+/* Where an event stands; NaN: it does not say. */
+static double x_of_event(const plot *p, const json_t *event, const char *steps) {
+    return p->minutes ? zn_event_number(event, "seconds") / 60 : zn_event_number(event, steps);
+}
+
+static void take_event(plot *p, curves *c, const json_t *event, double *last) {
     if (zn_event_is(event, "step")) {
-        *step = zn_event_number(event, "step");
-        add(p, &c->train, *step, zn_event_number(event, "loss"), p->log_scale);
+        *last = x_of_event(p, event, "step");
+        add(p, &c->train, *last, zn_event_number(event, "loss"), p->log_scale);
     } else if (zn_event_is(event, "initial") || zn_event_is(event, "epoch")) {
-        double at = zn_event_is(event, "initial") ? 0 : zn_event_number(event, "step");
-        double x = isfinite(at) ? at : *step;
+        double at = zn_event_is(event, "initial") ? 0 : x_of_event(p, event, "step");
+        double x = isfinite(at) || p->minutes ? at : *last;
         add(p, &c->test, x, zn_event_number(event, "test_loss"), p->log_scale);
         add(p, &c->accuracy, x, zn_event_number(event, "test_accuracy"), false);
-    } else if (zn_event_is(event, "end") && isfinite(zn_event_number(event, "steps"))) {
-        double x = zn_event_number(event, "steps");
+    } else if (zn_event_is(event, "end") && isfinite(x_of_event(p, event, "steps"))) {
+        double x = x_of_event(p, event, "steps");
         if (!c->test.n ||
             c->test.at[c->test.n - 1].x < x) { /* the end of a run that --steps ended inside of an epoch */
             add(p, &c->test, x, zn_event_number(event, "test_loss"), p->log_scale);
@@ -84,22 +90,23 @@ static bool read_one(plot *p, curves *c, const char *path, char **error) {
     zn_logfile log;
     const json_t *event;
     size_t i;
-    double step = 0;
+    double last = 0;
     if (!zn_logfile_read(&log, path, error))
         return false;
     c->name = name_of(p, path);
     json_array_foreach(log.events, i, event) {
         if (event == log.start) { /* of several runs in one file the last */
             c->train.n = c->test.n = c->accuracy.n = 0;
-            step = 0;
+            last = 0;
         }
-        take_event(p, c, event, &step);
+        take_event(p, c, event, &last);
     }
     zn_logfile_free(&log);
     if (c->train.n || c->test.n)
         return true;
     zn_buf b = {0};
-    zn_buf_printf(&b, "%s: has no losses%s", path, p->log_scale ? " above 0" : "");
+    zn_buf_printf(&b, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
+                  p->minutes ? " with the second at which they stood" : "");
     *error = b.at;
     return false;
 }
@@ -304,11 +311,12 @@ static void draw(plot *p) {
         draw_line(p, &loss, &p->run[i].test, i, "test", true);
         draw_line(p, &right, &p->run[i].accuracy, i, "test", true);
     }
-    zn_buf_printf(p->out, "<text x='%d' y='%.1f' text-anchor='end'>steps</text>\n</svg>\n", PAGE - RIGHT, height - 8);
+    zn_buf_printf(p->out, "<text x='%d' y='%.1f' text-anchor='end'>%s</text>\n</svg>\n", PAGE - RIGHT, height - 8,
+                  p->minutes ? "minutes" : "steps");
 }
 
-bool zn_plot(const zn_words *logs, bool log_scale, zn_buf *out, char **error) {
-    plot p = {.n = logs->n, .log_scale = log_scale, .out = out};
+bool zn_plot(const zn_words *logs, const zn_plot_style *style, zn_buf *out, char **error) {
+    plot p = {.n = logs->n, .log_scale = style->log_scale, .minutes = style->minutes, .out = out};
     bool ok = logs->n <= MOST_LOGS;
     if (!ok)
         *error = strdup("more than 64 logs make no picture that can be read");

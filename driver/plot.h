@@ -7,8 +7,13 @@
 #include "driver/options.h"
 #include "support/buf.h"
 
-/* Appends the picture of these logs. log_scale: of the loss. False with *error (to be freed): a log cannot be read, or
- * there is nothing in it to show. */
-bool zn_plot(const zn_words *logs, bool log_scale, zn_buf *out, char **error);
+typedef struct zn_plot_style {
+    bool log_scale; /* of the loss */
+    bool minutes;   /* of the run, on the horizontal axis; otherwise steps */
+} zn_plot_style;
+
+/* Appends the picture of these logs. False with *error (to be freed): a log cannot be read, or there is nothing in it
+ * to show. */
+bool zn_plot(const zn_words *logs, const zn_plot_style *style, zn_buf *out, char **error);
 
 #endif

@@ -692,7 +692,8 @@ static int plot_logs(driver *d) {
     zn_buf text = {0};
     char *error = NULL;
     const char *out = d->o.out ? d->o.out : "-";
-    if (!zn_file_check(out, d->o.file, true, &error) || !zn_plot(&d->o.logs, d->o.log_scale, &text, &error))
+    const zn_plot_style style = {.log_scale = d->o.log_scale, .minutes = d->o.over && !strcmp(d->o.over, "minutes")};
+    if (!zn_file_check(out, d->o.file, true, &error) || !zn_plot(&d->o.logs, &style, &text, &error))
         return fail(3, error);
     int code = write_text(d, &text);
     zn_buf_free(&text);

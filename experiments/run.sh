@@ -144,7 +144,7 @@ bad=0
 for table in $tables; do
     dir=$out/$table${limit:+.$limit}
     mkdir -p "$dir" || exit 3
-    grep -v '^#' "$here/$table.cells" | grep '|' >"$dir/cells"
+    grep -v '^#' "$here/$table.cells" | grep '|' >"$dir/cells.$$" && mv "$dir/cells.$$" "$dir/cells" || exit 3
     for name in $(echo "$only" | tr , ' '); do
         cut -d '|' -f 1 "$dir/cells" | grep -qx "$name *" || die "$table has no cell $name"
     done

@@ -105,6 +105,8 @@ static void put_header(zn_rt_text *t, const zn_rt_identity *id, const zn_rt_reac
     zn_rt_text_printf(t, ",\"total\":%" PRId64 ",\"step\":%" PRId64 ",\"ended\":%s,\"unevaluated\":%s,\"loss_sum\":",
                       id->total, at->step, at->ended ? "true" : "false", at->unevaluated ? "true" : "false");
     zn_rt_text_json_f64(t, at->loss_sum);
+    zn_rt_text_puts(t, ",\"seconds\":");
+    zn_rt_text_json_f64(t, at->seconds);
     if (at->best_step) {
         zn_rt_text_printf(t, ",\"best\":[%" PRId64 ",", at->best_step);
         zn_rt_text_json_f64(t, at->best);
@@ -312,13 +314,15 @@ static bool take_whole(const json_t *v, int64_t least, int64_t *out) {
 
 static int take_reached(const source *s, zn_rt_reached *at, zn_rt_error *e) {
     const json_t *h = s->header, *bytes = json_object_get(h, "log_bytes"), *sum = json_object_get(h, "loss_sum"),
-                 *best = json_object_get(h, "best");
+                 *seconds = json_object_get(h, "seconds"), *best = json_object_get(h, "best");
     *at = (zn_rt_reached){.ended = json_is_true(json_object_get(h, "ended")),
                           .unevaluated = json_is_true(json_object_get(h, "unevaluated")),
                           .loss_sum = json_number_value(sum),
+                          .seconds = json_number_value(seconds),
                           .best = json_number_value(json_array_get(best, 1))};
     if (!take_whole(json_object_get(h, "step"), 0, &at->step) || !json_is_number(sum) ||
-        !take_digest(s, "start_sha256", at->start_sha256) || !take_digest(s, "order_sha256", at->order_sha256) ||
+        (seconds && !json_is_number(seconds)) || at->seconds < 0 || !take_digest(s, "start_sha256", at->start_sha256) ||
+        !take_digest(s, "order_sha256", at->order_sha256) ||
         !take_whole(json_array_get(bytes, 0), -1, &at->log_bytes[0]) ||
         !take_whole(json_array_get(bytes, 1), -1, &at->log_bytes[1]) ||
         (best && (!take_whole(json_array_get(best, 0), 1, &at->best_step) || !json_is_number(json_array_get(best, 1)))))

@@ -28,6 +28,7 @@ typedef struct zn_rt_reached {
     bool ended;        /* the run went as far as it was asked to */
     bool unevaluated;  /* the step ended an epoch, whose evaluation has not been logged */
     double loss_sum;   /* of the epoch's steps so far */
+    double seconds;    /* that the run has taken so far */
     int64_t best_step; /* whose weights were the best on what is held out; 0: none */
     double best;       /* their accuracy there, or their loss where there are no classes */
     char start_sha256[ZN_RT_SHA256_HEX], order_sha256[ZN_RT_SHA256_HEX];

@@ -282,6 +282,7 @@ int zn_rt_log_step(zn_rt_log *log, const zn_rt_progress *p, zn_rt_error *e) {
     put_f64(t, "loss", p->loss);
     zn_rt_text_puts(t, ",\"lr\":");
     zn_rt_text_json_f32(t, p->lr);
+    put_f64(t, "seconds", p->seconds);
     return end(log, e);
 }
 
@@ -294,6 +295,7 @@ int zn_rt_log_epoch(zn_rt_log *log, const zn_rt_progress *p, const zn_rt_evaluat
     put_i64(t, "step", p->step);
     put_f64(t, "train_loss", p->mean_loss);
     put_evaluations(t, test, validation);
+    put_f64(t, "seconds", p->seconds);
     put_f64(t, "images_per_second", p->images_per_second);
     return end(log, e);
 }

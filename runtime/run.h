@@ -24,16 +24,18 @@ typedef struct zn_rt_progress {
     double validation, validation_loss; /* accuracy and loss on what is held out; NaN likewise */
     double images_per_second;           /* NaN before the second step */
     double seconds_left;                /* NaN likewise */
+    double seconds;                     /* since the run began, without the time between two parts of it */
 } zn_rt_progress;
 
 typedef struct zn_rt_summary {
     zn_rt_evaluation test, validation; /* losses are NaN where there are no such samples */
     int64_t best_epoch; /* the epoch after which the weights of best.safetensors stood; 0: there is no such file */
     double best;        /* their accuracy on what is held out, or their loss where there are no classes */
-    double seconds, images_per_second, first_step_seconds; /* NaN = was not measured */
-    size_t planned_bytes, data_bytes, mapped_bytes;        /* mapped: data that lies in files */
-    size_t peak_bytes;                                     /* 0 = not known */
-    int64_t steps;                                         /* that the weights have seen */
+    double seconds;     /* of the whole run, as in zn_rt_progress */
+    double images_per_second, first_step_seconds;   /* NaN = was not measured */
+    size_t planned_bytes, data_bytes, mapped_bytes; /* mapped: data that lies in files */
+    size_t peak_bytes;                              /* 0 = not known */
+    int64_t steps;                                  /* that the weights have seen */
     const char *source_sha256;
     char data_sha256[ZN_RT_SHA256_HEX];   /* "" where nobody asked */
     char start_sha256[ZN_RT_SHA256_HEX];  /* of the weights before the first step, as their file would be */

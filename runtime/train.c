@@ -54,7 +54,8 @@ typedef struct run {
     int64_t seed, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
     double *mean;                               /* logits of a batch, over its views; NULL: there are none */
     int copy;                                   /* of the batch memory that is next */
-    double start;
+    double start;                               /* of this process */
+    double before;                              /* seconds that earlier processes of this run took */
 
     zn_rt_progress progress;
     double loss_sum;                         /* of this epoch */
@@ -270,6 +271,11 @@ static int evaluate_test(run *r, zn_rt_error *e) {
     return 0;
 }
 
+/* Seconds of the run so far; what stood between a checkpoint and the next process is not of it. */
+static double elapsed(const run *r) {
+    return r->before + zn_seconds() - r->start;
+}
+
 /* Step t of the run; its batch has been asked for. Asks for the next one of the epoch if `more`. */
 static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     int64_t batch = r->m->input.batch, epoch = t / r->steps_per_epoch, position = t % r->steps_per_epoch * batch;
@@ -316,6 +322,7 @@ static int train_step(run *r, int64_t t, bool more, zn_rt_error *e) {
     p->loss = loss;
     p->mean_loss = r->loss_sum / (double)(t % r->steps_per_epoch + 1);
     p->lr = args.lr;
+    p->seconds = elapsed(r);
     if (r->timed > 1) {
         p->images_per_second = (double)((r->timed - 1) * batch) / r->step_seconds;
         p->seconds_left = (double)(r->stop - p->step) * r->step_seconds / (double)(r->timed - 1);
@@ -364,6 +371,7 @@ static void keep(run *r, bool ended) {
                         .ended = ended,
                         .unevaluated = r->unevaluated,
                         .loss_sum = r->loss_sum,
+                        .seconds = elapsed(r),
                         .best_step = r->best_step,
                         .best = r->best};
     if (!r->o->out || at.step == 0 || r->kept == at.step)
@@ -399,6 +407,7 @@ static int end_epoch(run *r, zn_rt_error *e) {
     int code = evaluate_test(r, e);
     if (code)
         return code;
+    r->progress.seconds = elapsed(r);
     zn_rt_report_epoch(r->report, &r->progress);
     code = zn_rt_log_epoch(&r->log, &r->progress, &r->test, &r->validation, e);
     keep_best(r);
@@ -511,6 +520,7 @@ static int resume(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e)
     p->lr = zn_rt_learning_rate(&r->m->train, r->steps_per_epoch, r->total, at->step - 1);
     p->mean_loss = at->loss_sum / (double)((at->step - 1) % r->steps_per_epoch + 1);
     r->loss_sum = at->loss_sum;
+    r->before = at->seconds;
     r->best_step = at->best_step;
     r->best = at->best;
     r->unevaluated = at->unevaluated;
@@ -722,7 +732,7 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->data_bytes = r->data.bytes;
     s->mapped_bytes = r->data.mapped;
     s->peak_bytes = zn_rt_memory_peak();
-    s->seconds = zn_seconds() - r->start;
+    s->seconds = elapsed(r);
     return zn_rt_log_end(&r->log, s, e);
 }
 

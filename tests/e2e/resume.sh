@@ -23,6 +23,8 @@ same_run() {
     without_times straight/log.jsonl >right && without_times "$2/log.jsonl" >got
     checks=$((checks + 1))
     cmp -s right got || { fail "$1: another log"; diff right got | head -n 5; }
+    equal "$1: seconds of the run grow from event to event" "" "$(sed -n 's/.*"seconds":\([^,}]*\).*/\1/p' "$2/log.jsonl" |
+        awk '$1 + 0 < last { print NR ": " $1 " behind " last } { last = $1 + 0 }')"
 }
 
 # ---- from every step of a run, by JIT and executable, with any number of threads

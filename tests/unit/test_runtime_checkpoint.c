@@ -44,7 +44,8 @@ static bool is_there(const char *path) {
 }
 
 static zn_rt_reached reached(int64_t step) {
-    zn_rt_reached at = {.step = step, .loss_sum = 0.1 * (double)step, .log_bytes = {-1, 1234}};
+    zn_rt_reached at = {
+        .step = step, .loss_sum = 0.1 * (double)step, .seconds = 2.5 * (double)step, .log_bytes = {-1, 1234}};
     memset(at.start_sha256, 'a', ZN_RT_SHA256_HEX - 1);
     memset(at.order_sha256, 'b', ZN_RT_SHA256_HEX - 1);
     return at;
@@ -93,6 +94,7 @@ static void round_trip(void) {
     zn_rt_reached right = reached(3);
     CU_ASSERT_EQUAL(at.step, 3);
     CU_ASSERT_EQUAL(at.loss_sum, right.loss_sum);
+    CU_ASSERT_EQUAL(at.seconds, right.seconds);
     CU_ASSERT_STRING_EQUAL(at.start_sha256, right.start_sha256);
     CU_ASSERT_STRING_EQUAL(at.order_sha256, right.order_sha256);
     CU_ASSERT_EQUAL(at.log_bytes[0], -1);
