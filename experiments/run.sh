@@ -167,7 +167,7 @@ for table in $tables; do
         cat "$dir/summary.tsv" >>"$known"
     }
     [ -e "$known" ] || known=""
-    awk -F '\t' -v record="$known" -f "$here/table.awk" "$dir/summary.tsv" | tee "$dir/table.md"
+    awk -F '\t' -v record="$known" -v pair="$(setting pair)" -f "$here/table.awk" "$dir/summary.tsv" | tee "$dir/table.md"
     for what in $(setting curves); do
         case $what in
         rank* | distinct*) for layer in $(echo "$ranks" | tr , ' '); do draw "$what" "$layer"; done ;;

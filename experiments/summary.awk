@@ -3,7 +3,8 @@
 # last epoch's; 0: the epoch's (where a run ended before, of the last 10)
 # A log is named CELL.SEED.jsonl. Fields: cell, seed, state (done, stopped, diverged, failed, or - while it is incomplete),
 # --steps, --epochs (- where not given), processor, sha256 of the start, sha256 of the weights, test accuracy, training
-# loss, seconds, ranks. Ranks are of the last state: layer=rank of W - I*:rank:distinct rows:rows, joined by commas.
+# loss, seconds, ranks, test accuracy with views. Ranks are of the last state: layer=rank of W - I*:rank:distinct
+# rows:rows, joined by commas.
 function text(key,    i, s) { # value of a key, without its quotation marks; - where there is none or null
     i = index($0, "\"" key "\":")
     if (!i)
@@ -19,7 +20,7 @@ function text(key,    i, s) { # value of a key, without its quotation marks; - w
 }
 
 function forget(    i) {
-    state = steps_given = epochs_given = cpu = start = weights = accuracy = loss = seconds = "-"
+    state = steps_given = epochs_given = cpu = start = weights = accuracy = views = loss = seconds = "-"
     layers = nloss = whole = 0
 }
 
@@ -47,7 +48,7 @@ function flush(    i, name, seed, ranks, sum, n) {
         state = why
     close(base ".state")
     result[file] = name "\t" seed "\t" state "\t" steps_given "\t" epochs_given "\t" cpu "\t" start "\t" weights "\t" accuracy \
-        "\t" loss "\t" seconds "\t" (ranks == "" ? "-" : ranks)
+        "\t" loss "\t" seconds "\t" (ranks == "" ? "-" : ranks) "\t" views
 }
 
 FNR == 1 {
@@ -82,6 +83,7 @@ FNR == 1 {
 /^\{"event":"end"/ {
     state = text("interrupted") == "true" ? "stopped" : "done"
     accuracy = text("test_accuracy")
+    views = text("test_accuracy_views")
     weights = text("weights_sha256")
     seconds = text("seconds")
 }

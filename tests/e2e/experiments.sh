@@ -38,6 +38,7 @@ network small.znet
 run     --eval-first --log-every 10
 rank    third
 loss    20
+pair    first
 curves  test_accuracy train_loss rank_minus_identity
 
 first   | zero(variant = weights)                | -D width=30 |
@@ -70,6 +71,7 @@ expect "two seeds" 0 "^| first | 2 | " small --cells first,second,third --seeds 
 table=runs/small/table.md
 equal "rows of two seeds, and means" 8 "$(grep -c '^| [a-z]* | [12] | [0-9d]' "$table")"
 grep -q '^| second | 2 | [0-9.]* | [0-9.]* |$' "$table" || fail "no mean over seeds"
+grep -q '^| second | 2 | [+-][0-9.]* | [0-9.]* |$' "$table" || fail "no difference to the cell that others are paired with"
 grep -q '^| third | 1 | diverged at step' "$table" || fail "what diverges does not say so"
 [ -s runs/small/test_accuracy.svg ] || fail "no test_accuracy.svg"
 before=$(cksum <runs/small/first.1.jsonl)
@@ -81,6 +83,19 @@ expect "a run that another option made" 0 "small: first, seed 1$" small --cells 
 expect "against the record" 0 "^- first, seed 1: the same" small --cells first --print
 awk -F '\t' -v OFS='\t' '$1 == "first" { $8 = "0123456789abcdef" } { print }' experiments/results/small.tsv >new && mv new experiments/results/small.tsv
 expect "what differs from the record" 0 "^- first, seed 1: weights 0123456789ab there, [0-9a-f]* here" small --cells first --print
+
+# Accuracies with views, and differences by seed: 0.1 and -0.2 are -0.05 in the mean, with a standard error of 0.15.
+for entry in a.1:93.1:94.0 a.2:93.3:94.2 b.1:93.0:94.1 b.2:93.3:94.0 b.3:93.0:93.0; do
+    views=${entry##*:} plain=${entry#*:}
+    echo "{\"event\":\"end\",\"test_accuracy\":${plain%:*},\"test_accuracy_views\":$views,\"interrupted\":false}" >"${entry%%:*}.jsonl"
+done
+awk -v steps=0 -f experiments/summary.awk a.1.jsonl a.2.jsonl b.1.jsonl b.2.jsonl b.3.jsonl >views.tsv
+awk -F '\t' -v record= -v pair=a -f experiments/table.awk views.tsv >views.md
+expect "a row with views" 0 "^| b | 2 | 93.30 | 94.00 | - | - | - | - |$" cat views.md
+expect "means with views" 0 "^| a | 2 | 93.20 | 0.14 | 94.10 | 0.14 |$" cat views.md
+expect "differences with views" 0 "^| b | 2 | -0.05 | 0.15 |$" cat views.md
+awk -F '\t' -v OFS='\t' '$1 == "a" && $2 == 2 { $13 = 94.3 } { print }' views.tsv >old.tsv
+expect "other views than the record's" 0 "^- a, seed 2: with views 94.30 there, 94.20 here$" awk -F '\t' -v record=old.tsv -v pair= -f experiments/table.awk views.tsv
 expect "a table that is not there" 2 "there is no table nosuch" "$run" nosuch
 expect "a cell that is not there" 2 "small has no cell nosuch" small --cells nosuch
 expect "an option that is not there" 2 "unknown option --frist" small --frist
