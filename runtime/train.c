@@ -12,13 +12,13 @@
 #include "runtime/checkpoint.h"
 #include "runtime/dataset.h"
 #include "runtime/directory.h"
+#include "runtime/evaluate.h"
 #include "runtime/interrupt.h"
 #include "runtime/known.h"
 #include "runtime/loader.h"
 #include "runtime/preprocess.h"
 #include "runtime/log.h"
 #include "runtime/memory.h"
-#include "runtime/outputs.h"
 #include "runtime/pool.h"
 #include "runtime/rank.h"
 #include "runtime/schedule.h"
@@ -29,10 +29,7 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MOST_CONFUSION = 256 }; /* classes of a table that somebody reads */
 
 static const char best_name[] = "best.safetensors";
 
@@ -47,12 +44,12 @@ typedef struct run {
     zn_rt_pool *pool;
     zn_rt_log log;
     zn_rt_engine engine;
+    zn_rt_evaluator evaluator;
     zn_rt_average average;
     zn_rt_ranks ranks;
     int64_t ranked; /* the step after which they were measured; -1: never */
     double epochs;
     int64_t seed, steps_per_epoch, total, stop; /* total: of the schedule; stop: of this run */
-    double *mean;                               /* logits of a batch, over its views; NULL: there are none */
     int copy;                                   /* of the batch memory that is next */
     double start;                               /* of this process */
     double before;                              /* seconds that earlier processes of this run took */
@@ -64,11 +61,9 @@ typedef struct run {
     bool evaluated;                          /* test is of the weights as they are */
     bool saved;                              /* the weights are in their file */
     zn_rt_evaluation test, validation;
-    int64_t best_step;  /* of best.safetensors; 0: there is none */
-    double best;        /* its accuracy on what is held out, or its loss where there are no classes */
-    int64_t *confusion; /* [classes, classes] of the test images: true, then predicted; NULL: nobody asked */
+    int64_t best_step; /* of best.safetensors; 0: there is none */
+    double best;       /* its accuracy on what is held out, or its loss where there are no classes */
 
-    zn_rt_outputs outputs;     /* of --outputs */
     zn_rt_directory directory; /* of --out */
     zn_rt_identity id;         /* what a checkpoint of this run must agree in */
     int64_t first;             /* steps that an earlier process did */
@@ -77,7 +72,6 @@ typedef struct run {
     bool receipt;              /* digests are wanted */
     char data_sha256[ZN_RT_SHA256_HEX], start_sha256[ZN_RT_SHA256_HEX];
     char order_sha256[ZN_RT_SHA256_HEX]; /* of the epochs that are over */
-    char logits_sha256[ZN_RT_SHA256_HEX];
 } run;
 
 static zn_args make_args(const run *r, float lr, int64_t epoch, int64_t position, int64_t count) {
@@ -95,141 +89,6 @@ static void request(run *r, int copy, int split, bool shuffled, int64_t epoch, i
         (zn_rt_load){.split = split, .shuffled = shuffled, .epoch = (uint32_t)epoch, .position = position});
 }
 
-/* The first largest of k numbers. */
-static int64_t first_largest(const double *x, int64_t k) {
-    int64_t best = 0;
-    for (int64_t j = 1; j < k; j++)
-        if (x[j] > x[best])
-            best = j;
-    return best;
-}
-
-/* Rows of means, each rounded once, to the file of --outputs. */
-static int write_means(run *r, int64_t n, zn_rt_error *e) {
-    int code = 0;
-    for (int64_t i = 0; i < n && !code; i++) {
-        float mean = (float)r->mean[i];
-        code = zn_rt_outputs_add(&r->outputs, &mean, 1, e);
-    }
-    return code;
-}
-
-/* Which classes the `count` images of a batch are and are taken for. */
-static void count_confusion(run *r, int copy, int64_t count) {
-    const float *logits = zn_rt_output_rows(&r->engine, copy);
-    const int32_t *labels = (const int32_t *)(const void *)(r->mem.batch[copy] + r->m->input.labels);
-    int64_t classes = r->m->input.classes;
-    for (int64_t i = 0; i < count; i++) {
-        const float *x = logits + i * classes;
-        int64_t best = 0;
-        for (int64_t j = 1; j < classes; j++)
-            if (x[j] > x[best])
-                best = j;
-        r->confusion[labels[i] * classes + best]++;
-    }
-}
-
-/* What is done with the logits of a batch beside the means. */
-static int use_logits(run *r, int copy, int64_t count, zn_rt_sha256 *digest, zn_rt_error *e) {
-    const float *logits = zn_rt_output_count(r->m) > 0 ? zn_rt_output_rows(&r->engine, copy) : NULL;
-    if (!logits)
-        return 0;
-    if (r->confusion)
-        count_confusion(r, copy, count);
-    int code = r->outputs.open && !r->o->views
-                   ? zn_rt_outputs_add(&r->outputs, logits, count * zn_rt_output_count(r->m), e)
-                   : 0;
-    if (code)
-        return code;
-    return digest->state
-               ? zn_rt_sha256_add(digest, logits, (size_t)(count * zn_rt_output_count(r->m)) * sizeof *logits, e)
-               : 0;
-}
-
-/* Adds the logits of a view of a batch, the last one of which says what the images are. */
-static void use_view(run *r, int copy, const zn_rt_view *view, bool first, bool last, int64_t count, int64_t *correct) {
-    int64_t classes = r->m->input.classes;
-    const float *logits = zn_rt_output_rows(&r->engine, copy);
-    const int32_t *labels = (const int32_t *)(const void *)(r->mem.batch[copy] + r->m->input.labels);
-    for (int64_t i = 0; i < count * classes; i++)
-        r->mean[i] = (first ? 0 : r->mean[i]) + view->weight * (double)logits[i];
-    for (int64_t i = 0; last && i < count; i++)
-        *correct += first_largest(r->mean + i * classes, classes) == labels[i];
-}
-
-/* The batches of an evaluation, each in all its views, the plain images first. */
-typedef struct evaluation {
-    zn_rt_view view[ZN_RT_VIEWS];
-    int64_t nview, batches;
-    double loss;
-    int64_t correct, by_views;
-} evaluation;
-
-static void request_pass(run *r, const evaluation *v, int split, int64_t pass) {
-    if (pass == v->batches * v->nview)
-        return;
-    zn_rt_loader_request(r->loader, r->copy,
-                         (zn_rt_load){.split = split,
-                                      .position = pass / v->nview * r->m->input.batch,
-                                      .view = pass % v->nview ? &v->view[pass % v->nview] : NULL});
-}
-
-/* What the plain images of a batch gave. */
-static int use_plain(run *r, int split, int copy, const zn_args *args, evaluation *v, zn_rt_sha256 *digest,
-                     zn_rt_error *e) {
-    double sum = zn_rt_loss_sum(&r->engine, ZN_RT_EVAL, copy, args->count);
-    if (!isfinite(sum)) {
-        zn_rt_loader_wait(r->loader);
-        zn_rt_fail(e, ZN_RT_NONFINITE,
-                   "the loss is not finite in the evaluation of the %s images, from image %" PRIu32
-                   " on, after %" PRId64 " steps%s",
-                   zn_rt_split_names[split], args->position, r->progress.step,
-                   r->saved ? "" : "; no weights are written");
-        return zn_rt_explain_nonfinite(&r->engine, ZN_RT_EVAL, copy, args, e);
-    }
-    v->loss += sum;
-    if (r->m->input.classes > 0)
-        v->correct += zn_rt_correct_count(&r->engine, ZN_RT_EVAL, copy, args->count);
-    return split == ZN_RT_TEST ? use_logits(r, copy, args->count, digest, e) : 0;
-}
-
-static int evaluate_batches(run *r, int split, bool views, zn_rt_evaluation *out, zn_rt_sha256 *digest,
-                            zn_rt_error *e) {
-    int64_t n = r->data.split[split].n, batch = r->m->input.batch;
-    evaluation v = {.nview = 1, .batches = (n + batch - 1) / batch};
-    *out = (zn_rt_evaluation){(double)NAN, (double)NAN, (double)NAN};
-    if (n == 0)
-        return 0;
-    if (views)
-        v.nview = zn_rt_views(&r->m->data, v.view);
-    zn_rt_loader_wait(r->loader); /* for a batch asked for by a run that stopped early */
-    request_pass(r, &v, split, 0);
-    for (int64_t pass = 0; pass < v.batches * v.nview; pass++) {
-        int copy = r->copy;
-        int64_t at = pass / v.nview * batch, view = pass % v.nview;
-        zn_args args = make_args(r, 0, 0, at, n - at < batch ? n - at : batch);
-        zn_rt_loader_wait(r->loader);
-        r->copy = 1 - copy;
-        request_pass(r, &v, split, pass + 1);
-        zn_rt_run_phases(&r->engine, ZN_RT_EVAL, copy, &args, 0, zn_rt_program(&r->engine, ZN_RT_EVAL)->nphase);
-        int code = view ? 0 : use_plain(r, split, copy, &args, &v, digest, e);
-        if (!code && views)
-            use_view(r, copy, &v.view[view], view == 0, view == v.nview - 1, args.count, &v.by_views);
-        if (!code && views && r->o->views && view == v.nview - 1)
-            code = write_means(r, args.count * r->m->input.classes, e);
-        if (code) {
-            zn_rt_loader_wait(r->loader); /* it may be reading v */
-            return code;
-        }
-    }
-    out->loss = v.loss / (double)n;
-    if (r->m->input.classes > 0)
-        out->accuracy = 100.0 * (double)v.correct / (double)n;
-    if (views)
-        out->views = 100.0 * (double)v.by_views / (double)n;
-    return 0;
-}
-
 /* Means over a split, with the evaluation program. */
 static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
     int code = r->late ? r->late->make(r->late->ctx, e) : 0;
@@ -237,20 +96,13 @@ static int evaluate(run *r, int split, zn_rt_evaluation *out, zn_rt_error *e) {
         return code;
     r->late = NULL;
     bool last = r->progress.step >= r->stop || r->o->action == ZN_RT_DO_EVAL || zn_rt_interrupted();
-    zn_rt_sha256 digest = {NULL};
-    if (split == ZN_RT_TEST)
-        r->logits_sha256[0] = '\0';
-    if (r->confusion && split == ZN_RT_TEST)
-        memset(r->confusion, 0, (size_t)(r->m->input.classes * r->m->input.classes) * sizeof *r->confusion);
-    if (split == ZN_RT_TEST && r->data.split[split].n && r->receipt && last && zn_rt_output_count(r->m) > 0)
-        code = zn_rt_sha256_start(&digest, e);
-    bool views = split == ZN_RT_TEST && r->mean && last && (r->o->views || !zn_rt_interrupted());
-    if (!code)
-        code = evaluate_batches(r, split, views, out, &digest, e);
-    if (!code && digest.state)
-        code = zn_rt_sha256_end(&digest, r->logits_sha256, e);
-    zn_rt_sha256_free(&digest);
-    return code;
+    return zn_rt_evaluate(&r->evaluator,
+                          &(zn_rt_evaluate_what){.split = split,
+                                                 .views = last && (r->o->views || !zn_rt_interrupted()),
+                                                 .digest = last && r->receipt,
+                                                 .step = r->progress.step,
+                                                 .saved = r->saved},
+                          out, e);
 }
 
 /* On what is not trained on: the test, and what is held out. */
@@ -457,8 +309,7 @@ static int train_steps(run *r, bool *interrupted, zn_rt_error *e) {
 
 static size_t planned_memory(const run *r) {
     return r->mem.param_size + r->mem.arena_size + ZN_RT_BATCHES * r->mem.batch_size + zn_rt_pool_scratch(r->pool) +
-           zn_rt_loader_bytes(r->loader) +
-           (r->mean ? (size_t)(r->m->input.batch * r->m->input.classes) * sizeof *r->mean : 0);
+           zn_rt_loader_bytes(r->loader) + zn_rt_evaluator_bytes(&r->evaluator);
 }
 
 /* Lengths of the run, from the data, the recipe and the options. */
@@ -570,27 +421,6 @@ static int begin(run *r, zn_rt_reached *at, zn_rt_error *notes, zn_rt_error *e) 
     return zn_rt_weights_write(r->m, r->mem.param, NULL, "", r->start_sha256, e);
 }
 
-/* Tables that only some runs need. */
-static int open_tables(run *r, zn_rt_error *e) {
-    zn_rt_view view[ZN_RT_VIEWS];
-    int64_t classes = r->m->input.classes;
-    if (r->o->confusion && (classes < 1 || classes > MOST_CONFUSION))
-        return zn_rt_fail(e, ZN_RT_USAGE, "--confusion takes a network of 1 to %d classes; this one has %" PRId64,
-                          MOST_CONFUSION, classes);
-    if (classes > 0 && zn_rt_views(&r->m->data, view) > 0 &&
-        !(r->mean = calloc((size_t)(r->m->input.batch * classes), sizeof *r->mean)))
-        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the logits of views");
-    if (r->o->confusion && !(r->confusion = calloc((size_t)(classes * classes), sizeof *r->confusion)))
-        return zn_rt_fail(e, ZN_RT_MEMORY, "cannot get memory for the table of classes");
-    if (r->o->outputs && zn_rt_output_count(r->m) < 1)
-        return zn_rt_fail(e, ZN_RT_USAGE, "--outputs takes a network that gives numbers; this one gives images");
-    if (r->o->views && !r->mean)
-        return zn_rt_fail(e, ZN_RT_USAGE, "--views takes a file that asks for views of test images; this one does not");
-    return r->o->outputs ? zn_rt_outputs_open(&r->outputs, r->o->outputs, r->data.split[ZN_RT_TEST].n,
-                                              zn_rt_output_count(r->m), e)
-                         : 0;
-}
-
 /* For predictions; a run does not fail for them. */
 static void keep_statistics(run *r) {
     zn_rt_error e = {""};
@@ -620,7 +450,12 @@ static int open_run(run *r, zn_rt_error *e) {
     if (code)
         return code;
     r->engine = (zn_rt_engine){m, &r->mem, r->pool};
-    code = open_tables(r, e);
+    r->evaluator = (zn_rt_evaluator){.engine = &r->engine,
+                                     .loader = r->loader,
+                                     .data = &r->data,
+                                     .copy = &r->copy,
+                                     .args = make_args(r, 0, 0, 0, 0)};
+    code = zn_rt_evaluator_open(&r->evaluator, r->o, e);
     if (!code)
         code = zn_rt_average_open(&r->average, m, r->mem.param, r->pool, e);
     if (!code)
@@ -653,9 +488,7 @@ static void close_run(run *r) {
     zn_rt_dataset_close(&r->data);
     zn_rt_average_close(&r->average);
     zn_rt_ranks_close(&r->ranks);
-    free(r->mean);
-    free(r->confusion);
-    zn_rt_outputs_close(&r->outputs);
+    zn_rt_evaluator_close(&r->evaluator);
     zn_rt_memory_close(&r->mem);
     zn_rt_directory_close(&r->directory);
 }
@@ -678,7 +511,7 @@ static int fill_receipt(run *r, zn_rt_summary *s, zn_rt_error *e) {
     memcpy(s->data_sha256, r->data_sha256, sizeof s->data_sha256);
     memcpy(s->start_sha256, r->start_sha256, sizeof s->start_sha256);
     memcpy(s->order_sha256, r->order_sha256, sizeof s->order_sha256);
-    memcpy(s->logits_sha256, r->logits_sha256, sizeof s->logits_sha256);
+    memcpy(s->logits_sha256, r->evaluator.logits_sha256, sizeof s->logits_sha256);
     bool inside = r->receipt && place > 0 && step < r->total; /* an epoch that --steps or a signal cut */
     return inside ? add_order(r, step / r->steps_per_epoch, place, s->order_sha256, e) : 0;
 }
@@ -718,13 +551,13 @@ static int run_all(run *r, zn_rt_summary *s, zn_rt_error *e) {
     s->best = r->best;
     s->best_epoch = r->best_step ? (r->best_step - 1) / r->steps_per_epoch + 1 : 0;
     code = fill_receipt(r, s, e);
-    if (!code && r->outputs.open)
-        code = zn_rt_outputs_finish(&r->outputs, e);
-    if (!code && r->confusion)
-        code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->confusion, e);
+    if (!code && r->evaluator.outputs.open)
+        code = zn_rt_outputs_finish(&r->evaluator.outputs, e);
+    if (!code && r->evaluator.confusion)
+        code = zn_rt_log_confusion(&r->log, r->m->input.classes, r->evaluator.confusion, e);
     if (code)
         return code;
-    s->confusion = r->confusion;
+    s->confusion = r->evaluator.confusion;
     s->classes = r->m->input.classes;
     s->images_per_second = r->progress.images_per_second;
     s->first_step_seconds = r->first_step_seconds;
