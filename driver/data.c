@@ -47,16 +47,6 @@ typedef struct report {
     const char *command; /* that unpacks it; NULL: not needed, or not to be used */
 } report;
 
-__attribute__((format(printf, 2, 3))) static int fail(char **error, const char *fmt, ...) {
-    zn_buf b = {0};
-    va_list ap;
-    va_start(ap, fmt);
-    zn_buf_vprintf(&b, fmt, ap);
-    va_end(ap);
-    *error = b.at;
-    return ZN_RT_INPUT;
-}
-
 /* ---- looking at files */
 
 /* A message of the runtime may begin with the path. */
@@ -202,13 +192,13 @@ static int find_known(report *r, char **error) {
     char folder[ZN_RT_PATH_SIZE], path[ZN_RT_PATH_SIZE];
     zn_rt_error e = {""};
     if (zn_rt_known_folder(k, r->directory, folder, &e))
-        return fail(error, "%s", e.text);
+        return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
     for (size_t i = 0; i < k->nfile; i++) {
         if (zn_rt_known_path(k, folder, i, path, &e))
-            return fail(error, "%s", e.text);
+            return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
         bool zipped = !k->archive && zn_rt_dataset_file(path, folder, k->file[i].name, &e) == 0;
         if (!zipped && zn_rt_known_path(k, folder, i, path, &e))
-            return fail(error, "%s", e.text);
+            return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
         entry f = {.path = zn_arena_strdup(&r->arena, path), .known = &k->file[i]};
         examine(r, &f, zipped);
         if (zipped)
@@ -234,7 +224,7 @@ static int find_archive(report *r, char **error) {
     EVP_MD_CTX *md5 = f->state == PRESENT ? EVP_MD_CTX_new() : NULL;
     if (f->state == PRESENT && (!md5 || !EVP_DigestInit_ex(md5, EVP_md5(), NULL))) {
         EVP_MD_CTX_free(md5);
-        return fail(error, "libcrypto has no MD5");
+        return zn_error_printf(error, ZN_RT_INPUT, "libcrypto has no MD5");
     }
     if (f->state == PRESENT)
         read_into(r, f, false, NULL, md5);
@@ -266,7 +256,7 @@ static int find_named(report *r, char **error) {
         if (zn_rt_source_file(path, &desc, "file", r->given ? r->directory : NULL, &e)) {
             int n = snprintf(path, sizeof path, "%s/%s", r->directory, slash ? slash + 1 : name);
             if (!r->given || n < 0 || n >= (int)sizeof path)
-                return fail(error, "%s", e.text);
+                return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
         }
         entry f = {.path = zn_arena_strdup(&r->arena, path)};
         end = strrchr(path, '.');
@@ -427,9 +417,6 @@ static void print_way(const report *r, zn_buf *out) {
     if (r->archive.path)
         zn_buf_puts(out, "The archive is damaged, or was not copied to its end: get it again.\n");
     zn_rt_known_explain(r->known, r->directory, &e);
-    char *last = strrchr(e.text, '\n'); /* that `znetc data` exists is known here */
-    if (last)
-        *last = '\0';
     zn_buf_printf(out, "%s\n", e.text[0] == '\n' ? e.text + 1 : e.text);
 }
 
@@ -532,17 +519,13 @@ static void json_report(const report *r, zn_buf *out) {
 
 int zn_data_report(const zn_module *m, const char *directory, bool json, zn_buf *out, char **error) {
     report r = {.m = m, .source = zn_option_str(m, ZN_ARG_SECTION_DATA_source), .given = directory != NULL};
-    if (!r.source) {
-        fail(error, "the file has no `data` section: there are no files to look at");
-        return 1;
-    }
+    if (!r.source)
+        return zn_error_printf(error, 1, "the file has no `data` section: there are no files to look at");
     r.known = zn_rt_known_find(r.source);
     r.directory = directory ? directory : directory_of(m, r.source);
     int code = find(&r, error);
-    if (!code && !r.files.n && directory) {
-        fail(error, "--data has no use: this program makes its data itself");
-        code = ZN_RT_USAGE;
-    }
+    if (!code && !r.files.n && directory)
+        code = zn_error_printf(error, ZN_RT_USAGE, "--data has no use: this program makes its data itself");
     if (!code) {
         (json ? json_report : print_report)(&r, out);
         code = complete(&r) ? 0 : ZN_RT_INPUT;

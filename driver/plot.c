@@ -104,10 +104,8 @@ static bool read_one(plot *p, curves *c, const char *path, char **error) {
     zn_logfile_free(&log);
     if (c->train.n || c->test.n)
         return true;
-    zn_buf b = {0};
-    zn_buf_printf(&b, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
-                  p->minutes ? " with the second at which they stood" : "");
-    *error = b.at;
+    zn_error_printf(error, 0, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
+                    p->minutes ? " with the second at which they stood" : "");
     return false;
 }
 

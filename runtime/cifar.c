@@ -99,7 +99,7 @@ int zn_rt_read_cifar10(zn_rt_dataset *d, const zn_data_desc *source, const char 
             if (i == 0 && strcmp(r.folder, directory) != 0)
                 zn_rt_explain(e, "\n%s has no %s either; --data DIR says where the data is", directory,
                               r.known->file[0].name);
-            zn_rt_known_explain(r.known, directory, e);
+            zn_rt_known_missing(r.known, directory, e);
         }
         return r.code[i];
     }

@@ -166,7 +166,7 @@ int zn_rt_read_mnist(zn_rt_dataset *d, const zn_data_desc *r, const char *direct
         if (!code)
             code = zn_rt_dataset_file(path[1], directory, k->file[2 * s + 1].name, e);
         if (code)
-            zn_rt_known_explain(k, directory, e);
+            zn_rt_known_missing(k, directory, e);
         else
             code = read_split(d, s, path[0], path[1], e);
         if (code)

@@ -110,14 +110,17 @@ void zn_rt_known_explain(const zn_rt_known *k, const char *directory, zn_rt_erro
     if (k->archive) {
         char command[sizeof e->text];
         zn_rt_known_command(k->archive, directory, true, command, sizeof command);
-        zn_rt_explain(e,
-                      "Its archive %s (%.0f MB) is on %s. Where the archive is, this unpacks it to its place:\n  %s\n",
+        zn_rt_explain(e, "Its archive %s (%.0f MB) is on %s. Where the archive is, this unpacks it to its place:\n  %s",
                       k->archive, (double)k->archive_size * 1e-6, k->page, command);
     } else {
         zn_rt_explain(e, "Its files ");
         for (size_t i = 0; i < k->nfile; i++)
             zn_rt_explain(e, "%s%s.gz", i == 0 ? "" : i + 1 < k->nfile ? ", " : " and ", k->file[i].name);
-        zn_rt_explain(e, " are on %s. They belong into %s, compressed or not.\n", k->page, directory);
+        zn_rt_explain(e, " are on %s. They belong into %s, compressed or not.", k->page, directory);
     }
-    zn_rt_explain(e, "`znetc data FILE.znet` says which files are there, and verifies their checksums");
+}
+
+void zn_rt_known_missing(const zn_rt_known *k, const char *directory, zn_rt_error *e) {
+    zn_rt_known_explain(k, directory, e);
+    zn_rt_explain(e, "\n`znetc data FILE.znet` says which files are there, and verifies their checksums");
 }

@@ -36,5 +36,7 @@ int zn_rt_known_path(const zn_rt_known *k, const char *folder, size_t i, char pa
 void zn_rt_known_command(const char *archive, const char *directory, bool make, char *out, size_t size);
 /* Adds to the message how the files come into the directory. */
 void zn_rt_known_explain(const zn_rt_known *k, const char *directory, zn_rt_error *e);
+/* The same for a run that did not find them: and which command verifies them. */
+void zn_rt_known_missing(const zn_rt_known *k, const char *directory, zn_rt_error *e);
 
 #endif

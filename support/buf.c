@@ -73,6 +73,16 @@ void zn_buf_json(zn_buf *b, const char *s) {
     zn_buf_putc(b, '"');
 }
 
+int zn_error_printf(char **error, int code, const char *fmt, ...) {
+    zn_buf b = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    zn_buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    *error = b.at;
+    return code;
+}
+
 const char *zn_buf_str(const zn_buf *b) {
     return b->at ? b->at : "";
 }
