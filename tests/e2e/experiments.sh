@@ -21,6 +21,11 @@ equal "cells that do not compile" "" "$(cat wrong.txt)"
 checks=$((checks + 1))
 [ "$(wc -l <names.txt)" -gt 20 ] || fail "only $(wc -l <names.txt) cells were found"
 
+# The table's network is the example's: with the example's start it is the same program.
+{ grep -v '^init ' experiments/cifar94.znet && echo "init $(sed -n 's/^dirac_sylvester *| *\(.*[^ ]\) *| *|.*/\1/p' experiments/cifar94.cells)"; } >examples/cell.znet
+equal "cifar94: the table's program is the example's" "$("$znetc" examples/cifar94.znet --emit=init --no-loc | cksum)" \
+    "$("$znetc" examples/cell.znet --emit=init --no-loc | cksum)"
+
 # A small table on data that is built in.
 cat >experiments/small.znet <<'END'
 znet 1
