@@ -204,6 +204,11 @@ void zn_wino_fetch(zn_emit *e, const zn_wino *x, zn_ahead *a, int b, zn_ll tile,
     a->write[a->n++] = write;
 }
 
+bool zn_wino_crowds(const zn_wino *x) {
+    enum { CHANNELS = 64 * 64 };
+    return x->c * x->o >= CHANNELS;
+}
+
 void zn_wino_issue(zn_emit *e, const zn_ahead *a, zn_ll call) {
     for (int i = 0; i < a->n; i++) {
         zn_ll p = zn_at(e, a->from[i], zn_mul(e, call, a->lines[i] * 16));
@@ -288,6 +293,15 @@ static void find_overlap(zn_emit *e, const zn_wino *x, zn_ll start, int64_t tile
         mask[i] = whole;
 }
 
+/* Asks for the tile's channels behind the vector under work and the next: its rows and columns are more streams than a
+ * processor follows. */
+static void fetch_tile(const tile_io *t, zn_emit *e) {
+    enum { AHEAD = 32 };
+    for (int i = 0; t->column > AHEAD && zn_wino_crowds(t->x) && i < zn_wino_input_extent(t->f, false); i++)
+        for (int j = 0; j < zn_wino_input_extent(t->f, true); j++)
+            zn_prefetch(e, zn_at(e, t->row[i], t->c), zn_i64(e, j * t->column + AHEAD), ZN_NEAR, false);
+}
+
 static void input_vector(zn_emit *e, zn_ll c, int lanes, void *ctx) {
     tile_io *t = ctx;
     if (t->through)
@@ -295,6 +309,7 @@ static void input_vector(zn_emit *e, zn_ll c, int lanes, void *ctx) {
     t->c = c;
     t->lanes = lanes;
     t->to = zn_at(e, t->at, zn_mul(e, LLVMBuildNSWSub(e->b, c, t->c0, ""), t->rows));
+    fetch_tile(t, e);
     zn_wino_input(e, t->f, read_tile, write_position, t);
 }
 

@@ -277,6 +277,16 @@ static zn_ll last_inside(zn_emit *e, const zn_wino *x, zn_ll start, int64_t rows
     return rows * ratio == size ? NULL : LLVMBuildICmp(e->b, LLVMIntSLT, start, zn_i64(e, rows - x->w.tile), "");
 }
 
+/* Asks for what the values behind a tile load, while the tile is made. Stores need no such thing. */
+static void fetch_values(outputs_io *t, zn_emit *e) {
+    for (size_t b = 0; zn_wino_crowds(t->x) && b < e->k->bindings.n; b++)
+        for (int i = 0; t->row[0].row[b] && e->k->bindings.at[b].kind == ZN_BIND_IN && i < t->rows; i++)
+            for (int j = 0; j < t->cols; j++) {
+                zn_ll column = zn_mul(e, zn_addk(e, t->w, j), t->channels);
+                zn_prefetch(e, t->row[i].row[b], zn_add(e, column, t->o), ZN_NEAR, false);
+            }
+}
+
 static void output_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
     outputs_io *t = ctx;
     const zn_wino *x = t->x;
@@ -292,6 +302,7 @@ static void output_tile(zn_emit *e, const zn_wino_place *p, void *ctx) {
         t->row[i].lanes = t->lanes;
         zn_point_row(e, &t->row[i], p->n, zn_addk(e, zn_mul(e, p->h, ratio), i));
     }
+    fetch_values(t, e);
     zn_wino_output(e, p->f, read_product, write_output, t);
     for (int i = 0; x->kept && i < t->rows; i++)
         emit_kept(t, e, i);
