@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NOISE = ["--set", "data.source=noise(32, 32, 3, 10, 1280)", "--set", "data.augment=[]", "-Wno-ZN0404"]
+NOISE = ["--set", "data.source=noise(32, 32, 3, 10, 1280)", "--set", "data.augment=[]"]
 KAIMING = ["--init", "kaiming"]
 NETS = {  # file, options: with a start that leaves the graph as it is, so that both sides run the same one
     "resnet18": ("../examples/resnet18.znet", KAIMING + NOISE),

@@ -233,7 +233,8 @@ zn_expr *zn_config_taken(zn_sema *s, zn_expr *e, zn_config_arm_fn *check, const 
     return e;
 }
 
-/* A call that is not taken: its names are known, and its arguments exist. */
+/* A call that is not taken: its names and words are known, and its arguments exist. Nothing in it is evaluated: it may
+ * hold only where it is taken. */
 typedef struct call_kind {
     zn_sig_group group;
     const char *what;
@@ -241,10 +242,15 @@ typedef struct call_kind {
 static void check_call(zn_sema *s, zn_expr *e, const void *ctx) {
     const call_kind *k = ctx;
     zn_expr **slot;
+    zn_val unused;
     const zn_sig *sig = zn_config_head(s, k->group, &e, k->what, &slot);
-    for (size_t i = 0; sig && i < sig->n; i++)
-        if (slot[i] && sig->arg[i].kind == ZN_A_CALL)
-            check_call(s, slot[i], k);
+    for (size_t i = 0; sig && i < sig->n; i++) {
+        const zn_sig_arg *a = &sig->arg[i];
+        if (slot[i] && a->kind == ZN_A_CALL)
+            check_arms(s, slot[i], check_call, k);
+        else if (slot[i] && a->words && zn_bare_word(s, s->env, slot[i]))
+            zn_eval_word(s, s->env, slot[i], a->name, a->words, &unused);
+    }
 }
 
 const zn_sig *zn_config_head(zn_sema *s, zn_sig_group g, zn_expr **choice, const char *what, zn_expr ***slot) {
@@ -358,13 +364,20 @@ static bool is_schedule(zn_sema *s, const zn_expr *e) {
     return is_call && !zn_sig_find(s, ZN_GROUP_FUNC, e->s);
 }
 
+/* One that is not taken: that it names `epochs` does not count. */
 static void check_schedule(zn_sema *s, zn_expr *e, const void *ctx) {
     static const call_kind kind = {ZN_GROUP_SCHEDULE, "lr"};
+    const zn_local *locals = s->locals;
+    bool unused = false;
+    zn_local epochs = *locals;
     (void)ctx;
+    epochs.used = &unused;
+    s->locals = &epochs;
     if (is_schedule(s, e))
         check_call(s, e, &kind);
     else
         zn_resolve_expr(s, e, s->locals, false);
+    s->locals = locals;
 }
 
 /* A number is the schedule `constant`. */
@@ -608,16 +621,16 @@ static void check_list(zn_sema *s, zn_expr *e, const void *ctx) {
     const call_list *l = ctx;
     const call_kind kind = {zn_sig_row(l->flip).group, zn_arg_table[l->row].name};
     for (zn_arg *a = need_list(s, e, l) ? e->args.first : NULL; a; a = a->next)
-        check_call(s, a->value, &kind);
+        check_arms(s, a->value, check_call, &kind);
 }
 
 /* How many there are. */
 static size_t take_list(zn_sema *s, zn_expr *e, const call_list *l) {
     const zn_sig_arg *key = &zn_arg_table[l->row];
-    bool seen[ZN_SIG_COUNT] = {false};
+    bool seen[ZN_SIG_COUNT] = {false}, chosen = s->option || (e && e->kind == ZN_E_COND);
     if (!e || !(e = zn_config_taken(s, e, check_list, l)) || !need_list(s, e, l))
         return 0;
-    if (!e->args.n)
+    if (!e->args.n && !chosen) /* a choice, or an option, has no other way to say: none */
         zn_sema_error(s, ZN_DIAG_NO_EFFECT, e->at, "an empty list %s; leave `%s` out", l->empty, key->name);
     for (zn_arg *a = e->args.first; a; a = a->next) {
         call c = {0};
