@@ -55,22 +55,34 @@ static double x_of_event(const plot *p, const json_t *event, const char *steps) 
     return p->minutes ? zn_event_number(event, "seconds") / 60 : zn_event_number(event, steps);
 }
 
-static void take_event(plot *p, curves *c, const json_t *event, double *last) {
+static void add_test(plot *p, curves *c, double x, const json_t *event) {
+    add(p, &c->test, x, zn_event_number(event, "test_loss"), p->log_scale);
+    add(p, &c->accuracy, x, zn_event_number(event, "test_accuracy"), false);
+}
+
+/* The last step, and where it stood, as far as the log has come. */
+typedef struct reached {
+    double step, x;      /* of a training step */
+    double tested_after; /* steps, of the last evaluation; -1: none */
+    bool placeless;      /* some step or epoch does not say where it stood: logs of older versions have no seconds */
+} reached;
+
+static void take_event(plot *p, curves *c, const json_t *event, reached *r) {
     if (zn_event_is(event, "step")) {
-        *last = x_of_event(p, event, "step");
-        add(p, &c->train, *last, zn_event_number(event, "loss"), p->log_scale);
-    } else if (zn_event_is(event, "initial") || zn_event_is(event, "epoch")) {
-        double at = zn_event_is(event, "initial") ? 0 : x_of_event(p, event, "step");
-        double x = isfinite(at) || p->minutes ? at : *last;
-        add(p, &c->test, x, zn_event_number(event, "test_loss"), p->log_scale);
-        add(p, &c->accuracy, x, zn_event_number(event, "test_accuracy"), false);
-    } else if (zn_event_is(event, "end") && isfinite(x_of_event(p, event, "steps"))) {
-        double x = x_of_event(p, event, "steps");
-        if (!c->test.n ||
-            c->test.at[c->test.n - 1].x < x) { /* the end of a run that --steps ended inside of an epoch */
-            add(p, &c->test, x, zn_event_number(event, "test_loss"), p->log_scale);
-            add(p, &c->accuracy, x, zn_event_number(event, "test_accuracy"), false);
-        }
+        r->step = zn_event_number(event, "step");
+        r->x = x_of_event(p, event, "step");
+        r->placeless |= !isfinite(r->x);
+        add(p, &c->train, r->x, zn_event_number(event, "loss"), p->log_scale);
+    } else if (zn_event_is(event, "initial")) {
+        add_test(p, c, 0, event);
+        r->tested_after = 0;
+    } else if (zn_event_is(event, "epoch")) {
+        double x = x_of_event(p, event, "step"), step = zn_event_number(event, "step");
+        r->placeless |= !isfinite(x) && p->minutes;
+        add_test(p, c, isfinite(x) || p->minutes ? x : r->x, event);
+        r->tested_after = isfinite(step) ? step : r->step;
+    } else if (zn_event_is(event, "end") && zn_event_number(event, "steps") > r->tested_after) {
+        add_test(p, c, x_of_event(p, event, "steps"), event); /* a run that --steps ended inside of an epoch */
     }
 }
 
@@ -90,19 +102,20 @@ static bool read_one(plot *p, curves *c, const char *path, char **error) {
     zn_logfile log;
     const json_t *event;
     size_t i;
-    double last = 0;
+    const reached nothing = {.tested_after = -1};
+    reached r = nothing;
     if (!zn_logfile_read(&log, path, error))
         return false;
     c->name = name_of(p, path);
     json_array_foreach(log.events, i, event) {
         if (event == log.start) { /* of several runs in one file the last */
             c->train.n = c->test.n = c->accuracy.n = 0;
-            last = 0;
+            r = nothing;
         }
-        take_event(p, c, event, &last);
+        take_event(p, c, event, &r);
     }
     zn_logfile_free(&log);
-    if (c->train.n || c->test.n)
+    if ((c->train.n || c->test.n) && !(p->minutes && r.placeless))
         return true;
     zn_error_printf(error, 0, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
                     p->minutes ? " with the second at which they stood" : "");

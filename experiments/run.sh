@@ -99,6 +99,7 @@ run_cell() {
     [ -n "$again" ] || [ "$(cat "$base.state" 2>/dev/null)" != "$(printf '%s\n%s' - "$command")" ] || go_on=--resume
     printf '%s\n%s\n' - "$command" >"$base.state"
     : >"$base.jsonl"
+    [ $go_on = --resume ] || rm -rf "$base.run" # the log of another program is not this one's
     # shellcheck disable=SC2086 # options are words
     "$znetc" run "$dir/$name.znet" $compile -- --data "$data" ${threads:+--threads "$threads"} "$@" --progress plain \
         --out "$base.run" $go_on --checkpoint-every 100 >"$base.err" 2>&1
@@ -107,7 +108,7 @@ run_cell() {
     case $code in
     0) state=done ;;
     10) state="diverged$(sed -n 's/.*not finite at step \([0-9]*\).*/ at step \1/p' "$base.err" | head -n 1)" ;;
-    75 | 130 | 143) return 75 ;; # to be taken up
+    75 | 130 | 137 | 143) return 75 ;; # to be taken up
     *) state=failed ;;
     esac
     printf '%s\n%s\n' "$state" "$command" >"$base.state"

@@ -48,9 +48,9 @@ function compare(i,    key, r, what, there) {
     if (r[8] != weights[i])
         what = what (what == "" ? "" : "; ") "weights " short(r[8]) " there, " short(weights[i]) " here"
     if (r[9] != accuracy[i])
-        what = what (what == "" ? "" : "; ") sprintf("accuracy %.2f there, %.2f here", r[9], accuracy[i])
+        what = what (what == "" ? "" : "; ") "accuracy " number(r[9], "%.2f") " there, " number(accuracy[i], "%.2f") " here"
     if (r[13] != views[i] && r[13] != "")
-        what = what (what == "" ? "" : "; ") sprintf("with views %.2f there, %.2f here", r[13], views[i])
+        what = what (what == "" ? "" : "; ") "with views " number(r[13], "%.2f") " there, " number(views[i], "%.2f") " here"
     if (r[12] != ranks[i] && r[12] != "")
         what = what (what == "" ? "" : "; ") "ranks " r[12] " there, " ranks[i] " here"
     if (what == "")

@@ -66,10 +66,24 @@ done
 # A cell that was interrupted goes on from its last checkpoint.
 sed '/|/d' experiments/small.cells >experiments/long.cells
 echo 'long | zero(variant = weights) | --set train.epochs=2000 |' >>experiments/long.cells
-long() { timeout -s INT 12 "$run" --znetc "$znetc" --threads 1 --mnist data --out runs long >long.txt 2>&1; }
-long
+long() { # runs it until $1 has a line with $2
+    setsid "$run" --znetc "$znetc" --threads 1 --mnist data --out runs long >long.txt 2>&1 &
+    child=$!
+    for _ in $(seq 600); do
+        # shellcheck disable=SC2086 # a pattern of names
+        grep -qs -e "$2" $1 && break
+        sleep 0.1
+    done
+    kill -TERM -- -$child # as Ctrl-C: to the script and what it runs
+    wait $child
+    for _ in $(seq 600); do
+        kill -0 -- -$child 2>/dev/null || break
+        sleep 0.1
+    done
+}
+long 'runs/long/long.1.run/checkpoint-*.znc' ZNETCKPT
 equal "an interrupted cell is left to be taken up" "-" "$(head -n 1 runs/long/long.1.state)"
-long
+long runs/long/long.1.run/log.jsonl '"event":"resume"'
 expect "and taken up" 0 '"event":"resume"' cat runs/long/long.1.run/log.jsonl
 
 expect "two seeds" 0 "^| first | 2 | " small --cells first,second,third --seeds 1..2
@@ -85,6 +99,10 @@ equal "nothing is run again" "$before" "$(cksum <runs/small/first.1.jsonl)"
 expect "a record" 0 "^- first, seed 2: the same" small --cells first,second,third --seeds 1,2 --print --record
 equal "its rows" 6 "$(grep -c -v '^#' experiments/results/small.tsv)"
 expect "a run that another option made" 0 "small: first, seed 1$" small --cells first --again
+cp experiments/small.cells kept.cells && sed -i 's/-D width=30/-D width=31 -D nosuch=1/' experiments/small.cells
+expect "a cell that fails where another program succeeded" 1 "^| first | 1 | failed | - | - | - | - |$" small --cells first
+expect "it is not done" 1 "^small: first, seed 1$" small --cells first
+mv kept.cells experiments/small.cells && expect "and runs as before" 0 "^small: first, seed 1$" small --cells first
 expect "against the record" 0 "^- first, seed 1: the same" small --cells first --print
 awk -F '\t' -v OFS='\t' '$1 == "first" { $8 = "0123456789abcdef" } { print }' experiments/results/small.tsv >new && mv new experiments/results/small.tsv
 expect "what differs from the record" 0 "^- first, seed 1: weights 0123456789ab there, [0-9a-f]* here" small --cells first --print
