@@ -78,6 +78,7 @@ typedef struct stream {
 } stream;
 
 static bool stream_open(stream *s, const char *path, bool zipped) {
+    errno = 0; /* zlib does not set it where there is no memory */
     *s = (stream){zipped ? NULL : fopen(path, "rbe"), zipped ? gzopen(path, "rbe") : NULL};
     return s->f || s->z;
 }
@@ -151,7 +152,8 @@ static void examine(report *r, entry *f, bool zipped) {
 /* The sizes in the header of an IDX file of bytes. */
 static void idx_shape(entry *f) {
     const unsigned char *b = f->head;
-    if (f->state != PRESENT || f->bytes < 8 || b[0] || b[1] || b[2] != 8 || b[3] < 1 || b[3] > 4)
+    if (f->state != PRESENT || f->bytes < 8 || b[0] || b[1] || b[2] != 8 || b[3] < 1 || b[3] > 4 ||
+        f->bytes < 4 + 4 * b[3])
         return;
     f->rank = b[3];
     for (int i = 0; i < f->rank; i++)
@@ -192,13 +194,13 @@ static int find_known(report *r, char **error) {
     char folder[ZN_RT_PATH_SIZE], path[ZN_RT_PATH_SIZE];
     zn_rt_error e = {""};
     if (zn_rt_known_folder(k, r->directory, folder, &e))
-        return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
+        return zn_error_text(error, ZN_RT_INPUT, "%s", e.text);
     for (size_t i = 0; i < k->nfile; i++) {
         if (zn_rt_known_path(k, folder, i, path, &e))
-            return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
+            return zn_error_text(error, ZN_RT_INPUT, "%s", e.text);
         bool zipped = !k->archive && zn_rt_dataset_file(path, folder, k->file[i].name, &e) == 0;
         if (!zipped && zn_rt_known_path(k, folder, i, path, &e))
-            return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
+            return zn_error_text(error, ZN_RT_INPUT, "%s", e.text);
         entry f = {.path = zn_arena_strdup(&r->arena, path), .known = &k->file[i]};
         examine(r, &f, zipped);
         if (zipped)
@@ -224,7 +226,7 @@ static int find_archive(report *r, char **error) {
     EVP_MD_CTX *md5 = f->state == PRESENT ? EVP_MD_CTX_new() : NULL;
     if (f->state == PRESENT && (!md5 || !EVP_DigestInit_ex(md5, EVP_md5(), NULL))) {
         EVP_MD_CTX_free(md5);
-        return zn_error_printf(error, ZN_RT_INPUT, "libcrypto has no MD5");
+        return zn_error_text(error, ZN_RT_INPUT, "libcrypto has no MD5");
     }
     if (f->state == PRESENT)
         read_into(r, f, false, NULL, md5);
@@ -234,8 +236,8 @@ static int find_archive(report *r, char **error) {
     EVP_MD_CTX_free(md5);
     f->right = !strcmp(r->md5, r->known->archive_md5);
     if (f->right) {
-        zn_rt_known_command(f->path, r->directory, false, command, sizeof command);
-        r->command = zn_arena_strdup(&r->arena, command);
+        if (zn_rt_known_command(f->path, r->directory, false, command, sizeof command))
+            r->command = zn_arena_strdup(&r->arena, command);
     }
     return 0;
 }
@@ -256,7 +258,7 @@ static int find_named(report *r, char **error) {
         if (zn_rt_source_file(path, &desc, "file", r->given ? r->directory : NULL, &e)) {
             int n = snprintf(path, sizeof path, "%s/%s", r->directory, slash ? slash + 1 : name);
             if (!r->given || n < 0 || n >= (int)sizeof path)
-                return zn_error_printf(error, ZN_RT_INPUT, "%s", e.text);
+                return zn_error_text(error, ZN_RT_INPUT, "%s", e.text);
         }
         entry f = {.path = zn_arena_strdup(&r->arena, path)};
         end = strrchr(path, '.');
@@ -414,7 +416,7 @@ static void print_way(const report *r, zn_buf *out) {
         zn_buf_printf(out, "This unpacks the archive to its place:\n  %s\n", r->command);
         return;
     }
-    if (r->archive.path)
+    if (r->archive.state == PRESENT && !r->archive.right)
         zn_buf_puts(out, "The archive is damaged, or was not copied to its end: get it again.\n");
     zn_rt_known_explain(r->known, r->directory, &e);
     zn_buf_printf(out, "%s\n", e.text[0] == '\n' ? e.text + 1 : e.text);
@@ -464,9 +466,9 @@ static void json_text(zn_buf *out, const char *key, const char *value) {
         zn_buf_puts(out, "null");
 }
 
-static void json_file(const entry *f, zn_buf *out) {
+/* What is there, or why it cannot be read. */
+static void json_state(const entry *f, zn_buf *out) {
     static const char *const states[] = {"missing", "unreadable", "present"};
-    zn_buf_putc(out, '{');
     json_text(out, "path", f->path);
     zn_buf_printf(out, ", \"state\": \"%s\", ", states[f->state]);
     if (f->state == UNREADABLE) {
@@ -475,6 +477,11 @@ static void json_file(const entry *f, zn_buf *out) {
     }
     if (f->state == PRESENT)
         zn_buf_printf(out, "\"bytes\": %" PRId64 ", ", f->bytes);
+}
+
+static void json_file(const entry *f, zn_buf *out) {
+    zn_buf_putc(out, '{');
+    json_state(f, out);
     json_text(out, "sha256", f->state == PRESENT ? f->sha256 : NULL);
     if (f->rank) {
         zn_buf_puts(out, ", \"shape\": ");
@@ -505,8 +512,7 @@ static void json_report(const report *r, zn_buf *out) {
     zn_buf_puts(out, "], ");
     if (r->archive.path) {
         zn_buf_puts(out, "\"archive\": {");
-        json_text(out, "path", r->archive.path);
-        zn_buf_printf(out, ", \"bytes\": %" PRId64 ", ", r->archive.bytes);
+        json_state(&r->archive, out);
         json_text(out, "md5", *r->md5 ? r->md5 : NULL);
         zn_buf_printf(out, ", \"as_published\": %s, ", r->archive.right ? "true" : "false");
         json_text(out, "published_md5", r->known->archive_md5);
@@ -520,12 +526,12 @@ static void json_report(const report *r, zn_buf *out) {
 int zn_data_report(const zn_module *m, const char *directory, bool json, zn_buf *out, char **error) {
     report r = {.m = m, .source = zn_option_str(m, ZN_ARG_SECTION_DATA_source), .given = directory != NULL};
     if (!r.source)
-        return zn_error_printf(error, 1, "the file has no `data` section: there are no files to look at");
+        return zn_error_text(error, 1, "the file has no `data` section: there are no files to look at");
     r.known = zn_rt_known_find(r.source);
     r.directory = directory ? directory : directory_of(m, r.source);
     int code = find(&r, error);
     if (!code && !r.files.n && directory)
-        code = zn_error_printf(error, ZN_RT_USAGE, "--data has no use: this program makes its data itself");
+        code = zn_error_text(error, ZN_RT_USAGE, "--data has no use: this program makes its data itself");
     if (!code) {
         (json ? json_report : print_report)(&r, out);
         code = complete(&r) ? 0 : ZN_RT_INPUT;

@@ -319,7 +319,10 @@ static const char *contradiction(const zn_options *o) {
     if (o->data_dir && !o->with_data && o->verb != ZN_VERB_DATA)
         return "--data is an option of `znetc data`, and of the training program: it stands behind `--`, as in `znetc "
                "run FILE -- --data DIR`; of `znetc check` it is --with-data=DIR";
-    if (o->verb == ZN_VERB_DATA && (o->level_given || o->conv || o->gemm || o->passes || o->target || o->march))
+    if (o->data_dir && !*o->data_dir)
+        return "--data and --with-data take the path of a directory; this one is empty";
+    if (o->verb == ZN_VERB_DATA && (o->level_given || o->conv || o->gemm || o->passes || o->target || o->march ||
+                                    o->verify_each || o->time_passes || o->print_after))
         return "`znetc data` looks at files: options of passes and code have no use";
     if ((o->deterministic_start || o->with_data) && o->verb != ZN_VERB_CHECK)
         return "--deterministic-start and --with-data are options of `znetc check`";

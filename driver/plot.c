@@ -117,9 +117,8 @@ static bool read_one(plot *p, curves *c, const char *path, char **error) {
     zn_logfile_free(&log);
     if ((c->train.n || c->test.n) && !(p->minutes && r.placeless))
         return true;
-    zn_error_printf(error, 0, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
-                    p->minutes ? " with the second at which they stood" : "");
-    return false;
+    return zn_error_text(error, false, "%s: has no losses%s%s", path, p->log_scale ? " above 0" : "",
+                         p->minutes ? " with the second at which they stood" : "");
 }
 
 /* Means over stretches of about equal length. */

@@ -50,8 +50,8 @@ static int take_arguments(zn_repro *r, zn_options *o, char **error) {
         zn_arena_printf(&r->arena, "%" PRId64, (int64_t)json_integer_value(json_object_get(r->log.end, "steps"))));
     for (int i = 0; i < o->argc; i++) {
         if (!strncmp(o->argv[i], "--log", 5)) {
-            zn_error_printf(error, 3, "%s: the log of a repetition is read here and then removed; --out DIR keeps one",
-                            o->argv[i]);
+            zn_error_text(error, 3, "%s: the log of a repetition is read here and then removed; --out DIR keeps one",
+                          o->argv[i]);
             return 2;
         }
         zn_vec_push(&o->arena, &argv, o->argv[i]);
@@ -93,12 +93,12 @@ static int check_source(const zn_repro *r, const char *path, const char *text, c
     if (!code)
         code = zn_rt_sha256_end(&h, digest, &e);
     if (code)
-        return zn_error_printf(error, 3, "%s", e.text);
+        return zn_error_text(error, 3, "%s", e.text);
     return strcmp(digest, zn_event_text(r->log.start, "source_sha256")) == 0
                ? 0
-               : zn_error_printf(error, 3,
-                                 "%s: the source in this log is not the one that its digest is of: the log was changed",
-                                 path);
+               : zn_error_text(error, 3,
+                               "%s: the source in this log is not the one that its digest is of: the log was changed",
+                               path);
 }
 
 static int take_source(zn_repro *r, const zn_options *o, zn_sources *s, zn_diags *d, char **error) {
@@ -113,11 +113,11 @@ static int take_source(zn_repro *r, const zn_options *o, zn_sources *s, zn_diags
         const char *name = json_string_value(json_array_get(file, 0));
         int64_t line = json_integer_value(json_array_get(file, 1));
         if (!name || line < 1 || line > UINT32_MAX)
-            return zn_error_printf(error, 3, "%s: source_files is not a list of files and lines", o->file);
+            return zn_error_text(error, 3, "%s: source_files is not a list of files and lines", o->file);
         places[i] = (zn_source_place){name, (uint32_t)line};
     }
     if (!zn_sources_take(s, path, text, places, n, d))
-        return zn_error_printf(error, 3, "%s: source_files does not fit the source", o->file);
+        return zn_error_text(error, 3, "%s: source_files does not fit the source", o->file);
     return 0;
 }
 
@@ -129,19 +129,19 @@ int zn_repro_open(zn_repro *r, zn_options *o, zn_sources *s, zn_diags *d, char *
     if (!zn_logfile_read(&r->log, o->file, error))
         return 3;
     if (!r->log.start)
-        return zn_error_printf(error, 3, "%s: has no start of a run", o->file);
+        return zn_error_text(error, 3, "%s: has no start of a run", o->file);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (!zn_event_text(r->log.start, needed[i]))
-            return zn_error_printf(error, 3, "%s: its start has no \"%s\": it was written by another version of znet",
-                                   o->file, needed[i]);
+            return zn_error_text(error, 3, "%s: its start has no \"%s\": it was written by another version of znet",
+                                 o->file, needed[i]);
     if (!r->log.end)
-        return zn_error_printf(error, 3, "%s: the run did not come to its end: there are no digests to compare with",
-                               o->file);
+        return zn_error_text(error, 3, "%s: the run did not come to its end: there are no digests to compare with",
+                             o->file);
     int n = snprintf(r->copy, sizeof r->copy, "%s/znetc-repro-XXXXXX", tmp && *tmp && strlen(tmp) < 30 ? tmp : "/tmp");
     int fd = n > 0 ? mkstemp(r->copy) : -1;
     if (fd < 0) {
         r->copy[0] = '\0';
-        return zn_error_printf(error, 3, "cannot make a temporary file for the log");
+        return zn_error_text(error, 3, "cannot make a temporary file for the log");
     }
     close(fd);
     const char *directory = zn_event_text(r->log.start, "directory");
@@ -228,7 +228,7 @@ int zn_repro_compare(const zn_repro *r, zn_buf *out, char **error) {
         return 3;
     if (!now.start || !now.end) {
         zn_logfile_free(&now);
-        return zn_error_printf(error, 3, "the run did not come to its end");
+        return zn_error_text(error, 3, "the run did not come to its end");
     }
     for (size_t i = 0; i < sizeof digests / sizeof *digests; i++) {
         char key[32];

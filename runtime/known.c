@@ -53,12 +53,26 @@ const zn_rt_known *zn_rt_known_find(const char *source) {
     return NULL;
 }
 
-int zn_rt_known_folder(const zn_rt_known *k, const char *directory, char path[ZN_RT_PATH_SIZE], zn_rt_error *e) {
+/* Files of the data set that are in the folder. */
+static size_t files_in(const zn_rt_known *k, const char *folder) {
+    char path[ZN_RT_PATH_SIZE];
     struct stat st;
-    int n = snprintf(path, ZN_RT_PATH_SIZE, "%s/%s", directory, k->file[0].name);
-    bool here = n >= 0 && n < ZN_RT_PATH_SIZE && (!k->inner || stat(path, &st) == 0);
-    n = snprintf(path, ZN_RT_PATH_SIZE, "%s%s%s", directory, here ? "" : "/", here ? "" : k->inner ? k->inner : "");
-    return n < 0 || n >= ZN_RT_PATH_SIZE ? zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", directory) : 0;
+    zn_rt_error unused = {""};
+    size_t n = 0;
+    for (size_t i = 0; i < k->nfile; i++)
+        n += zn_rt_known_path(k, folder, i, path, &unused) == 0 && stat(path, &st) == 0;
+    return n;
+}
+
+int zn_rt_known_folder(const zn_rt_known *k, const char *directory, char path[ZN_RT_PATH_SIZE], zn_rt_error *e) {
+    const char *inner = k->inner ? k->inner : "";
+    int n = snprintf(path, ZN_RT_PATH_SIZE, "%s%s%s", directory, *inner ? "/" : "", inner);
+    if (n < 0 || n >= ZN_RT_PATH_SIZE)
+        return zn_rt_fail(e, ZN_RT_INPUT, "the path %s is too long", directory);
+    size_t here = *inner ? files_in(k, directory) : 0;
+    if (here > 0 && here >= files_in(k, path))
+        snprintf(path, ZN_RT_PATH_SIZE, "%s", directory);
+    return 0;
 }
 
 int zn_rt_known_path(const zn_rt_known *k, const char *folder, size_t i, char path[ZN_RT_PATH_SIZE], zn_rt_error *e) {
@@ -69,11 +83,13 @@ int zn_rt_known_path(const zn_rt_known *k, const char *folder, size_t i, char pa
 typedef struct text {
     char *at;
     size_t n, size;
+    bool cut;
 } text;
 
 static void put(text *t, const char *s, size_t n) {
     for (size_t i = 0; i < n && t->n + 1 < t->size; i++)
         t->at[t->n++] = s[i];
+    t->cut |= t->n + 1 >= t->size;
     t->at[t->n] = '\0';
 }
 
@@ -92,8 +108,8 @@ static void put_word(text *t, const char *s) {
     put(t, "'", quote);
 }
 
-void zn_rt_known_command(const char *archive, const char *directory, bool make, char *out, size_t size) {
-    text t = {out, 0, size};
+bool zn_rt_known_command(const char *archive, const char *directory, bool make, char *out, size_t size) {
+    text t = {out, 0, size, false};
     if (make) {
         put(&t, "mkdir -p ", 9);
         put_word(&t, directory);
@@ -103,15 +119,22 @@ void zn_rt_known_command(const char *archive, const char *directory, bool make, 
     put_word(&t, archive);
     put(&t, " -C ", 4);
     put_word(&t, directory);
+    if (t.cut)
+        *out = '\0';
+    return !t.cut;
 }
 
 void zn_rt_known_explain(const zn_rt_known *k, const char *directory, zn_rt_error *e) {
     zn_rt_explain(e, "\n%s is a data set of %s. ", k->title, k->what);
     if (k->archive) {
+        enum { AROUND = 200 }; /* what else is said, once the place of the archive is */
         char command[sizeof e->text];
-        zn_rt_known_command(k->archive, directory, true, command, sizeof command);
-        zn_rt_explain(e, "Its archive %s (%.0f MB) is on %s. Where the archive is, this unpacks it to its place:\n  %s",
-                      k->archive, (double)k->archive_size * 1e-6, k->page, command);
+        zn_rt_explain(e, "Its archive %s (%.0f MB) is on %s. ", k->archive, (double)k->archive_size * 1e-6, k->page);
+        size_t left = sizeof e->text - strlen(e->text);
+        if (left > AROUND && zn_rt_known_command(k->archive, directory, true, command, left - AROUND))
+            zn_rt_explain(e, "Where the archive is, this unpacks it to its place:\n  %s", command);
+        else
+            zn_rt_explain(e, "It is to be unpacked into that directory");
     } else {
         zn_rt_explain(e, "Its files ");
         for (size_t i = 0; i < k->nfile; i++)

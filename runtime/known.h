@@ -27,13 +27,14 @@ typedef struct zn_rt_known {
 
 /* By the source's name, which may be NULL; NULL where nothing is known. */
 const zn_rt_known *zn_rt_known_find(const char *source);
-/* The folder with the files: the directory itself where the first of them is in it, else `inner` in it. */
+/* The folder with the files: the directory itself or `inner` in it, whichever has more of them; where they have the
+ * same, the directory if it has any. */
 int zn_rt_known_folder(const zn_rt_known *k, const char *directory, char path[ZN_RT_PATH_SIZE], zn_rt_error *e);
 /* The path of file i in that folder. */
 int zn_rt_known_path(const zn_rt_known *k, const char *folder, size_t i, char path[ZN_RT_PATH_SIZE], zn_rt_error *e);
-/* The command of a shell that unpacks an archive into a directory, which it makes where `make` says so; cut if it does
- * not find room. */
-void zn_rt_known_command(const char *archive, const char *directory, bool make, char *out, size_t size);
+/* The command of a shell that unpacks an archive into a directory, which it makes where `make` says so. False, and an
+ * empty text: it does not find room. */
+bool zn_rt_known_command(const char *archive, const char *directory, bool make, char *out, size_t size);
 /* Adds to the message how the files come into the directory. */
 void zn_rt_known_explain(const zn_rt_known *k, const char *directory, zn_rt_error *e);
 /* The same for a run that did not find them: and which command verifies them. */

@@ -73,7 +73,7 @@ void zn_buf_json(zn_buf *b, const char *s) {
     zn_buf_putc(b, '"');
 }
 
-int zn_error_printf(char **error, int code, const char *fmt, ...) {
+int zn_error_text(char **error, int code, const char *fmt, ...) {
     zn_buf b = {0};
     va_list ap;
     va_start(ap, fmt);

@@ -19,7 +19,7 @@ void zn_buf_vprintf(zn_buf *b, const char *fmt, va_list ap) __attribute__((forma
 /* A quoted string of JSON, valid whatever s holds. */
 void zn_buf_json(zn_buf *b, const char *s);
 /* *error becomes this text, to be freed; gives `code`. */
-int zn_error_printf(char **error, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int zn_error_text(char **error, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The contents as a C string; "" while empty. */
 const char *zn_buf_str(const zn_buf *b);
 

@@ -74,10 +74,10 @@ long() { # runs it until $1 has a line with $2
         grep -qs -e "$2" $1 && break
         sleep 0.1
     done
-    kill -TERM -- -$child # as Ctrl-C: to the script and what it runs
+    kill -TERM -$child # as Ctrl-C: to the script and what it runs
     wait $child
     for _ in $(seq 600); do
-        kill -0 -- -$child 2>/dev/null || break
+        kill -0 -$child 2>/dev/null || break
         sleep 0.1
     done
 }

@@ -66,7 +66,23 @@ rm 'data/c 10/cifar-10-batches-bin/data_batch_3.bin' && mkfifo 'data/c 10/cifar-
 rm 'data/c 10/cifar-10-batches-bin/data_batch_4.bin'
 expect "data: a FIFO" 3 'data_batch_3.bin  cannot be read: it is a FIFO' "$znetc" data cifar.znet
 expect "data: one is missing" 3 'data_batch_4.bin  is not there' "$znetc" data cifar.znet
+# One file beside the folder that the archive makes: the folder has more of them.
+rm 'data/c 10/cifar-10-batches-bin/data_batch_3.bin' && touch 'data/c 10/data_batch_2.bin'
+expect "data: most files are in the folder" 3 '^4 of 6 files are there, 0 as published$' "$znetc" data cifar.znet
+rm 'data/c 10/cifar-10-batches-bin/'*
+expect "data: a file in the directory itself" 3 '^1 of 6 files are there, 0 as published$' "$znetc" data cifar.znet
+"$znetc" run cifar.znet 2>&1 | sed -n 's/^  \(mkdir .*\)/\1/p' >unpack
+expect "the command helps here too" 0 '' sh unpack
+expect "data: all are there" 3 '^6 of 6 files are there, 0 as published$' "$znetc" data cifar.znet
 rm -r data
+long=$(printf '%0900d' 0 | sed 's/0000000000/abcdefghi\//g')
+expect "data: a path that leaves no room for the command" 3 'It is to be unpacked into that directory$' "$znetc" data cifar.znet --data "$long"
+expect "data: no half of a command" 0 '^0$' sh -c '"$0" data cifar.znet --data "$1" | grep -c "mkdir" || :' "$znetc" "$long"
+ln -s loop loop
+expect "data: what cannot be read is not called damaged" 0 '^0$' sh -c '"$0" data cifar.znet --data loop | grep -c damaged || :' "$znetc"
+expect "data --json: an archive that cannot be read" 3 '"archive": {"path": "loop/.*", "state": "unreadable", "why": "' "$znetc" data cifar.znet --data loop --json
+expect "data: no directory" 2 'this one is empty' "$znetc" data cifar.znet --data=
+expect "data --verify-each" 2 'have no use' "$znetc" data cifar.znet --verify-each
 
 # ---- the files themselves
 if [ -n "$data" ] && [ -e "$data/cifar-10" ] && command -v xz >/dev/null; then

@@ -470,12 +470,14 @@ static void known(void) {
     CU_ASSERT_STRING_EQUAL(path, "/nowhere/cifar-10-batches-bin");
     CU_ASSERT_EQUAL(zn_rt_known_folder(m, "/nowhere", path, &e), 0);
     CU_ASSERT_STRING_EQUAL(path, "/nowhere");
-    zn_rt_known_command("d/a.tar.gz", "d", false, command, sizeof command);
+    CU_ASSERT_TRUE(zn_rt_known_command("d/a.tar.gz", "d", false, command, sizeof command));
     CU_ASSERT_STRING_EQUAL(command, "tar -xzf d/a.tar.gz -C d");
-    zn_rt_known_command("a.tar.gz", "it's", true, command, sizeof command);
+    CU_ASSERT_TRUE(zn_rt_known_command("a.tar.gz", "it's", true, command, sizeof command));
     CU_ASSERT_STRING_EQUAL(command, "mkdir -p 'it'\\''s' && tar -xzf a.tar.gz -C 'it'\\''s'");
-    zn_rt_known_command("a.tar.gz", "-d", false, command, 20);
-    CU_ASSERT_STRING_EQUAL(command, "tar -xzf a.tar.gz -"); /* cut */
+    CU_ASSERT_TRUE(zn_rt_known_command("a.tar.gz", "-d", false, command, 30));
+    CU_ASSERT_STRING_EQUAL(command, "tar -xzf a.tar.gz -C ./-d");
+    CU_ASSERT_FALSE(zn_rt_known_command("a.tar.gz", "-d", false, command, 20)); /* half of it is another command */
+    CU_ASSERT_STRING_EQUAL(command, "");
 }
 
 /* Real files, where they are at hand. */
