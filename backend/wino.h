@@ -73,7 +73,7 @@ typedef struct zn_ahead {
 } zn_ahead;
 
 /* Whether a block's matrices drive what comes in and what values read out of the second cache, so that it is asked for
- * again shortly before: 64 channels by 64 and more. */
+ * again shortly before: 64 * 64 pairs of channels and more. */
 bool zn_wino_crowds(const zn_wino *x);
 /* Lines from the row of tile `tile` in binding b, whose rows are `ratio` for each of y's, for a block; rows of
  * neighbouring tiles lie together but for halos (those of two sizes: about there). */

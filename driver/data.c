@@ -235,10 +235,8 @@ static int find_archive(report *r, char **error) {
             snprintf(r->md5 + 2 * i, 3, "%02x", digest[i]);
     EVP_MD_CTX_free(md5);
     f->right = !strcmp(r->md5, r->known->archive_md5);
-    if (f->right) {
-        if (zn_rt_known_command(f->path, r->directory, false, command, sizeof command))
-            r->command = zn_arena_strdup(&r->arena, command);
-    }
+    if (f->right && zn_rt_known_command(f->path, r->directory, false, command, sizeof command))
+        r->command = zn_arena_strdup(&r->arena, command);
     return 0;
 }
 
