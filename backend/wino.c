@@ -221,8 +221,7 @@ void zn_wino_issue(zn_emit *e, const zn_ahead *a, zn_ll call) {
 
 enum { MAX_ROWS = 9 };
 
-/* A mask of lanes, all alike. */
-static zn_ll mask_of(zn_emit *e, zn_ll cond) {
+zn_ll zn_wino_mask(zn_emit *e, zn_ll cond) {
     zn_ll none = LLVMGetPoison(LLVMVectorType(e->i1, (unsigned)e->lanes));
     zn_ll one = LLVMBuildInsertElement(e->b, none, cond, zn_i32(e, 0), "");
     return LLVMBuildShuffleVector(e->b, one, none, LLVMConstNull(e->ivec), "");
@@ -279,7 +278,7 @@ static void find_borders(zn_emit *e, const zn_wino_place *p, bool across, int64_
             inside = inside ? LLVMBuildAnd(e->b, inside, below, "") : below;
         }
         if (inside)
-            mask[i] = mask_of(e, inside);
+            mask[i] = zn_wino_mask(e, inside);
     }
 }
 
@@ -288,7 +287,7 @@ static void find_overlap(zn_emit *e, const zn_wino *x, zn_ll start, int64_t tile
     int64_t overlap = tiles * x->w.tile - size;
     if (overlap <= 0 || tiles < 2 || is_mixed(x))
         return;
-    zn_ll whole = mask_of(e, LLVMBuildICmp(e->b, LLVMIntSLT, start, zn_i64(e, size - x->w.tile), ""));
+    zn_ll whole = zn_wino_mask(e, LLVMBuildICmp(e->b, LLVMIntSLT, start, zn_i64(e, size - x->w.tile), ""));
     for (int64_t i = 0; i < overlap; i++)
         mask[i] = whole;
 }

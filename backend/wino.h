@@ -47,6 +47,9 @@ int64_t zn_wino_lanes(const zn_emit *e, int64_t n);
 zn_ll zn_wino_rem(zn_emit *e, zn_ll a, int64_t k);
 zn_ll zn_wino_quotient(zn_emit *e, zn_ll a, int64_t k);
 
+/* A mask of lanes, all alike. */
+zn_ll zn_wino_mask(zn_emit *e, zn_ll cond);
+
 /* Tiles of the block that starts at `first`: all, where blocks are known to divide the work. */
 zn_ll zn_wino_block_count(zn_emit *e, int64_t block, zn_ll first, zn_ll end, bool divides);
 
