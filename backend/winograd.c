@@ -82,6 +82,7 @@ typedef struct product_job {
     const zn_wino *x;
     zn_ll weight, first, count; /* its positions */
     int64_t outs;               /* outputs in M */
+    int64_t part;               /* input channels in a part of the sum, which is kept in M between parts */
     const zn_ahead *soon;
     int vecs;
     stream next[2];
@@ -112,19 +113,27 @@ static void multiply(zn_emit *e, const product_job *j, zn_ll a, zn_ll b, int64_t
         acc[i] = l.v[i];
 }
 
-/* M[k][o ...][panel of tiles] = V[k][panel] U[weight][block of outputs] */
-static void product(zn_emit *e, const product_job *j, zn_ll k, zn_ll o, zn_ll p) {
+/* M[k][o ...][panel of tiles] = V[k][panel] U[weight][block of outputs], over the part of input channels from c on. */
+static void product(zn_emit *e, const product_job *j, zn_ll k, zn_ll o, zn_ll p, zn_ll c) {
     const zn_wino *x = j->x;
     int n = x->rows * j->vecs;
-    int64_t width = (int64_t)j->vecs * e->lanes, whole = x->c / e->lanes * e->lanes;
+    int64_t width = (int64_t)j->vecs * e->lanes, whole = j->part / e->lanes * e->lanes;
     zn_ll acc[ZN_MAX_CARRIED];
     zn_ll a = zn_at(e, x->v, zn_add(e, zn_mul(e, k, x->kv), zn_mul(e, p, zn_wino_lanes(e, x->c) * x->rows)));
     zn_ll b = zn_at(e, x->u, zn_add(e, zn_mul(e, j->weight, x->ku), zn_mul(e, o, x->c)));
-    for (int i = 0; i < n; i++)
-        acc[i] = zn_vconst(e, 0);
+    zn_ll to = zn_at(
+        e, x->m, zn_add(e, zn_mul(e, k, x->km), zn_add(e, zn_mul(e, o, x->block), zn_mul(e, p, x->rows * e->lanes))));
+    zn_ll adds = NULL;
+    if (j->part < x->c)
+        adds = zn_wino_mask(e, LLVMBuildICmp(e->b, LLVMIntNE, c, zn_i64(e, 0), ""));
+    for (int r = 0; r < j->vecs; r++)
+        for (int i = 0; i < x->rows; i++) {
+            zn_ll zero = zn_vconst(e, 0), from = zn_atk(e, to, (r * x->block + i) * e->lanes);
+            acc[i * j->vecs + r] = adds ? zn_select(e, adds, zn_load(e, from, e->lanes), zero) : zero;
+        }
     if (whole) {
         zn_loop lb;
-        zn_loop_begin(e, &lb, zn_i64(e, 0), zn_i64(e, whole), e->lanes, n, acc);
+        zn_loop_begin(e, &lb, c, zn_addk(e, c, whole), e->lanes, n, acc);
         for (int i = 0; i < n; i++)
             acc[i] = lb.v[i];
         for (int i = 0; i < j->nnext; i++)
@@ -136,10 +145,8 @@ static void product(zn_emit *e, const product_job *j, zn_ll k, zn_ll o, zn_ll p)
         for (int i = 0; i < n; i++)
             acc[i] = lb.v[i];
     }
-    if (whole < x->c)
-        multiply(e, j, zn_atk(e, a, whole * x->rows), zn_atk(e, b, whole * width), x->c - whole, acc);
-    zn_ll to = zn_at(
-        e, x->m, zn_add(e, zn_mul(e, k, x->km), zn_add(e, zn_mul(e, o, x->block), zn_mul(e, p, x->rows * e->lanes))));
+    if (whole < j->part)
+        multiply(e, j, zn_atk(e, a, whole * x->rows), zn_atk(e, b, whole * width), j->part - whole, acc);
     for (int r = 0; r < j->vecs; r++)
         for (int i = 0; i < x->rows; i++)
             zn_store(e, zn_atk(e, to, (r * x->block + i) * e->lanes), acc[i * j->vecs + r], e->lanes);
@@ -169,7 +176,7 @@ static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *c
     int64_t blocks = zn_wino_block_total(e, j->outs), panels = x->block / x->rows, once,
             width = (int64_t)vecs * e->lanes;
     bool many = !zn_is_const(j->count, &once);
-    zn_loop lr, lp;
+    zn_loop lr, lc, lp;
     (void)last_lanes;
     j->vecs = vecs;
     j->nnext = 0;
@@ -178,9 +185,12 @@ static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *c
     zn_ll k = many ? zn_add(e, j->first, lr.i) : j->first;
     zn_ll lo, hi;
     zn_wino_range(e, x, k, &lo, &hi);
+    zn_loop_begin(e, &lc, zn_i64(e, 0), zn_i64(e, x->c), j->part, 0, NULL);
     zn_loop_begin(e, &lp, panel_of(e, lo, x->rows), panels_of(e, hi, x->rows), 1, 0, NULL);
     if (j->soon) {
         zn_ll call = zn_add(e, zn_mul(e, k, blocks), zn_wino_block_index(e, o));
+        if (j->part < x->c)
+            call = zn_add(e, zn_mul(e, call, x->c / j->part), zn_wino_quotient(e, lc.i, j->part));
         zn_wino_issue(e, j->soon, zn_add(e, zn_mul(e, call, panels), lp.i));
     }
     if (!j->soon || fetches_weights(x)) {
@@ -195,17 +205,28 @@ static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *c
         zn_ll v = zn_add(e, zn_mul(e, zn_addk(e, k, 1), x->kv), zn_mul(e, lp.i, zn_wino_lanes(e, x->c) * x->rows));
         j->next[j->nnext++] = (stream){zn_at(e, x->v, v), x->rows * e->lanes / 16};
     }
-    product(e, j, k, o, lp.i);
+    product(e, j, k, o, lp.i, lc.i);
     zn_loop_end(e, &lp, NULL);
+    zn_loop_end(e, &lc, NULL);
     if (many)
         zn_loop_end(e, &lr, NULL);
+}
+
+/* Input channels in a part of a product: a block of weights of that many stays in the first cache for all panels of
+ * tiles. All, where equal parts of whole vectors would be too small. */
+static int64_t part_of(const zn_emit *e, int64_t channels) {
+    enum { MOST = 128, LEAST = 64 };
+    for (int64_t parts = (channels + MOST - 1) / MOST; channels / parts >= LEAST; parts++)
+        if (channels % (parts * e->lanes) == 0)
+            return channels / parts;
+    return channels;
 }
 
 /* All positions of the tiles at hand, `outs` outputs. With `soon`, each call fetches its share of it; without, the next
  * matrices of U and V. */
 static void products(zn_emit *e, const zn_wino *x, int64_t outs, const zn_ahead *soon) {
     zn_loop lu;
-    product_job j = {.x = x, .outs = outs, .soon = soon};
+    product_job j = {.x = x, .outs = outs, .part = part_of(e, x->c), .soon = soon};
     zn_loop_begin(e, &lu, zn_i64(e, 0), zn_i64(e, x->w.weights), 1, 0, NULL);
     j.weight = lu.i;
     zn_wino_positions(e, x->f, lu.i, &j.first, &j.count);
@@ -345,7 +366,7 @@ static void halos(zn_emit *e, zn_ll first, zn_ll last) {
 void zn_emit_wino_conv(zn_emit *e) {
     zn_wino x = zn_wino_of(e);
     int64_t unit = e->k->unit, unit_tiles = unit * x.w.tiles, images = x.w.images;
-    int64_t calls = x.w.positions * zn_wino_block_total(e, x.o) * (x.block / x.rows);
+    int64_t calls = x.w.positions * zn_wino_block_total(e, x.o) * (x.c / part_of(e, x.c)) * (x.block / x.rows);
     x.in = zn_binding_of(e, ZN_BIND_IN, zn_group_loaded(e->k->group));
     x.kv = zn_winograd_pitch(x.block * zn_winograd_channels(x.c));
     x.km = zn_winograd_pitch(x.block * zn_winograd_channels(x.o));
