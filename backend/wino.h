@@ -6,8 +6,8 @@
  *   by blocks of tiles: V and M of one block are in scratch memory of the thread, U of all weights in memory;
  *   weight-major, where the weights are the larger part: V (and Z) of all tiles in memory, U, M or dU of a panel in
  * scratch. V is [k][tiles / rows][channels / lanes][rows][lanes], one contiguous panel for each product; M and Z are
- * [k][outputs / lanes][tiles][lanes]; U is [k][block of outputs][channels][width of the block], dU [k][channels / rows]
- * [block of outputs][rows][width]. Channels that fill no vector leave lanes of V, M, Z, U and dU that nothing reads.
+ * [k][outputs / lanes][tiles][lanes]; U and dU are [k][block of outputs][channels][width of the block]. Channels that
+ * fill no vector leave lanes of V, M, Z, U and dU that nothing reads.
  *
  * Every sum runs over channels or tiles in order: the same for any thread count, vector width and tile shape. The input
  * has a halo, or what is read beyond the map is masked; the last tile of a row or column ends with the map and may

@@ -13,7 +13,7 @@ typedef struct sum_job {
     int64_t channels;   /* in dU */
     zn_ll adds;         /* a mask of lanes: whether to what is there; NULL: no */
     const zn_ahead *soon;
-    zn_ll call; /* the first */
+    zn_ll call; /* of `soon`: the first of weight u */
 } sum_job;
 
 /* dU [u][block of outputs][channels][width]: of channel c and output o, the first of a block of `vecs` vectors. */

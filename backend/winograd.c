@@ -212,8 +212,10 @@ static void product_block(zn_emit *e, zn_ll o, int vecs, int last_lanes, void *c
         zn_loop_end(e, &lr, NULL);
 }
 
-/* Input channels in a part of a product: a block of weights of that many stays in the first cache for all panels of
- * tiles. All, where equal parts of whole vectors would be too small. */
+/* Input channels in a part of a product by blocks of tiles: a block of weights of that many stays in the first cache
+ * for all panels of tiles, and M of them in the first or second. All, where equal parts of whole vectors would be too
+ * small.
+ */
 static int64_t part_of(const zn_emit *e, int64_t channels) {
     enum { MOST = 128, LEAST = 64 };
     for (int64_t parts = (channels + MOST - 1) / MOST; channels / parts >= LEAST; parts++)
@@ -226,7 +228,7 @@ static int64_t part_of(const zn_emit *e, int64_t channels) {
  * matrices of U and V. */
 static void products(zn_emit *e, const zn_wino *x, int64_t outs, const zn_ahead *soon) {
     zn_loop lu;
-    product_job j = {.x = x, .outs = outs, .part = part_of(e, x->c), .soon = soon};
+    product_job j = {.x = x, .outs = outs, .part = soon ? part_of(e, x->c) : x->c, .soon = soon};
     zn_loop_begin(e, &lu, zn_i64(e, 0), zn_i64(e, x->w.weights), 1, 0, NULL);
     j.weight = lu.i;
     zn_wino_positions(e, x->f, lu.i, &j.first, &j.count);
