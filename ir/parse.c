@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ir/module.h"
+#include "ir/schema.h"
 #include "ir/text.h"
 #include "support/ice.h"
 #include "support/number.h"
@@ -376,6 +377,9 @@ static bool read_conf(reader *r, const char *section) {
     ZN_VEC(double) list = {0};
     if (r->kind == T_STRING) {
         c.kind = ZN_CONF_STR;
+        const char *words = zn_option_refused(key, r->str);
+        if (words)
+            return fail(r, "`%s` is `%s`; it may be %s", key, r->str, words);
         read_string(r, &c.s);
     } else if (is(r, "true") || is(r, "false")) {
         c.kind = ZN_CONF_BOOL;

@@ -149,6 +149,32 @@ int zn_option_word(const zn_module *m, int arg) {
     return a->value ? zn_word_index(a->words, a->value, &planned) : 0;
 }
 
+/* Whether a row of the table fills this entry of the configuration, in a rule's scope too: "init.rule0.scale". */
+static bool fills(const zn_sig_arg *a, const char *key) {
+    static const char init[] = "init.";
+    size_t n = strlen(key), tail = strlen(a->key);
+    if (!strcmp(a->key, key))
+        return true;
+    if (strncmp(a->key, init, sizeof init - 1) != 0 || strncmp(key, init, sizeof init - 1) != 0)
+        return false;
+    tail -= sizeof init - 2; /* from the dot on */
+    return n > tail && !strcmp(key + n - tail, a->key + sizeof init - 2);
+}
+
+const char *zn_option_refused(const char *key, const char *value) {
+    const char *words = NULL;
+    bool planned;
+    for (size_t i = 0; i < ZN_ARG_COUNT; i++) {
+        const zn_sig_arg *a = &zn_arg_table[i];
+        if (!*a->key || !fills(a, key))
+            continue;
+        if (a->kind != ZN_A_WORD || zn_word_index(a->words, value, &planned) >= 0)
+            return NULL;
+        words = a->words;
+    }
+    return words;
+}
+
 bool zn_option_given(const zn_module *m, int arg) {
     char key[KEY];
     return zn_conf_get(m, key_of(m, &zn_arg_table[arg], key)) != NULL;

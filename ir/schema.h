@@ -117,6 +117,8 @@ double zn_option_float(const zn_module *m, int arg);
 bool zn_option_bool(const zn_module *m, int arg);
 const char *zn_option_str(const zn_module *m, int arg); /* NULL: not given and no default */
 int zn_option_word(const zn_module *m, int arg);        /* its number among the words */
+/* The words that the option behind this entry of the configuration may be, where `value` is none of them; else NULL. */
+const char *zn_option_refused(const char *key, const char *value);
 /* Whether the module says it. */
 bool zn_option_given(const zn_module *m, int arg);
 

@@ -111,6 +111,8 @@ static const struct {
     {"zir 2 module \"m\n\"", "unterminated string"},
     {"zir 2 module \"\\q\"", "unknown escape"},
     {"zir 2 module \"\\x00\"", "NUL"},
+    {"zir 2 module \"m\" conf init { variant = \"x\" }", "`init.variant` is `x`; it may be augment|weights"},
+    {"zir 2 module \"m\" conf init { rule0.variant = \"x\" }", "`init.rule0.variant` is `x`; it may be"},
     {"zir 2 module \"m\" nonsense", "expected conf, param or func"},
     {"zir 2 module \"m\" ; ", "expected conf, param or func"},
     {"zir 2 module \"m\" conf { a 1", "expected `=`"},
