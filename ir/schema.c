@@ -100,12 +100,18 @@ int zn_word_index(const char *words, const char *w, bool *planned) {
 
 /* ---- options */
 
+/* The part of an entry of a start, "init.scale" or in a rule's scope "init.rule0.scale", behind "init"; else NULL. */
+static const char *of_start(const char *key) {
+    static const char init[] = "init.";
+    return strncmp(key, init, sizeof init - 1) ? NULL : key + sizeof init - 2;
+}
+
 /* The entry of the module for an argument: of a start, where a rule's options are read, that of the rule. */
 static const char *key_of(const zn_module *m, const zn_sig_arg *a, char text[KEY]) {
-    static const char init[] = "init.";
-    if (!m->option_scope || strncmp(a->key, init, sizeof init - 1) != 0)
+    const char *name = of_start(a->key);
+    if (!m->option_scope || !name)
         return a->key;
-    snprintf(text, KEY, "%s.%s", m->option_scope, a->key + sizeof init - 1);
+    snprintf(text, KEY, "%s%s", m->option_scope, name);
     return text;
 }
 
@@ -149,16 +155,13 @@ int zn_option_word(const zn_module *m, int arg) {
     return a->value ? zn_word_index(a->words, a->value, &planned) : 0;
 }
 
-/* Whether a row of the table fills this entry of the configuration, in a rule's scope too: "init.rule0.scale". */
+/* Whether a row of the table fills this entry of the configuration, in any scope. */
 static bool fills(const zn_sig_arg *a, const char *key) {
-    static const char init[] = "init.";
-    size_t n = strlen(key), tail = strlen(a->key);
-    if (!strcmp(a->key, key))
-        return true;
-    if (strncmp(a->key, init, sizeof init - 1) != 0 || strncmp(key, init, sizeof init - 1) != 0)
-        return false;
-    tail -= sizeof init - 2; /* from the dot on */
-    return n > tail && !strcmp(key + n - tail, a->key + sizeof init - 2);
+    const char *name = of_start(a->key), *scoped = of_start(key);
+    if (!name || !scoped)
+        return !strcmp(a->key, key);
+    size_t n = strlen(scoped), tail = strlen(name);
+    return n >= tail && !strcmp(scoped + n - tail, name);
 }
 
 const char *zn_option_refused(const char *key, const char *value) {
